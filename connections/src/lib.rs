@@ -1,0 +1,1 @@
+//! Opens databases, buckets and mail servers: secrets, TLS, addresses.

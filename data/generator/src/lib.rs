@@ -1,0 +1,1 @@
+//! Writes the committed example data, byte for byte from a seed.

@@ -1,0 +1,1 @@
+//! What a pipeline is, what a run is, how it advances.

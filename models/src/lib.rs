@@ -1,0 +1,1 @@
+//! Features, estimators, ONNX, inference, metrics and drift.

@@ -1,0 +1,1 @@
+//! The operators, one folder a kind, one file an operator.

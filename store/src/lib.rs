@@ -1,0 +1,1 @@
+//! History, registry and outbox on Postgres and SQLite.
