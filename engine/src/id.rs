@@ -1,0 +1,84 @@
+//! Identities: of a run, and of a task within a run.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+
+/// The identity of a run: a UUID of version 7, so that ids sort by creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A new id for a run created at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
+        let time =
+            uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.timestamp_subsec_nanos());
+        Self(Uuid::new_v7(time))
+    }
+
+    /// The id as a UUID, for stores.
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for RunId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// A task of a run, or one element of a task with `foreach`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskKey {
+    /// The task's name in the pipeline.
+    pub task: String,
+    /// The element of `foreach`, counted from 0; `None` for the task itself.
+    pub element: Option<u32>,
+}
+
+impl TaskKey {
+    /// The key of a task that is not repeated.
+    pub fn task(name: impl Into<String>) -> Self {
+        Self {
+            task: name.into(),
+            element: None,
+        }
+    }
+
+    /// The key of one element of a repeated task.
+    pub fn element(name: impl Into<String>, element: u32) -> Self {
+        Self {
+            task: name.into(),
+            element: Some(element),
+        }
+    }
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.element {
+            None => f.write_str(&self.task),
+            Some(element) => write!(f, "{}[{element}]", self.task),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What an operator finds wrong with its settings, without any input or output.
+
+/// One complaint about one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Where: keys and indices under `with`, as in `["columns", "tenure", "between"]`; empty for the whole.
+    pub path: Vec<String>,
+    /// What is wrong: a lower-case fragment.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Whether the pipeline may run all the same.
+    pub warning: bool,
+}
+
+/// What [`Operator::check`](super::Operator::check) has found.
+#[derive(Debug, Default)]
+pub struct Complaints(Vec<Complaint>);
+
+impl Complaints {
+    /// Adds an error at a setting.
+    pub fn error(&mut self, path: &[&str], message: impl Into<String>) -> &mut Complaint {
+        self.add(path, message.into(), false)
+    }
+
+    /// Adds a warning at a setting.
+    pub fn warning(&mut self, path: &[&str], message: impl Into<String>) -> &mut Complaint {
+        self.add(path, message.into(), true)
+    }
+
+    fn add(&mut self, path: &[&str], message: String, warning: bool) -> &mut Complaint {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        self.0.push(Complaint {
+            path,
+            message,
+            hint: None,
+            warning,
+        });
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+
+    /// What was found, in order.
+    pub fn into_vec(self) -> Vec<Complaint> {
+        self.0
+    }
+}
+
+impl Complaint {
+    /// Says what to do about it.
+    pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

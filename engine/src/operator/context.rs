@@ -1,0 +1,391 @@
+//! What an attempt has at hand. Nothing else: an operator never sees the run store.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{ChildResult, TaskError};
+use crate::{
+    connection::Connection,
+    dataset::Dataset,
+    id::{RunId, TaskKey},
+    project::Project,
+    services::Services,
+    store::{ArtifactStore, ModelRegistry, StoreError},
+    time::{Clock, Timestamp},
+};
+
+/// The stretch of time that a run is about: from `start` (included) to `end` (excluded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its first moment.
+    pub start: Timestamp,
+    /// The first moment after it.
+    pub end: Timestamp,
+}
+
+/// The run that an attempt belongs to.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    /// The run.
+    pub id: RunId,
+    /// Its pipeline.
+    pub pipeline: Arc<str>,
+    /// Its interval.
+    pub interval: Option<Interval>,
+    /// How often a person has had it done again on purpose.
+    pub redo: u32,
+}
+
+/// Which attempt this is.
+#[derive(Clone, Debug)]
+pub struct TaskIdentity {
+    /// The task and its element.
+    pub key: TaskKey,
+    /// The attempt, counted from 1.
+    pub attempt: u32,
+    /// The attempt's fencing token: a later owner of the run has a greater one.
+    pub fence: u64,
+}
+
+/// The datasets that a task reads, in the order of its `from:`.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs(IndexMap<String, Dataset>);
+
+impl Inputs {
+    /// Inputs by name.
+    pub fn new(inputs: impl IntoIterator<Item = (String, Dataset)>) -> Self {
+        Self(inputs.into_iter().collect())
+    }
+
+    /// The input called `name`.
+    pub fn get(&self, name: &str) -> Option<&Dataset> {
+        self.0.get(name)
+    }
+
+    /// The only input.
+    ///
+    /// # Errors
+    /// When there is none or more than one; the plan has seen to it that this does not happen.
+    pub fn one(&self) -> Result<&Dataset, TaskError> {
+        match self.0.len() {
+            1 => Ok(&self.0[0]),
+            count => Err(TaskError::bug(format!(
+                "one input was expected, there are {count}"
+            ))),
+        }
+    }
+
+    /// All inputs with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Dataset)> {
+        self.0
+            .iter()
+            .map(|(name, dataset)| (name.as_str(), dataset))
+    }
+
+    /// How many inputs there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no input.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Why `run` is called again in the same attempt.
+#[derive(Clone, Debug)]
+pub enum Woken {
+    /// The time has come, or it is time to look again.
+    Time,
+    /// The child run has ended.
+    Child(ChildResult),
+}
+
+/// Everything that an attempt has at hand.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// The run.
+    pub run: RunInfo,
+    /// The attempt.
+    pub task: TaskIdentity,
+    /// The datasets to read.
+    pub inputs: Inputs,
+    /// The value of `item` in a repeated task.
+    pub item: Option<Value>,
+    /// Set when the attempt has waited.
+    pub woken: Option<Woken>,
+    /// The project: paths and connections.
+    pub project: Arc<Project>,
+    /// What the binary has opened and shares: pools, watchers, loaded models.
+    pub services: Services,
+    /// The artifact store.
+    pub artifacts: Arc<dyn ArtifactStore>,
+    /// The registered models.
+    pub models: Arc<dyn ModelRegistry>,
+    /// Told when the attempt is to stop.
+    pub cancel: CancellationToken,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// A number that is the same in every run: a hash of pipeline, task and element.
+    pub seed: u64,
+    /// How far the work is.
+    pub progress: Progress,
+    /// The attempt's log.
+    pub log: Logger,
+    /// A small memory of this run, task and element, kept over attempts: a page number, a cursor.
+    pub checkpoint: Checkpoint,
+    /// What this task has done in earlier runs, read-only.
+    pub past: Past,
+}
+
+impl fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskContext")
+            .field("run", &self.run)
+            .field("task", &self.task)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TaskContext {
+    /// The connection called `name`.
+    ///
+    /// # Errors
+    /// When the project has none of that name, with the way to add it.
+    pub fn connection(&self, name: &str) -> Result<&Connection, TaskError> {
+        self.project.connections.get(name).ok_or_else(|| {
+            TaskError::user(format!("there is no connection `{name}`")).hint(format!(
+                "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
+                name.to_uppercase()
+            ))
+        })
+    }
+
+    /// Runs work that computes, away from the threads that wait; a cancelled attempt does not wait for it.
+    ///
+    /// # Errors
+    /// The work's own error; a panic in it is a bug with the panic's message.
+    pub async fn compute<T, F>(&self, work: F) -> Result<T, TaskError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, TaskError> + Send + 'static,
+    {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(TaskError::bug(format!(
+                "the operator panicked: {}",
+                panic_message(&*error.into_panic())
+            ))),
+            Err(_) => Err(TaskError::external("the process is shutting down")),
+        }
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| {
+            payload
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+        })
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Tells how far the work is.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(u64, Option<u64>) + Send + Sync>);
+
+impl Progress {
+    /// Progress that calls `report` with what is done and, where known, the total.
+    pub fn new(report: impl Fn(u64, Option<u64>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(report))
+    }
+
+    /// Progress that nobody looks at.
+    pub fn none() -> Self {
+        Self::new(|_, _| ())
+    }
+
+    /// Says that `done` of `total` is done.
+    pub fn set(&self, done: u64, total: Option<u64>) {
+        (self.0)(done, total);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+/// Writes lines to the attempt's log.
+#[derive(Clone)]
+pub struct Logger(Arc<dyn Fn(&str, &str) + Send + Sync>);
+
+impl Logger {
+    /// A logger that calls `write` with a level and a line.
+    pub fn new(write: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+
+    /// A logger that drops everything.
+    pub fn none() -> Self {
+        Self::new(|_, _| ())
+    }
+
+    /// Something that a person wants to read later.
+    pub fn info(&self, line: impl AsRef<str>) {
+        (self.0)("INFO", line.as_ref());
+    }
+
+    /// Something that may be wrong.
+    pub fn warn(&self, line: impl AsRef<str>) {
+        (self.0)("WARN", line.as_ref());
+    }
+
+    /// A line that a script has written.
+    pub fn output(&self, line: impl AsRef<str>) {
+        (self.0)("OUT", line.as_ref());
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logger")
+    }
+}
+
+/// Where a checkpoint is kept; the runner implements it over the run store, with the run's fence.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync {
+    /// The last checkpoint.
+    async fn load(&self) -> Result<Option<Value>, StoreError>;
+    /// Keeps `value`; a stale attempt is refused.
+    async fn save(&self, value: &Value) -> Result<(), StoreError>;
+}
+
+/// A small memory of this run, task and element.
+#[derive(Clone)]
+pub struct Checkpoint(Arc<dyn CheckpointStore>);
+
+impl Checkpoint {
+    /// A checkpoint kept in `store`.
+    pub fn new(store: Arc<dyn CheckpointStore>) -> Self {
+        Self(store)
+    }
+
+    /// A checkpoint that forgets, for tests of operators.
+    pub fn none() -> Self {
+        Self(Arc::new(Forgetful))
+    }
+
+    /// The last checkpoint.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn load(&self) -> Result<Option<Value>, TaskError> {
+        self.0
+            .load()
+            .await
+            .map_err(|error| TaskError::external("cannot read the checkpoint").because(error))
+    }
+
+    /// Keeps `value` as the checkpoint.
+    ///
+    /// # Errors
+    /// When the history cannot be written, or the attempt is no longer the current one.
+    pub async fn save(&self, value: &Value) -> Result<(), TaskError> {
+        self.0
+            .save(value)
+            .await
+            .map_err(|error| TaskError::external("cannot keep the checkpoint").because(error))
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Checkpoint")
+    }
+}
+
+struct Forgetful;
+
+#[async_trait]
+impl CheckpointStore for Forgetful {
+    async fn load(&self) -> Result<Option<Value>, StoreError> {
+        Ok(None)
+    }
+
+    async fn save(&self, _: &Value) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// One earlier success of this task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastOutcome {
+    /// The run.
+    pub run: RunId,
+    /// When the task ended.
+    pub ended: Timestamp,
+    /// Its measures.
+    pub metrics: BTreeMap<String, f64>,
+    /// The rows of its main dataset.
+    pub rows: Option<u64>,
+}
+
+/// Where the past is read from; the runner implements it over the run store.
+#[async_trait]
+pub trait PastStore: Send + Sync {
+    /// The newest `limit` successes, the newest first.
+    async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError>;
+}
+
+/// What this task has done in earlier runs.
+#[derive(Clone)]
+pub struct Past(Arc<dyn PastStore>);
+
+impl Past {
+    /// The past as `store` knows it.
+    pub fn new(store: Arc<dyn PastStore>) -> Self {
+        Self(store)
+    }
+
+    /// No past, for tests of operators.
+    pub fn none() -> Self {
+        Self(Arc::new(Forgetful))
+    }
+
+    /// The newest `limit` successes of this task, the newest first.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, TaskError> {
+        self.0
+            .successes(limit)
+            .await
+            .map_err(|error| TaskError::external("cannot read the history").because(error))
+    }
+}
+
+#[async_trait]
+impl PastStore for Forgetful {
+    async fn successes(&self, _: u32) -> Result<Vec<PastOutcome>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+impl fmt::Debug for Past {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Past")
+    }
+}

@@ -1,0 +1,72 @@
+//! The typed trait that an operator's author implements.
+
+use std::future::Future;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use super::{Complaints, Kind, Outcome, Outputs, TaskContext, TaskError};
+use crate::{project::Project, services::Services};
+
+/// An operator: a plugin that does one kind of work.
+///
+/// One file in `operators/src/<kind>/`, listed by two adjacent lines in that folder's `mod.rs`.
+pub trait Operator: Send + Sync + 'static {
+    /// What may stand under `with:`. Doc comments on its fields become the reference page; it denies unknown fields.
+    type Config: DeserializeOwned + JsonSchema + Send + Sync + 'static;
+
+    /// The kind of work.
+    const KIND: Kind;
+    /// The name after the kind, as in `extract: csv`.
+    const NAME: &'static str;
+    /// One sentence for the list of operators.
+    const SUMMARY: &'static str;
+    /// What may stand in `from:`.
+    const TAKES: Takes;
+
+    /// What a task with these settings will put out.
+    fn outputs(config: &Self::Config) -> Outputs;
+
+    /// Looks for mistakes that the schema cannot express. No input, no output.
+    fn check(_config: &Self::Config, _found: &mut Complaints) {}
+
+    /// Looks whether what the task needs is reachable, on `validate --online`.
+    fn probe(
+        _config: &Self::Config,
+        _context: &ProbeContext,
+    ) -> impl Future<Output = Result<(), TaskError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Does the work: one attempt.
+    fn run(
+        config: Self::Config,
+        context: &TaskContext,
+    ) -> impl Future<Output = Result<Outcome, TaskError>> + Send;
+}
+
+/// What a task may have in `from:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// No dataset.
+    Nothing,
+    /// Exactly one dataset.
+    One,
+    /// One dataset or none.
+    Optional,
+    /// One or more datasets.
+    Many,
+    /// Any number of datasets, also none.
+    Any,
+    /// The map form of `from:` with exactly these names.
+    Named(&'static [&'static str]),
+}
+
+/// What an operator has at hand to look whether a task could run.
+#[derive(Clone, Debug)]
+pub struct ProbeContext {
+    /// The project.
+    pub project: std::sync::Arc<Project>,
+    /// What the binary has opened.
+    pub services: Services,
+}

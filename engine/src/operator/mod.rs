@@ -1,0 +1,30 @@
+//! The contract of an operator, and the registry of all operators.
+//!
+//! An author implements [`Operator`], which is typed; the engine uses its erased twin [`DynOperator`], which every
+//! operator has by a blanket implementation. One struct, the operator's `Config`, yields parsing, validation, JSON
+//! Schema, the editor's completion, the page's form and the reference page.
+
+mod complaint;
+mod context;
+mod contract;
+mod erased;
+mod error;
+mod format;
+mod kind;
+mod outcome;
+mod outputs;
+mod registry;
+
+pub use complaint::{Complaint, Complaints};
+pub use context::{
+    Checkpoint, CheckpointStore, Inputs, Interval, Logger, Past, PastOutcome, PastStore, Progress,
+    RunInfo, TaskContext, TaskIdentity, Woken,
+};
+pub use contract::{Operator, ProbeContext, Takes};
+pub use erased::{BoxFuture, DynOperator, ErasedConfig};
+pub use error::{Evidence, Fault, TaskError};
+pub use format::{ModelRef, SqlText};
+pub use kind::Kind;
+pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
+pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
+pub use registry::Registry;

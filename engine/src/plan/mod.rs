@@ -1,0 +1,10 @@
+//! The checked pipeline: a petgraph graph of tasks. Only a plan can run.
+
+mod model;
+mod path;
+
+pub use model::{
+    Alert, AlertKind, Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan,
+    PlanError, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule,
+};
+pub use path::longest_paths;

@@ -1,0 +1,51 @@
+//! The project: the directory that relative paths hang on, and what `pipectl.yaml` says.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{connection::Connections, env::Env, secret::Secret};
+
+/// A project with its settings, after flags, environment and `pipectl.yaml` were laid over each other.
+#[derive(Clone, Debug, Default)]
+pub struct Project {
+    /// The project's directory, absolute.
+    pub root: PathBuf,
+    /// `.pipectl/`, or what `--state-dir` says, absolute.
+    pub state_dir: PathBuf,
+    /// The address of the history; `None` means SQLite in the state directory.
+    pub store: Option<Secret>,
+    /// The address of the artifact store; `None` means a directory in the state directory.
+    pub artifacts: Option<String>,
+    /// The named addresses.
+    pub connections: Connections,
+    /// Pools by name, with their slots.
+    pub pools: BTreeMap<String, u32>,
+    /// Who gets mail when a pipeline does not say so itself.
+    pub alerts: Vec<crate::plan::Alert>,
+    /// How mail leaves.
+    pub smtp: Option<Smtp>,
+    /// The names of environment variables that expressions may read.
+    pub allowed_env: Vec<String>,
+    /// The environment.
+    pub env: Env,
+}
+
+/// How mail leaves.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    /// `smtp://user:password@host:587` (STARTTLS) or `smtps://…` (TLS from the start).
+    pub url: Secret,
+    /// The sender's address.
+    pub from: String,
+    /// A file with the certificate of an own authority.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Project {
+    /// A path as a pipeline writes it: relative ones hang on the project's directory.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join(path)
+    }
+}

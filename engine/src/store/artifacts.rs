@@ -1,0 +1,35 @@
+//! Where the bytes of datasets, artifacts and models are.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+
+/// Keeps files under keys like `runs/<id>/customers/1/data.parquet`. A key appears whole or not at all.
+#[async_trait]
+pub trait ArtifactStore: Send + Sync {
+    /// Keeps `content` durably under `key`, replacing what was there.
+    async fn put(&self, key: &str, content: Bytes) -> Result<(), StoreError>;
+    /// Keeps a local file durably under `key`; the file is moved or copied and then removed.
+    async fn put_file(&self, key: &str, file: PathBuf) -> Result<(), StoreError>;
+    /// The content under `key`.
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError>;
+    /// A local file with the content under `key`: the file itself, or a copy that was fetched.
+    async fn local(&self, key: &str) -> Result<PathBuf, StoreError>;
+    /// A path for a temporary file near the store, for [`put_file`](Self::put_file).
+    fn temporary(&self) -> PathBuf;
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _written = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,17 @@
+//! What a run leaves behind: the traits that every store implements, and their records.
+//!
+//! A change of a run is a [`Change`]; the changes that belong together are one [`RunWrite`], which carries the run's
+//! fencing token; [`RunStore::commit`] makes any number of writes, of any number of runs, durable in one transaction.
+
+mod artifacts;
+mod record;
+mod traits;
+
+pub use artifacts::{ArtifactStore, sha256};
+pub use record::{
+    ArtifactRecord, AttemptRecord, Change, Claim, Created, ErrorRecord, EventRecord, MailState,
+    ModelVersion, NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion,
+    RegisterModel, RunChange, RunFilter, RunKind, RunRecord, RunWrite, TaskChange, TaskRecord,
+    WriteOutcome,
+};
+pub use traits::{ModelRegistry, Outbox, RunStore, Store, StoreError};

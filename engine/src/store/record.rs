@@ -1,0 +1,478 @@
+//! What is stored of a run.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    dataset::StoredDataset,
+    id::{RunId, TaskKey},
+    operator::{Fault, Interval, Promote, Wait},
+    plan::AlertKind,
+    state::{RunState, TaskState},
+    time::Timestamp,
+};
+
+/// A pipeline file as it was when a run was made of it. Content-addressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineVersion {
+    /// SHA-256 of the source.
+    pub hash: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where the file was, relative to the project.
+    pub path: String,
+    /// The file's text.
+    pub source: String,
+}
+
+/// Why a run was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// A person asked.
+    Manual,
+    /// Its schedule.
+    Scheduled,
+    /// A backfill.
+    Backfill,
+    /// Something was sensed.
+    Sensor,
+    /// Another pipeline succeeded.
+    After,
+    /// The API.
+    Api,
+    /// A task of another run.
+    Child,
+}
+
+impl RunKind {
+    const NAMES: [(Self, &'static str); 7] = [
+        (Self::Manual, "manual"),
+        (Self::Scheduled, "scheduled"),
+        (Self::Backfill, "backfill"),
+        (Self::Sensor, "sensor"),
+        (Self::After, "after"),
+        (Self::Api, "api"),
+        (Self::Child, "child"),
+    ];
+
+    /// The kind's name, as stored and as `run.kind` shows it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+}
+
+impl fmt::Display for RunKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for RunKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::NAMES
+            .into_iter()
+            .find(|(_, name)| *name == text)
+            .map(|(kind, _)| kind)
+            .ok_or_else(|| format!("unknown kind of run `{text}`"))
+    }
+}
+
+/// The task that waits for a child run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentTask {
+    /// The parent run.
+    pub run: RunId,
+    /// The task and element in it.
+    pub key: TaskKey,
+}
+
+/// A run to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRun {
+    /// Its identity.
+    pub id: RunId,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// The version of the pipeline that it runs.
+    pub version: String,
+    /// Why it is made.
+    pub kind: RunKind,
+    /// What makes it unique within its pipeline: `interval:…`, `thing:…`, `child:…`; `None` for manual runs.
+    pub trigger_key: Option<String>,
+    /// What `trigger` shows in expressions.
+    pub trigger: Value,
+    /// Its parameters, complete.
+    pub params: Map<String, Value>,
+    /// Its interval.
+    pub interval: Option<Interval>,
+    /// The task that waits for it.
+    pub parent: Option<ParentTask>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Whether a run was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was.
+    New,
+    /// There is one for this trigger already.
+    Existing(RunId),
+}
+
+/// A run that an owner may work on now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The fencing token: greater than that of every earlier owner.
+    pub fence: u64,
+}
+
+/// A run as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// What it was made as.
+    pub run: NewRun,
+    /// Its state.
+    pub state: RunState,
+    /// When work on it began.
+    pub started: Option<Timestamp>,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Its top-level outputs.
+    pub outputs: Option<Value>,
+    /// Who works or worked on it.
+    pub owner: Option<String>,
+    /// The present fencing token.
+    pub fence: u64,
+    /// How often a person has had it done again on purpose.
+    pub redo: u32,
+}
+
+/// An error as stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorRecord {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What is wrong, with its causes.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// A task or element as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRecord {
+    /// Which.
+    pub key: TaskKey,
+    /// Its state.
+    pub state: TaskState,
+    /// Its last attempt, counted from 1; 0 when there was none.
+    pub attempt: u32,
+    /// How many tries of its retry limit are used up.
+    pub tries: u32,
+    /// When its last attempt began.
+    pub started: Option<Timestamp>,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+    /// A reason to skip; how many elements it has (`elements=3`) is in `elements`.
+    pub note: Option<String>,
+    /// How many elements it was repeated for.
+    pub elements: Option<u32>,
+    /// Why it failed.
+    pub error: Option<ErrorRecord>,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+    /// When it will be tried again.
+    pub retry_at: Option<Timestamp>,
+    /// Its settings, resolved once before the first attempt.
+    pub settings: Option<Value>,
+    /// What it has put out.
+    pub output: Option<OutputRecord>,
+}
+
+/// What a task has put out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// Its datasets, the main one first.
+    pub datasets: Vec<StoredDataset>,
+    /// Its values.
+    pub values: Map<String, Value>,
+    /// Its measures.
+    pub metrics: BTreeMap<String, f64>,
+    /// Its files.
+    pub artifacts: Vec<ArtifactRecord>,
+    /// Its warnings.
+    pub warnings: Vec<String>,
+}
+
+/// A file as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRecord {
+    /// Its name within the task.
+    pub name: String,
+    /// Its key in the artifact store.
+    pub key: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Where it was also written for people.
+    pub path: Option<String>,
+}
+
+/// One try at a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// Which task and element.
+    pub key: TaskKey,
+    /// The attempt, counted from 1.
+    pub number: u32,
+    /// How it stands.
+    pub state: TaskState,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<ErrorRecord>,
+}
+
+/// An event as stored. Its number counts the events of its run from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRecord {
+    /// Its number within the run.
+    pub number: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// `run`, `task`, `expanded` or `warning`.
+    pub kind: String,
+    /// Which task and element it is about.
+    pub key: Option<TaskKey>,
+    /// The new state, or other details.
+    pub data: Value,
+}
+
+/// A mail to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMail {
+    /// Its identity; the Message-ID is made of it.
+    pub id: Uuid,
+    /// The run it is about.
+    pub run: Option<RunId>,
+    /// Its occasion.
+    pub kind: AlertKind,
+    /// To whom.
+    pub to: Vec<String>,
+    /// What the templates show.
+    pub content: Value,
+    /// When it was written.
+    pub created: Timestamp,
+}
+
+/// A mail that is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingMail {
+    /// The mail.
+    pub mail: NewMail,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What has become of a mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailState {
+    /// The server has taken it.
+    Sent,
+    /// It will be tried again then.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// What the server said.
+        error: String,
+    },
+    /// It is given up.
+    Dead {
+        /// What the server said.
+        error: String,
+    },
+    /// There is no server to send it to; it expires after a day.
+    Unconfigured,
+}
+
+/// A model to be registered with a task's success.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegisterModel {
+    /// The registered name.
+    pub name: String,
+    /// The version that was reserved.
+    pub version: u32,
+    /// The task.
+    pub key: TaskKey,
+    /// Its key in the artifact store.
+    pub artifact: String,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// Its measures.
+    pub metrics: BTreeMap<String, f64>,
+    /// Columns, classes, parameters, data fingerprint.
+    pub card: Value,
+    /// When it becomes champion.
+    pub promote: Promote,
+    /// When it is registered.
+    pub created: Timestamp,
+}
+
+/// A registered version of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelVersion {
+    /// The registered name.
+    pub name: String,
+    /// The version, counted from 1.
+    pub version: u32,
+    /// The run and task that registered it.
+    pub run: Option<RunId>,
+    /// The task.
+    pub task: Option<String>,
+    /// When it was registered.
+    pub created: Timestamp,
+    /// Its key in the artifact store.
+    pub artifact: String,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// Its measures.
+    pub metrics: BTreeMap<String, f64>,
+    /// Columns, classes, parameters, data fingerprint.
+    pub card: Value,
+    /// The aliases that point to it.
+    pub aliases: Vec<String>,
+}
+
+/// Writes of one run that belong together.
+#[derive(Clone, Debug)]
+pub struct RunWrite {
+    /// The run.
+    pub run: RunId,
+    /// The owner's fencing token; with an older one nothing is written.
+    pub fence: u64,
+    /// What to write, in order.
+    pub changes: Vec<Change>,
+}
+
+/// What has become of a [`RunWrite`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It is durable.
+    Done,
+    /// The run has a newer owner: nothing of it was written.
+    Stale,
+}
+
+/// One change of a run.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The run itself.
+    Run(RunChange),
+    /// A task's state.
+    Task(TaskChange),
+    /// A task's resolved settings.
+    Settings {
+        /// Which.
+        key: TaskKey,
+        /// The settings; secrets are references.
+        settings: Value,
+    },
+    /// An attempt, new or ended.
+    Attempt(AttemptRecord),
+    /// What a task has put out: kept with the task, and its metrics, artifacts and datasets listed on their own.
+    Output {
+        /// Which.
+        key: TaskKey,
+        /// The attempt.
+        attempt: u32,
+        /// What.
+        output: OutputRecord,
+        /// When.
+        at: Timestamp,
+    },
+    /// An event.
+    Event(EventRecord),
+    /// A mail.
+    Mail(NewMail),
+    /// A model.
+    Register(RegisterModel),
+    /// A task and its elements start over: state, attempts used, output and checkpoint are cleared; attempts stay.
+    Reset {
+        /// The task.
+        task: String,
+    },
+}
+
+/// A change of the run itself. What is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct RunChange {
+    /// The new state.
+    pub state: RunState,
+    /// When work on it began.
+    pub started: Option<Timestamp>,
+    /// When it was over; taken away again when the state is not final.
+    pub ended: Option<Timestamp>,
+    /// Why it failed; taken away again when the state is not `failed`.
+    pub error: Option<String>,
+    /// Its top-level outputs.
+    pub outputs: Option<Value>,
+}
+
+/// A change of a task: all of its columns but settings and output.
+#[derive(Clone, Debug, Default)]
+pub struct TaskChange {
+    /// The task's name.
+    pub task: String,
+    /// The element.
+    pub element: Option<u32>,
+    /// The new state.
+    pub state: TaskState,
+    /// The last attempt.
+    pub attempt: u32,
+    /// How many tries are used up.
+    pub tries: u32,
+    /// When the last attempt began.
+    pub started: Option<Timestamp>,
+    /// When the task was over.
+    pub ended: Option<Timestamp>,
+    /// A reason to skip.
+    pub note: Option<String>,
+    /// How many elements it was repeated for.
+    pub elements: Option<u32>,
+    /// Why it failed.
+    pub error: Option<ErrorRecord>,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+    /// When it will be tried again.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Which runs to list: the newest first, by pages.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only of this pipeline.
+    pub pipeline: Option<String>,
+    /// Only in this state.
+    pub state: Option<RunState>,
+    /// Only those made before this run (the last one of the page before).
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: u32,
+}

@@ -1,0 +1,181 @@
+//! What a store can do. Memory, SQLite and Postgres pass one conformance suite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    AttemptRecord, Claim, Created, EventRecord, MailState, ModelVersion, NewRun, PendingMail,
+    PipelineVersion, RunFilter, RunRecord, RunWrite, TaskRecord, WriteOutcome,
+};
+use crate::{
+    id::{RunId, TaskKey},
+    operator::PastOutcome,
+    time::Timestamp,
+};
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or cannot be written: another try may help.
+    #[error("{message}")]
+    Unavailable {
+        /// What failed.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// It is not as this program needs it: another try gives the same.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// What was asked for is not there.
+    #[error("{0} is not there")]
+    NotFound(String),
+    /// The run has a newer owner.
+    #[error("the run has a newer owner")]
+    Stale,
+}
+
+impl StoreError {
+    /// It cannot be reached or written.
+    pub fn unavailable(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// It is not as it should be.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+            source: None,
+        }
+    }
+}
+
+/// The history of runs.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Keeps a pipeline version, once.
+    async fn put_version(&self, version: &PipelineVersion) -> Result<(), StoreError>;
+    /// A pipeline version by its hash.
+    async fn version(&self, hash: &str) -> Result<Option<PipelineVersion>, StoreError>;
+    /// Makes a run, `queued`, unless its trigger has one already.
+    async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError>;
+    /// Makes `owner` the run's owner for `lease`, on the store's own clock, and gives it the next fencing token.
+    /// `None` while somebody else's lease holds.
+    async fn claim(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError>;
+    /// Renews the leases of all unfinished runs of `owner`.
+    async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError>;
+    /// Ends the lease of a run that is given up, so that the next owner need not wait.
+    async fn release(&self, run: RunId, fence: u64) -> Result<(), StoreError>;
+    /// Makes all writes durable in one transaction. A stale write is left out, the others go through.
+    async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError>;
+    /// A run as it stands.
+    async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError>;
+    /// Runs, the newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError>;
+    /// A run's tasks and elements as far as anything has happened to them, by task and element.
+    async fn tasks(&self, run: RunId) -> Result<Vec<TaskRecord>, StoreError>;
+    /// A run's attempts in the order of their start.
+    async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+    /// A run's events whose number is greater than `after`, in order.
+    async fn events(
+        &self,
+        run: RunId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, StoreError>;
+    /// The newest successes of a task in other runs of its pipeline, the newest first.
+    async fn successes(
+        &self,
+        pipeline: &str,
+        key: &TaskKey,
+        limit: u32,
+    ) -> Result<Vec<PastOutcome>, StoreError>;
+    /// The verdict of the pipeline's last finished run but this one.
+    async fn previous_state(
+        &self,
+        pipeline: &str,
+        run: RunId,
+    ) -> Result<Option<crate::state::RunState>, StoreError>;
+    /// The checkpoint of a task.
+    async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError>;
+    /// Keeps a checkpoint; `Stale` with an old fencing token.
+    async fn put_checkpoint(
+        &self,
+        run: RunId,
+        fence: u64,
+        key: &TaskKey,
+        value: &Value,
+    ) -> Result<(), StoreError>;
+}
+
+/// The registered models.
+#[async_trait]
+pub trait ModelRegistry: Send + Sync {
+    /// The next version of `name` for this task of this run: the same one, however often it is asked.
+    async fn reserve_version(
+        &self,
+        name: &str,
+        run: RunId,
+        key: &TaskKey,
+    ) -> Result<u32, StoreError>;
+    /// The names of all models.
+    async fn models(&self) -> Result<Vec<String>, StoreError>;
+    /// All versions of a model, the newest first.
+    async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, StoreError>;
+    /// One version.
+    async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError>;
+    /// The version that an alias points to.
+    async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError>;
+    /// Points an alias to a version, with a note that says why.
+    async fn set_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        version: u32,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+}
+
+/// The mails that wait to be sent.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// The mails that are due, the oldest first, taken for `lease` so that nobody else sends them.
+    async fn take_due(
+        &self,
+        now: Timestamp,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<PendingMail>, StoreError>;
+    /// Says what has become of a mail.
+    async fn settle(&self, mail: Uuid, state: &MailState, now: Timestamp)
+    -> Result<(), StoreError>;
+    /// How many mails there are in each state: `pending`, `sent`, `dead`, `unconfigured`, `expired`.
+    async fn counts(&self) -> Result<std::collections::BTreeMap<String, u64>, StoreError>;
+}
+
+/// A whole store.
+pub trait Store: RunStore + ModelRegistry + Outbox {}
+
+impl<T: RunStore + ModelRegistry + Outbox> Store for T {}
