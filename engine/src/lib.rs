@@ -22,6 +22,7 @@ pub mod id;
 pub mod operator;
 pub mod plan;
 pub mod project;
+pub mod scheduler;
 pub mod secret;
 pub mod services;
 pub mod spec;
