@@ -121,6 +121,8 @@ pub struct PlannedTask {
     pub allow_failure: bool,
     /// Who gets mail about it, beside the pipeline's own.
     pub alerts: Vec<Alert>,
+    /// The settings that name models, as paths under `with`: their names are pinned to versions before the first attempt.
+    pub models: Vec<Vec<String>>,
     /// What it puts out, as far as its settings tell.
     pub outputs: Outputs,
     /// Where it stands.

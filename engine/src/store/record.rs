@@ -154,6 +154,8 @@ pub struct RunRecord {
     pub fence: u64,
     /// How often a person has had it done again on purpose.
     pub redo: u32,
+    /// The number of its last event; 0 when there is none.
+    pub last_event: u64,
 }
 
 /// An error as stored and shown.
@@ -433,6 +435,8 @@ pub struct RunChange {
     pub error: Option<String>,
     /// Its top-level outputs.
     pub outputs: Option<Value>,
+    /// How often a person has had it done again on purpose.
+    pub redo: Option<u32>,
 }
 
 /// A change of a task: all of its columns but settings and output.
