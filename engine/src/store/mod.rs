@@ -4,14 +4,20 @@
 //! fencing token; [`RunStore::commit`] makes any number of writes, of any number of runs, durable in one transaction.
 
 mod artifacts;
+mod memory;
+mod promotion;
 mod record;
 mod traits;
+mod writer;
 
 pub use artifacts::{ArtifactStore, sha256};
+pub use memory::MemoryStore;
+pub use promotion::{CHAMPION, promotion};
 pub use record::{
     ArtifactRecord, AttemptRecord, Change, Claim, Created, ErrorRecord, EventRecord, MailState,
     ModelVersion, NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion,
     RegisterModel, RunChange, RunFilter, RunKind, RunRecord, RunWrite, TaskChange, TaskRecord,
-    WriteOutcome,
+    UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE, WriteOutcome,
 };
 pub use traits::{ModelRegistry, Outbox, RunStore, Store, StoreError};
+pub use writer::Writer;

@@ -1,6 +1,6 @@
 //! What is stored of a run.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -306,9 +306,16 @@ pub enum MailState {
         /// What the server said.
         error: String,
     },
-    /// There is no server to send it to; it expires after a day.
+    /// There is no server to send it to. It is due again after [`UNCONFIGURED_PAUSE`], in case one has been set, and
+    /// expires [`UNCONFIGURED_KEPT`] after it was written.
     Unconfigured,
 }
+
+/// How long a mail is kept for which there is no server.
+pub const UNCONFIGURED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a mail rests for which there is no server, before it is due again.
+pub const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(60);
 
 /// A model to be registered with a task's success.
 #[derive(Clone, Debug, PartialEq)]
@@ -415,7 +422,9 @@ pub enum Change {
     Mail(NewMail),
     /// A model.
     Register(RegisterModel),
-    /// A task and its elements start over: state, attempts used, output and checkpoint are cleared; attempts stay.
+    /// A task and its elements start over: state, tries used, output and checkpoint are cleared. The last attempt's
+    /// number, the attempts and the settings stay; a model that it has registered stays too, the next one gets a new
+    /// version.
     Reset {
         /// The task.
         task: String,

@@ -73,10 +73,10 @@ pub trait RunStore: Send + Sync {
     async fn put_version(&self, version: &PipelineVersion) -> Result<(), StoreError>;
     /// A pipeline version by its hash.
     async fn version(&self, hash: &str) -> Result<Option<PipelineVersion>, StoreError>;
-    /// Makes a run, `queued`, unless its trigger has one already.
+    /// Makes a run, `queued`, unless its trigger has one already. Making the same run twice makes it once.
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError>;
     /// Makes `owner` the run's owner for `lease`, on the store's own clock, and gives it the next fencing token.
-    /// `None` while somebody else's lease holds.
+    /// `None` while somebody else's lease holds; one's own lease is no hindrance, but one's older token is stale then.
     async fn claim(
         &self,
         run: RunId,
@@ -85,9 +85,10 @@ pub trait RunStore: Send + Sync {
     ) -> Result<Option<Claim>, StoreError>;
     /// Renews the leases of all unfinished runs of `owner`.
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError>;
-    /// Ends the lease of a run that is given up, so that the next owner need not wait.
+    /// Ends the lease of a run that is given up, so that the next owner need not wait; `Stale` with an old token.
     async fn release(&self, run: RunId, fence: u64) -> Result<(), StoreError>;
-    /// Makes all writes durable in one transaction. A stale write is left out, the others go through.
+    /// Makes all writes durable in one transaction. A stale write is left out, the others go through. Everything is kept
+    /// under its key, so the same writes sent twice leave what one sending leaves.
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError>;
     /// A run as it stands.
     async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError>;
@@ -104,7 +105,7 @@ pub trait RunStore: Send + Sync {
         after: u64,
         limit: u32,
     ) -> Result<Vec<EventRecord>, StoreError>;
-    /// The newest successes of a task in other runs of its pipeline, the newest first.
+    /// The successes of a task in the newest runs of its pipeline, the newest run first.
     async fn successes(
         &self,
         pipeline: &str,
@@ -132,7 +133,8 @@ pub trait RunStore: Send + Sync {
 /// The registered models.
 #[async_trait]
 pub trait ModelRegistry: Send + Sync {
-    /// The next version of `name` for this task of this run: the same one, however often it is asked.
+    /// The next version of `name` for this task of this run: the same one, however often it is asked, until the task is
+    /// [reset](super::Change::Reset). Nobody sees it before [`Change::Register`](super::Change::Register).
     async fn reserve_version(
         &self,
         name: &str,
@@ -147,7 +149,7 @@ pub trait ModelRegistry: Send + Sync {
     async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError>;
     /// The version that an alias points to.
     async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError>;
-    /// Points an alias to a version, with a note that says why.
+    /// Points an alias to a registered version, with a note that says why.
     async fn set_alias(
         &self,
         name: &str,
@@ -168,7 +170,7 @@ pub trait Outbox: Send + Sync {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<PendingMail>, StoreError>;
-    /// Says what has become of a mail.
+    /// Says what has become of a mail. One that is sent, dead or expired stays so.
     async fn settle(&self, mail: Uuid, state: &MailState, now: Timestamp)
     -> Result<(), StoreError>;
     /// How many mails there are in each state: `pending`, `sent`, `dead`, `unconfigured`, `expired`.

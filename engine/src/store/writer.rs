@@ -1,0 +1,174 @@
+//! Group commit: whatever waits when the store is free is one transaction. There is no timer, so a lone write does not
+//! wait, and under load the number of transactions falls by itself.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::{RunWrite, Store, StoreError, WriteOutcome};
+
+/// How long a store that cannot be reached is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before the second try; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How many changes make a transaction large enough.
+const ENOUGH: usize = 50_000;
+
+type Answer = Result<WriteOutcome, StoreError>;
+
+struct Request {
+    write: RunWrite,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Writes changes of runs. Cloning it gives another handle to the same queue.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::UnboundedSender<Request>,
+    tasks: TaskTracker,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl Writer {
+    /// A writer to `store`. A store that cannot be reached is tried again for half a minute.
+    pub fn start(store: Arc<dyn Store>) -> Self {
+        Self::with_patience(store, PATIENCE)
+    }
+
+    /// A writer that tries a store that cannot be reached again until it has paused for `patience` in all.
+    pub fn with_patience(store: Arc<dyn Store>, patience: Duration) -> Self {
+        let (queue, requests) = mpsc::unbounded_channel();
+        let tasks = TaskTracker::new();
+        // The handle is not kept: `close` waits for the tracker.
+        drop(tasks.spawn(serve(store, requests, patience)));
+        tasks.close();
+        Self { queue, tasks }
+    }
+
+    /// Makes `write` durable. Cancelling the wait does not take the write back.
+    ///
+    /// # Errors
+    /// When the store refuses it, or could not be reached for too long: then it is not known whether it is durable,
+    /// and sending it again does no harm.
+    pub async fn write(&self, write: RunWrite) -> Result<WriteOutcome, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || StoreError::Unavailable {
+            message: "the writer has stopped".to_owned(),
+            source: None,
+        };
+        self.queue
+            .send(Request { write, answer })
+            .map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until everything is written; all other handles must be gone.
+    pub async fn close(self) {
+        let Self { queue, tasks } = self;
+        drop(queue);
+        tasks.wait().await;
+    }
+}
+
+async fn serve(
+    store: Arc<dyn Store>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+    patience: Duration,
+) {
+    while let Some(first) = requests.recv().await {
+        let mut changes = first.write.changes.len();
+        let (mut writes, mut answers) = (vec![first.write], vec![first.answer]);
+        while changes < ENOUGH
+            && let Ok(next) = requests.try_recv()
+        {
+            changes += next.write.changes.len();
+            writes.push(next.write);
+            answers.push(next.answer);
+        }
+        let results = commit(&*store, &writes, patience).await;
+        for (answer, result) in answers.into_iter().zip(results) {
+            // Somebody who no longer waits does not need the answer.
+            drop(answer.send(result));
+        }
+    }
+}
+
+async fn commit(store: &dyn Store, writes: &[RunWrite], patience: Duration) -> Vec<Answer> {
+    match persist(store, writes, patience).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        // One write that the store refuses must not take the others with it.
+        Err(StoreError::Invalid { .. }) if writes.len() > 1 => {
+            let mut answers = Vec::with_capacity(writes.len());
+            for write in writes {
+                let outcomes = persist(store, std::slice::from_ref(write), patience).await;
+                answers.push(outcomes.map(|outcomes| outcomes[0]));
+            }
+            answers
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            writes.iter().map(|_| Err(shared(&error))).collect()
+        }
+    }
+}
+
+async fn persist(
+    store: &dyn Store,
+    writes: &[RunWrite],
+    patience: Duration,
+) -> Result<Vec<WriteOutcome>, StoreError> {
+    let (mut pause, mut left) = (FIRST_PAUSE, patience);
+    loop {
+        match store.commit(writes).await {
+            Err(error @ StoreError::Unavailable { .. }) if !left.is_zero() => {
+                tracing::warn!(error = %error, "the history cannot be written; trying again in {pause:?}");
+            }
+            answer => return answer,
+        }
+        pause = pause.min(left);
+        tokio::time::sleep(pause).await;
+        left -= pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// One error for several writes, with its causes.
+fn shared(error: &Arc<StoreError>) -> StoreError {
+    let (message, source) = (
+        error.to_string(),
+        Some(Box::new(Shared(Arc::clone(error))).into()),
+    );
+    match **error {
+        StoreError::Invalid { .. } => StoreError::Invalid { message, source },
+        StoreError::NotFound(ref what) => StoreError::NotFound(what.clone()),
+        StoreError::Stale => StoreError::Stale,
+        StoreError::Unavailable { .. } => StoreError::Unavailable { message, source },
+    }
+}
+
+/// The cause of a shared error.
+#[derive(Debug)]
+struct Shared(Arc<StoreError>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::error::Error::source(&*self.0) {
+            Some(source) => fmt::Display::fmt(source, f),
+            None => fmt::Display::fmt(&*self.0, f),
+        }
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0).and_then(std::error::Error::source)
+    }
+}
