@@ -4,7 +4,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `runner` | tokio: attempts, cancellation, one run's loop |
+//! | [`runner`] | tokio: attempts, cancellation, one run's loop |
 //! | [`scheduler`] | pure: what may start now |
 //! | [`store`] | traits of the history, the registry and the outbox; the in-memory store; the conformance suite |
 //! | [`plan`] | the checked pipeline as a petgraph graph |
@@ -22,6 +22,7 @@ pub mod id;
 pub mod operator;
 pub mod plan;
 pub mod project;
+pub mod runner;
 pub mod scheduler;
 pub mod secret;
 pub mod services;

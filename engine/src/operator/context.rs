@@ -142,6 +142,8 @@ pub struct TaskContext {
     pub checkpoint: Checkpoint,
     /// What this task has done in earlier runs, read-only.
     pub past: Past,
+    /// The attempt's slot: computing holds it even when the attempt is given up.
+    pub slot: Option<Arc<crate::runner::Slot>>,
 }
 
 impl fmt::Debug for TaskContext {
@@ -176,6 +178,12 @@ impl TaskContext {
         T: Send + 'static,
         F: FnOnce() -> Result<T, TaskError> + Send + 'static,
     {
+        let slot = self.slot.clone();
+        let work = move || {
+            let result = work();
+            drop(slot);
+            result
+        };
         match tokio::task::spawn_blocking(work).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => Err(TaskError::bug(format!(
@@ -250,6 +258,11 @@ impl Logger {
     /// Something that may be wrong.
     pub fn warn(&self, line: impl AsRef<str>) {
         (self.0)("WARN", line.as_ref());
+    }
+
+    /// Something that went wrong.
+    pub fn error(&self, line: impl AsRef<str>) {
+        (self.0)("ERROR", line.as_ref());
     }
 
     /// A line that a script has written.

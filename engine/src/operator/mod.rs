@@ -14,8 +14,10 @@ mod kind;
 mod outcome;
 mod outputs;
 mod registry;
+mod watcher;
 
 pub use complaint::{Complaint, Complaints};
+pub(crate) use context::panic_message;
 pub use context::{
     Checkpoint, CheckpointStore, Inputs, Interval, Logger, Past, PastOutcome, PastStore, Progress,
     RunInfo, TaskContext, TaskIdentity, Woken,
@@ -28,3 +30,4 @@ pub use kind::Kind;
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
 pub use registry::Registry;
+pub use watcher::{WaitWatcher, Watcher};

@@ -5,6 +5,6 @@ mod path;
 
 pub use model::{
     Alert, AlertKind, Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan,
-    PlanError, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule,
+    PlanError, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule, type_name,
 };
 pub use path::longest_paths;

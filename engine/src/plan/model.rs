@@ -320,6 +320,49 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// The zone in which its intervals are shown.
+    pub fn zone(&self) -> chrono_tz::Tz {
+        use crate::trigger::{Cadence, Trigger};
+        let scheduled = self
+            .schedule
+            .as_ref()
+            .and_then(|schedule| match &schedule.trigger {
+                Trigger::Time(cadence) => Some(cadence),
+                _ => None,
+            });
+        match scheduled.or(self.interval.as_ref()) {
+            Some(Cadence::Cron { zone, .. }) => *zone,
+            _ => chrono_tz::UTC,
+        }
+    }
+
+    /// All parameters of a run: those given, and the defaults of the others.
+    ///
+    /// # Errors
+    /// When one is unknown, missing or of the wrong type.
+    pub fn params(
+        &self,
+        given: &serde_json::Map<String, Value>,
+    ) -> Result<serde_json::Map<String, Value>, PlanError> {
+        let pipeline = || self.name.to_string();
+        if let Some(name) = given.keys().find(|name| !self.params.contains_key(*name)) {
+            return Err(PlanError::UnknownParam {
+                pipeline: pipeline(),
+                name: name.clone(),
+                similar: None,
+            });
+        }
+        let value = |(name, spec): (&String, &ParamSpec)| {
+            let value = given.get(name).or(spec.default.as_ref()).cloned();
+            let value = value.ok_or_else(|| PlanError::MissingParam {
+                pipeline: pipeline(),
+                name: name.clone(),
+            })?;
+            Ok((name.clone(), value))
+        };
+        self.params.iter().map(value).collect()
+    }
+
     /// The task called `name`.
     pub fn find(&self, name: &str) -> Option<TaskIndex> {
         self.graph
@@ -344,5 +387,18 @@ impl Plan {
     pub fn downstream(&self, task: TaskIndex) -> impl Iterator<Item = TaskIndex> {
         self.graph
             .neighbors_directed(task, petgraph::Direction::Outgoing)
+    }
+}
+
+/// The type of a value, for messages.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a number",
+        Value::Number(_) => "a whole number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
     }
 }

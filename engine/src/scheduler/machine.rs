@@ -209,6 +209,12 @@ impl Scheduler {
         self.ready.pop(|pool| free(pools[pool].as_deref()))
     }
 
+    /// Puts back a unit that was taken but found too few slots.
+    pub fn put_back(&mut self, unit: Unit) {
+        let node = &self.nodes[unit.task.index()];
+        self.ready.push(node.pool, node.rank, unit);
+    }
+
     /// Whether a unit waits for a slot.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()

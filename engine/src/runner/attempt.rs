@@ -1,0 +1,104 @@
+//! One attempt: the operator in a task of its own, within its time, its panic caught.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use tokio::task::JoinHandle;
+
+use super::{
+    Parts,
+    job::{End, Job, Message},
+    persist,
+};
+use crate::{
+    operator::{Outcome, TaskContext, TaskError},
+    time::human_duration,
+};
+
+/// How long an attempt that is told to stop may take before it is given up.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs `job` and says how it ended.
+pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
+    let Job {
+        unit,
+        operator,
+        config,
+        context,
+        due,
+        slot,
+        log,
+    } = job;
+    let time = due.map(|due| (due - parts.clock.now()).to_std().unwrap_or(Duration::ZERO));
+    let cancel = context.cancel.clone();
+    let shared = Arc::new(context);
+    let work = {
+        let context = Arc::clone(&shared);
+        // The slot goes with the work: when an attempt is given up, the slot stays taken until the work ends.
+        parts.tasks.spawn(async move {
+            let result = AssertUnwindSafe(operator.run(config, &context))
+                .catch_unwind()
+                .await;
+            drop(slot);
+            result.unwrap_or_else(|panic| {
+                let message = crate::operator::panic_message(&*panic);
+                Err(TaskError::bug(format!("the operator panicked: {message}")))
+            })
+        })
+    };
+    let result = tokio::select! {
+        result = limited(&parts, work, time, &shared) => result,
+        () = async { cancel.cancelled().await; tokio::time::sleep(GRACE).await } =>
+            Err(TaskError::external(format!("did not stop within {}", human_duration(GRACE)))),
+    };
+    let end = match result {
+        Ok(outcome) => settle(&parts, &shared, outcome).await,
+        Err(error) => fail(&parts, &shared, error).await,
+    };
+    Message::Attempt { unit, end, log }
+}
+
+/// The work's result, or a failure as soon as its time is over; the work is then told to stop.
+async fn limited(
+    parts: &Parts,
+    mut work: JoinHandle<Result<Outcome, TaskError>>,
+    time: Option<Duration>,
+    context: &TaskContext,
+) -> Result<Outcome, TaskError> {
+    let late = async {
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = &mut work => result.unwrap_or_else(|_| Err(TaskError::external("the process is shutting down"))),
+        () = late => {
+            context.cancel.cancel();
+            let abort = work.abort_handle();
+            parts.tasks.spawn(async move {
+                tokio::time::sleep(GRACE).await;
+                abort.abort();
+            });
+            Err(TaskError::external("took longer than its `timeout`").hint("raise `timeout:`, or make the work smaller"))
+        }
+    }
+}
+
+async fn settle(parts: &Arc<Parts>, context: &TaskContext, outcome: Outcome) -> End {
+    match outcome {
+        Outcome::Skipped(reason) => End::Skipped(reason),
+        Outcome::Wait(wait) => End::Wait(wait),
+        Outcome::Done(output) => match persist::output(parts, context, output).await {
+            Ok(persisted) => End::Done(Box::new(persisted)),
+            Err(error) => fail(parts, context, error).await,
+        },
+    }
+}
+
+async fn fail(parts: &Arc<Parts>, context: &TaskContext, mut error: TaskError) -> End {
+    let artifacts = std::mem::take(&mut error.evidence.artifacts);
+    let kept = persist::evidence(parts, context, artifacts).await;
+    context.log.error(error.full_message());
+    End::Failed(error, kept)
+}

@@ -1,0 +1,292 @@
+//! Takes a run up: from nothing, or from where it stood when it was left.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    Options, Parts, Redo, Reuse, RunnerError,
+    drive::Drive,
+    inputs::Shelf,
+    job::UnitState,
+    journal::{Details, Journal, row},
+    log::secrets_of,
+    scope,
+    timers::{Due, Timers},
+};
+use crate::{
+    id::{RunId, TaskKey},
+    operator::Fault,
+    plan::{Plan, TaskIndex},
+    scheduler::{Scheduler, Unit},
+    state::{RunState, TaskState},
+    store::{AttemptRecord, Change, ErrorRecord, OutputRecord, RunChange, RunRecord, TaskRecord},
+};
+
+impl Drive {
+    /// Takes up a run of `plan` that this process owns.
+    pub(super) async fn load(
+        parts: Arc<Parts>,
+        plan: Arc<Plan>,
+        run: RunId,
+        fence: u64,
+        options: Options,
+    ) -> Result<Self, RunnerError> {
+        let record = parts
+            .store
+            .run(run)
+            .await?
+            .ok_or(RunnerError::Unknown(run))?;
+        let tasks = if record.started.is_some() {
+            parts.store.tasks(run).await?
+        } else {
+            Vec::new()
+        };
+        let base = scope::base(&plan, &record.run, &parts.project);
+        let mut drive = Self {
+            scheduler: Scheduler::new(&plan),
+            shelf: Shelf::new(&plan),
+            journal: Journal::new(run, Arc::clone(&plan.name), record.last_event),
+            secrets: Arc::new(secrets_of(&parts.project.connections)),
+            freed: parts.slots.freed(),
+            parts,
+            plan,
+            base,
+            redo: record.redo,
+            fence,
+            run: record.run.clone(),
+            options,
+            decisions: Vec::new(),
+            units: HashMap::new(),
+            items: HashMap::new(),
+            done_elements: HashMap::new(),
+            timers: Timers::default(),
+            prepared: Vec::new(),
+            work: JoinSet::new(),
+            first_failure: None,
+            cancelling: false,
+            children: 0,
+        };
+        drive.take_up(&record, tasks).await;
+        Ok(drive)
+    }
+
+    /// Starts the scheduler and writes that the run is under way.
+    pub(super) fn begin(&mut self) {
+        self.scheduler.begin(&mut self.decisions);
+        if let Some(deadline) = self.plan.deadline {
+            let from = self
+                .run
+                .interval
+                .map_or(self.run.created, |interval| interval.end);
+            self.timers.set(from + deadline, Due::Deadline);
+        }
+    }
+
+    async fn take_up(&mut self, record: &RunRecord, tasks: Vec<TaskRecord>) {
+        let now = self.parts.clock.now();
+        let all = self.options.redo == Some(Redo::All);
+        self.redo += u32::from(all);
+        let change = RunChange {
+            state: RunState::Running,
+            started: Some(record.started.unwrap_or(now)),
+            redo: all.then_some(self.redo),
+            ..RunChange::default()
+        };
+        self.journal.change(Change::Run(change));
+        self.journal.run(RunState::Running, None, now);
+        let (whole, elements): (Vec<_>, Vec<_>) = tasks
+            .into_iter()
+            .partition(|task| task.key.element.is_none());
+        self.preset();
+        self.remember_elements(elements, all);
+        let again = self.again(&whole, all);
+        for task in whole {
+            if let Some(index) = self.plan.find(&task.key.task) {
+                self.remember(index, task, again.contains(&index)).await;
+            }
+        }
+    }
+
+    /// Tasks that are not run, because a person or a test has said so.
+    fn preset(&mut self) {
+        let now = self.parts.clock.now();
+        for name in std::mem::take(&mut self.options.leave_out) {
+            let Some(index) = self.plan.find(&name) else {
+                continue;
+            };
+            let mut change = row(&TaskKey::task(name), TaskState::Skipped);
+            (change.ended, change.note) = (Some(now), Some("left out".to_owned()));
+            self.journal.task(change, now, Details::default());
+            self.shelf.set_state(index, TaskState::Skipped);
+            self.scheduler.restore(index, TaskState::Skipped);
+        }
+        for (name, reuse) in std::mem::take(&mut self.options.reuse) {
+            let Some(index) = self.plan.find(&name) else {
+                continue;
+            };
+            let key = TaskKey::task(name);
+            let mut change = row(&key, TaskState::Success);
+            change.ended = Some(now);
+            let record = match reuse {
+                Reuse::Earlier(run, record) => {
+                    change.note = Some(format!("taken from run {run}"));
+                    self.shelf.put(index, &record, Vec::new());
+                    *record
+                }
+                Reuse::Given(datasets, values) => {
+                    change.note = Some("given".to_owned());
+                    let record = OutputRecord {
+                        values,
+                        ..OutputRecord::default()
+                    };
+                    self.shelf.put(index, &record, datasets);
+                    record
+                }
+            };
+            let rows = record.datasets.first().map(|dataset| dataset.rows);
+            self.journal.task(
+                change,
+                now,
+                Details {
+                    rows,
+                    ..Details::default()
+                },
+            );
+            self.journal.change(Change::Output {
+                key,
+                attempt: 0,
+                output: record,
+                at: now,
+            });
+            self.scheduler.restore(index, TaskState::Success);
+        }
+    }
+
+    /// The tasks that are done again: those that have not succeeded, and all that come after them.
+    fn again(&self, whole: &[TaskRecord], all: bool) -> HashSet<TaskIndex> {
+        if all {
+            return self.plan.graph.node_indices().collect();
+        }
+        let succeeded: HashSet<TaskIndex> = whole
+            .iter()
+            .filter(|task| task.state == TaskState::Success)
+            .filter_map(|task| self.plan.find(&task.key.task))
+            .collect();
+        let mut open: Vec<TaskIndex> = self
+            .plan
+            .graph
+            .node_indices()
+            .filter(|task| !succeeded.contains(task))
+            .collect();
+        let mut again = HashSet::new();
+        while let Some(task) = open.pop() {
+            if again.insert(task) {
+                open.extend(self.plan.downstream(task));
+            }
+        }
+        again
+    }
+
+    /// Takes over what is known of a task.
+    async fn remember(&mut self, index: TaskIndex, task: TaskRecord, again: bool) {
+        let unit = Unit::from(index);
+        let repeated = self.plan.graph[index].foreach.is_some();
+        if repeated
+            && let Some(items) = task
+                .settings
+                .as_ref()
+                .and_then(|settings| settings["items"].as_array())
+        {
+            self.items.insert(index, Arc::new(items.clone()));
+        }
+        if !again {
+            if repeated {
+                // An element's dataset that is gone shows when it is read.
+                if let Err(error) = self.shelf.gather(&self.parts, index).await {
+                    tracing::warn!(task = %task.key, error = error.full_message(), "cannot gather its elements");
+                }
+            } else {
+                self.shelf
+                    .put(index, &task.output.unwrap_or_default(), Vec::new());
+            }
+            self.scheduler.restore(index, TaskState::Success);
+            return;
+        }
+        self.recall(unit, &task);
+        let over = task.state == TaskState::Success || self.options.redo == Some(Redo::All);
+        if over && !repeated {
+            self.journal.change(Change::Reset {
+                task: task.key.task,
+            });
+        }
+    }
+
+    /// What is known of a unit's attempts; one that was lost with its process is closed.
+    fn recall(&mut self, unit: Unit, task: &TaskRecord) {
+        // A person's retry starts with all tries; going on after a loss does not give any back.
+        let tries = if self.options.redo.is_some() {
+            0
+        } else {
+            task.tries
+        };
+        let settings = if unit.element.is_none() && self.plan.graph[unit.task].foreach.is_some() {
+            None
+        } else {
+            task.settings.clone()
+        };
+        let state = UnitState {
+            attempt: task.attempt,
+            tries,
+            settings,
+            ..UnitState::default()
+        };
+        self.units.insert(unit, state);
+        if task.state == TaskState::Running && task.attempt > 0 {
+            let now = self.parts.clock.now();
+            let error = ErrorRecord {
+                fault: Fault::External,
+                message: "lost: the process that worked on it is gone".to_owned(),
+                hint: None,
+            };
+            self.journal.change(Change::Attempt(AttemptRecord {
+                key: task.key.clone(),
+                number: task.attempt,
+                state: TaskState::Failed,
+                started: task.started.unwrap_or(now),
+                ended: Some(now),
+                error: Some(error),
+            }));
+        }
+    }
+
+    fn remember_elements(&mut self, elements: Vec<TaskRecord>, all: bool) {
+        for task in elements {
+            let (Some(index), Some(element)) = (self.plan.find(&task.key.task), task.key.element)
+            else {
+                continue;
+            };
+            let unit = Unit {
+                task: index,
+                element: Some(element),
+            };
+            if task.state == TaskState::Success && !all {
+                self.shelf.put_element(
+                    index,
+                    element,
+                    &task.output.clone().unwrap_or_default(),
+                    Vec::new(),
+                );
+                self.done_elements
+                    .entry(index)
+                    .or_default()
+                    .push((element, TaskState::Success));
+            } else {
+                self.recall(unit, &task);
+            }
+        }
+    }
+}

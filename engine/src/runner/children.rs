@@ -1,0 +1,206 @@
+//! Attempts that wait, and the child runs that some of them wait for.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Options, Parts, Redo, Runner, drive::Drive, job::Message, journal::Details, persist,
+    timers::Due,
+};
+use crate::{
+    dataset::StoredDataset,
+    id::RunId,
+    operator::{ChildResult, Interval, TaskError, Wait, WaitWatcher},
+    scheduler::Unit,
+    state::{TaskEvent, TaskState},
+    store::{Created, NewRun, ParentTask, RunKind},
+};
+
+/// How often a wait without a period of its own is looked at.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A child run to be started.
+struct Child {
+    pipeline: String,
+    params: Map<String, Value>,
+    interval: Option<Interval>,
+    parent: ParentTask,
+    redo: u32,
+    cancel: CancellationToken,
+}
+
+impl Drive {
+    /// An attempt waits: its slot is free, and something will wake it.
+    pub(super) fn deferred(&mut self, unit: Unit, wait: Wait) {
+        let now = self.parts.clock.now();
+        let mut change = self.change(unit, TaskState::Deferred);
+        change.wait = Some(wait.clone());
+        change.note = Some(describe(&wait));
+        self.journal.task(change, now, Details::default());
+        self.apply(unit, TaskEvent::Defer);
+        let (attempt, due) = self
+            .units
+            .get(&unit)
+            .map_or((0, None), |state| (state.attempt, state.due));
+        let poll = match &wait {
+            Wait::Until(at) => Some(*at),
+            Wait::Things { poll, .. } => Some(now + *poll),
+            Wait::Run { .. } | Wait::Model(_) => Some(now + POLL),
+            Wait::Child { .. } => None,
+        };
+        if let Some(at) = poll {
+            self.timers
+                .set(due.map_or(at, |due| at.min(due)), Due::Wake(unit, attempt));
+        }
+        match wait {
+            Wait::Child {
+                pipeline,
+                params,
+                interval,
+            } => self.start_child(
+                unit,
+                attempt,
+                pipeline,
+                params,
+                interval.map(|(start, end)| Interval { start, end }),
+            ),
+            wait @ Wait::Things { .. } => self.watch(unit, attempt, wait),
+            _ => {}
+        }
+    }
+
+    /// Lets a watcher wake the attempt before its next look, where there is one.
+    fn watch(&mut self, unit: Unit, attempt: u32, wait: Wait) {
+        let Some(watcher) = self.parts.services.get::<WaitWatcher>() else {
+            return;
+        };
+        let (cancel, project) = (self.options.cancel.clone(), Arc::clone(&self.parts.project));
+        let longest = match &wait {
+            Wait::Things { poll, .. } => *poll,
+            _ => POLL,
+        };
+        self.work.spawn(async move {
+            tokio::select! {
+                () = watcher.changed(&project, &wait) => {}
+                () = tokio::time::sleep(longest) => {}
+                () = cancel.cancelled() => {}
+            }
+            Message::Changed { unit, attempt }
+        });
+    }
+
+    fn start_child(
+        &mut self,
+        unit: Unit,
+        attempt: u32,
+        pipeline: String,
+        params: Map<String, Value>,
+        interval: Option<Interval>,
+    ) {
+        let child = Child {
+            pipeline,
+            params,
+            interval: interval.or(self.run.interval),
+            parent: ParentTask {
+                run: self.run.id,
+                key: self.key(unit),
+            },
+            redo: self.redo,
+            cancel: self.options.cancel.child_token(),
+        };
+        let parts = Arc::clone(&self.parts);
+        self.children += 1;
+        self.work.spawn(async move {
+            let result = child.run(parts).await.map(Box::new);
+            Message::Child {
+                unit,
+                attempt,
+                result,
+            }
+        });
+    }
+}
+
+impl Child {
+    /// Makes the child run, once for the parent's task and element, and works on it until it is over.
+    async fn run(self, parts: Arc<Parts>) -> Result<ChildResult, TaskError> {
+        let name = self.pipeline.clone();
+        let store_failed = |error| {
+            TaskError::external(format!("cannot run the child pipeline `{name}`")).because(error)
+        };
+        let plan = parts.pipelines.plan(&name).await.map_err(|message| {
+            TaskError::user(format!("cannot run the child pipeline `{name}`: {message}"))
+        })?;
+        let params = plan.params(&self.params).map_err(|error| {
+            TaskError::user("the child run's parameters are wrong").because(error)
+        })?;
+        let now = parts.clock.now();
+        let new = NewRun {
+            id: RunId::new(now),
+            pipeline: plan.name.to_string(),
+            version: plan.source.hash.clone(),
+            kind: RunKind::Child,
+            trigger_key: Some(format!(
+                "child:{}:{}:{}",
+                self.parent.run, self.parent.key, self.redo
+            )),
+            trigger: Value::Null,
+            params,
+            interval: self.interval,
+            parent: Some(self.parent),
+            created: now,
+        };
+        let runner = Runner(Arc::clone(&parts));
+        let (run, redo) = match runner.create(&plan, &new).await.map_err(store_failed)? {
+            Created::New => (new.id, None),
+            Created::Existing(run) => (run, Some(Redo::Unfinished)),
+        };
+        let options = Options {
+            cancel: self.cancel,
+            redo,
+            ..Options::default()
+        };
+        let state = runner
+            .execute(plan, run, options)
+            .await
+            .map_err(store_failed)?;
+        let record = parts
+            .store
+            .run(run)
+            .await
+            .map_err(|error| store_failed(error.into()))?;
+        let outputs = record
+            .as_ref()
+            .and_then(|record| record.outputs.clone())
+            .unwrap_or_default();
+        let mut datasets = Vec::new();
+        for (name, stored) in outputs["datasets"].as_object().into_iter().flatten() {
+            let stored: StoredDataset =
+                serde_json::from_value(stored.clone()).map_err(|error| {
+                    TaskError::bug("the child run's outputs cannot be read").because(error)
+                })?;
+            datasets.push((name.clone(), persist::open(&parts, stored).await?));
+        }
+        let values = outputs["values"].as_object().cloned().unwrap_or_default();
+        Ok(ChildResult {
+            run,
+            state,
+            error: record.and_then(|record| record.error),
+            values,
+            datasets,
+        })
+    }
+}
+
+/// What a wait is for, in words.
+fn describe(wait: &Wait) -> String {
+    match wait {
+        Wait::Until(at) => format!("waits until {}", at.format("%Y-%m-%d %H:%M:%S UTC")),
+        Wait::Things { pattern, .. } => format!("waits for `{pattern}`"),
+        Wait::Run { pipeline, .. } => format!("waits for a run of `{pipeline}`"),
+        Wait::Model(name) => format!("waits for the model `{name}`"),
+        Wait::Child { pipeline, .. } => format!("waits for its run of `{pipeline}`"),
+    }
+}

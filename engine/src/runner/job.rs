@@ -1,0 +1,70 @@
+//! What goes to an attempt and what comes back.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{log::AttemptLog, persist::Persisted, slots::Slot};
+use crate::{
+    operator::{ChildResult, DynOperator, ErasedConfig, TaskContext, TaskError, Wait, Woken},
+    scheduler::Unit,
+    store::ArtifactRecord,
+    time::Timestamp,
+};
+
+/// An attempt that is ready to start.
+pub(super) struct Job {
+    pub(super) unit: Unit,
+    pub(super) operator: &'static dyn DynOperator,
+    pub(super) config: ErasedConfig,
+    pub(super) context: TaskContext,
+    /// When it has taken too long.
+    pub(super) due: Option<Timestamp>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) log: Arc<AttemptLog>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Done(Box<Persisted>),
+    Skipped(String),
+    Wait(Wait),
+    Failed(TaskError, Vec<ArtifactRecord>),
+}
+
+/// What the loop hears.
+#[derive(Debug)]
+pub(super) enum Message {
+    Attempt {
+        unit: Unit,
+        end: End,
+        log: Arc<AttemptLog>,
+    },
+    Child {
+        unit: Unit,
+        attempt: u32,
+        result: Result<Box<ChildResult>, TaskError>,
+    },
+    Changed {
+        unit: Unit,
+        attempt: u32,
+    },
+}
+
+/// What the loop knows of a unit.
+#[derive(Debug, Default)]
+pub(super) struct UnitState {
+    /// The last attempt, counted from 1.
+    pub(super) attempt: u32,
+    /// How many tries of the retry limit are used up.
+    pub(super) tries: u32,
+    pub(super) started: Option<Timestamp>,
+    /// When the attempt has taken too long.
+    pub(super) due: Option<Timestamp>,
+    pub(super) settings: Option<serde_json::Value>,
+    /// Set when the next start goes on with an attempt that waited.
+    pub(super) woken: Option<Woken>,
+    /// Set while an attempt is under way.
+    pub(super) cancel: Option<CancellationToken>,
+}

@@ -1,0 +1,173 @@
+//! Runs plans: attempts, retries, waits, cancellation; one loop a run.
+//!
+//! A [`Runner`] is what a process needs to work on runs. [`Runner::create`] makes a run, [`Runner::execute`] works on
+//! it until it is over. Within, one `Drive` owns the run's [`Scheduler`](crate::scheduler::Scheduler) and writes down
+//! what happens; attempts run beside it and send it messages. What belongs together, such as a success and the start
+//! of the children, is one durable write, and nothing starts before it is written.
+
+mod alerts;
+mod attempt;
+mod begin;
+mod children;
+mod drive;
+mod finish;
+mod inputs;
+mod job;
+mod journal;
+mod log;
+mod memory;
+mod options;
+mod owner;
+mod persist;
+mod scope;
+mod slots;
+mod start;
+mod timers;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+
+pub use log::log_path;
+pub use options::{Options, Redo, Reuse};
+pub use owner::Owner;
+pub use slots::{Slot, Slots};
+
+use crate::{
+    event::Listener,
+    id::RunId,
+    operator::BoxFuture,
+    plan::Plan,
+    project::Project,
+    services::Services,
+    state::RunState,
+    store::{ArtifactStore, Created, NewRun, PipelineVersion, Store, StoreError, Writer},
+    time::Clock,
+};
+
+/// How long an owner may be silent before another may take its runs.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// Finds the plans of child runs.
+#[async_trait]
+pub trait Pipelines: Send + Sync {
+    /// The plan of the pipeline called `name`, or what is wrong with it.
+    async fn plan(&self, name: &str) -> Result<Arc<Plan>, String>;
+}
+
+/// What a process needs to work on runs.
+#[derive(Clone)]
+pub struct Runner(Arc<Parts>);
+
+/// The parts of a [`Runner`].
+pub struct Parts {
+    /// The history.
+    pub store: Arc<dyn Store>,
+    /// Writes to the history, in groups.
+    pub writer: Writer,
+    /// Where datasets and files are kept.
+    pub artifacts: Arc<dyn ArtifactStore>,
+    /// The project.
+    pub project: Arc<Project>,
+    /// What operators share.
+    pub services: Services,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who hears of what happens.
+    pub listeners: Vec<Arc<dyn Listener>>,
+    /// Where child runs find their plans.
+    pub pipelines: Arc<dyn Pipelines>,
+    /// Whose runs these are.
+    pub owner: Arc<Owner>,
+    /// How many attempts may be under way at once, in all and by pool.
+    pub slots: Arc<Slots>,
+    /// The tasks that attempts run in.
+    pub tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner")
+            .field("owner", &self.0.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a run could not be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The history failed.
+    #[error("the run history failed")]
+    Store(#[from] StoreError),
+    /// Somebody else works on the run.
+    #[error("run {run} is being worked on by {owner}")]
+    Busy {
+        /// The run.
+        run: RunId,
+        /// Who works on it.
+        owner: String,
+    },
+    /// The run is not in the history.
+    #[error("there is no run {0}")]
+    Unknown(RunId),
+    /// Another owner has taken the run over.
+    #[error("run {0} has been taken over by another process")]
+    Lost(RunId),
+}
+
+impl Runner {
+    /// A runner of `parts`.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// Makes a run of `plan` and keeps the plan's source.
+    ///
+    /// # Errors
+    /// When the history cannot be written.
+    pub async fn create(&self, plan: &Plan, run: &NewRun) -> Result<Created, RunnerError> {
+        let version = PipelineVersion {
+            hash: plan.source.hash.clone(),
+            pipeline: plan.name.to_string(),
+            path: plan.source.path.to_string(),
+            source: plan.source.text.to_string(),
+        };
+        self.0.store.put_version(&version).await?;
+        Ok(self.0.store.create_run(run).await?)
+    }
+
+    /// Works on a run until it is over. What succeeded before is not done again.
+    ///
+    /// # Errors
+    /// When the history fails, or somebody else works on the run.
+    pub fn execute(
+        &self,
+        plan: Arc<Plan>,
+        run: RunId,
+        options: Options,
+    ) -> BoxFuture<'static, Result<RunState, RunnerError>> {
+        let parts = Arc::clone(&self.0);
+        Box::pin(async move {
+            let claim = owner::claim(&parts, run).await?;
+            let drive =
+                drive::Drive::load(Arc::clone(&parts), plan, run, claim.fence, options).await?;
+            let end = owner::while_leased(&parts, drive.run()).await;
+            parts.store.release(run, claim.fence).await?;
+            end
+        })
+    }
+}

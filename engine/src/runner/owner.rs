@@ -1,0 +1,116 @@
+//! Who works on a run: a process with a lock file that is free again as soon as the process is gone.
+
+use std::{
+    fs::{File, TryLockError},
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{LEASE, Parts, RunnerError};
+use crate::{id::RunId, store::Claim};
+
+/// A process that works on runs. The lock file is removed when it is dropped.
+#[derive(Debug)]
+pub struct Owner {
+    name: String,
+    host: String,
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Owner {
+    /// Makes this process an owner whose lock file is in the state directory.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn new(state_dir: &Path, host: &str) -> io::Result<Self> {
+        let directory = state_dir.join("locks");
+        std::fs::create_dir_all(&directory)?;
+        let name = format!(
+            "{host}-{}-{}",
+            std::process::id(),
+            &Uuid::new_v4()
+                .simple()
+                .to_string()
+                .get(..8)
+                .unwrap_or_default()
+        );
+        let lock = File::create(lock_path(&directory, &name))?;
+        lock.lock()?;
+        Ok(Self {
+            name,
+            host: host.to_owned(),
+            directory,
+            _lock: lock,
+        })
+    }
+
+    /// The owner's name: host, process, and a random part.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether another owner of this host is known to be gone: its lock file is free or no longer there.
+    pub fn is_gone(&self, other: &str) -> bool {
+        if other == self.name || !other.starts_with(&format!("{}-", self.host)) {
+            return false;
+        }
+        match File::open(lock_path(&self.directory, other)) {
+            Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A lock file that stays behind is free and harms nobody.
+        let _removed = std::fs::remove_file(lock_path(&self.directory, &self.name));
+    }
+}
+
+fn lock_path(directory: &Path, owner: &str) -> PathBuf {
+    directory.join(format!("{owner}.lock"))
+}
+
+/// Makes the process the run's owner; takes over from an owner that is known to be gone.
+pub(super) async fn claim(parts: &Arc<Parts>, run: RunId) -> Result<Claim, RunnerError> {
+    let owner = &parts.owner;
+    if let Some(claim) = parts.store.claim(run, owner.name(), LEASE).await? {
+        return Ok(claim);
+    }
+    let record = parts
+        .store
+        .run(run)
+        .await?
+        .ok_or(RunnerError::Unknown(run))?;
+    let holder = record.owner.unwrap_or_default();
+    if owner.is_gone(&holder) {
+        parts.store.release(run, record.fence).await?;
+        if let Some(claim) = parts.store.claim(run, owner.name(), LEASE).await? {
+            return Ok(claim);
+        }
+    }
+    Err(RunnerError::Busy { run, owner: holder })
+}
+
+/// Renews the owner's leases while `work` goes on.
+pub(super) async fn while_leased<T>(parts: &Arc<Parts>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut beat = tokio::time::interval(LEASE / 3);
+    beat.tick().await;
+    loop {
+        tokio::select! {
+            end = &mut work => return end,
+            _ = beat.tick() => {
+                if let Err(error) = parts.store.renew(parts.owner.name(), LEASE).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the leases");
+                }
+            }
+        }
+    }
+}

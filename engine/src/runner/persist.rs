@@ -1,0 +1,277 @@
+//! Makes what an attempt puts out durable, before its success is written.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use polars::prelude::{DataFrame, ParquetWriter, PlRefPath};
+
+use super::Parts;
+use crate::{
+    dataset::{Dataset, StoredDataset},
+    id::{RunId, TaskKey},
+    operator::{Artifact, NewModel, Output, TaskContext, TaskError},
+    store::{ArtifactRecord, OutputRecord, RegisterModel, StoreError, sha256},
+};
+
+/// What an attempt has put out, all of it durable.
+#[derive(Debug, Default)]
+pub(super) struct Persisted {
+    pub(super) record: OutputRecord,
+    pub(super) datasets: Vec<(String, Dataset)>,
+    pub(super) register: Option<RegisterModel>,
+}
+
+/// Writes the datasets, files and model of `output`.
+pub(super) async fn output(
+    parts: &Arc<Parts>,
+    context: &TaskContext,
+    output: Output,
+) -> Result<Persisted, TaskError> {
+    let Output {
+        datasets,
+        artifacts,
+        metrics,
+        values,
+        warnings,
+        model,
+    } = output;
+    let prefix = prefix(context.run.id, &context.task.key, context.task.attempt);
+    let mut done = Persisted {
+        record: OutputRecord {
+            values,
+            metrics,
+            warnings,
+            ..OutputRecord::default()
+        },
+        ..Persisted::default()
+    };
+    for (name, dataset) in datasets {
+        let dataset = store_dataset(parts, &prefix, name.clone(), dataset).await?;
+        done.record.datasets.extend(dataset.stored().cloned());
+        done.datasets.push((name, dataset));
+    }
+    for artifact in artifacts {
+        done.record
+            .artifacts
+            .push(store_artifact(parts, &prefix, artifact).await?);
+    }
+    if let Some(model) = model {
+        let model = store_model(parts, context, model).await?;
+        done.record.values.insert(
+            "model".to_owned(),
+            format!("{}:{}", model.name, model.version).into(),
+        );
+        done.record
+            .values
+            .insert("version".to_owned(), model.version.into());
+        done.register = Some(model);
+    }
+    Ok(done)
+}
+
+/// Keeps the files that belong to a failure; what cannot be kept is left out.
+pub(super) async fn evidence(
+    parts: &Arc<Parts>,
+    context: &TaskContext,
+    artifacts: Vec<Artifact>,
+) -> Vec<ArtifactRecord> {
+    let prefix = prefix(context.run.id, &context.task.key, context.task.attempt);
+    let mut kept = Vec::new();
+    for artifact in artifacts {
+        match store_artifact(parts, &prefix, artifact).await {
+            Ok(record) => kept.push(record),
+            Err(error) => context.log.warn(format!(
+                "cannot keep a file of this failure: {}",
+                error.full_message()
+            )),
+        }
+    }
+    kept
+}
+
+fn prefix(run: RunId, key: &TaskKey, attempt: u32) -> String {
+    let element = key
+        .element
+        .map(|element| format!("/{element}"))
+        .unwrap_or_default();
+    format!("runs/{run}/{}{element}/{attempt}", key.task)
+}
+
+fn failed(what: &str) -> impl FnOnce(StoreError) -> TaskError {
+    let message = format!("cannot keep {what} in the artifact store");
+    move |error| TaskError::external(message).because(error)
+}
+
+async fn store_dataset(
+    parts: &Arc<Parts>,
+    prefix: &str,
+    name: String,
+    dataset: Dataset,
+) -> Result<Dataset, TaskError> {
+    if dataset.stored().is_some() {
+        return Ok(dataset);
+    }
+    let key = format!("{prefix}/{name}.parquet");
+    let temporary = parts.artifacts.temporary();
+    let (path, source) = (temporary.clone(), dataset.clone());
+    let written = tokio::task::spawn_blocking(move || write_parquet(&source, &path)).await;
+    let (rows, bytes, fingerprint) = match written {
+        Ok(written) => written?,
+        Err(error) => {
+            return Err(
+                TaskError::bug(format!("writing the dataset `{name}` panicked")).because(error),
+            );
+        }
+    };
+    parts
+        .artifacts
+        .put_file(&key, temporary)
+        .await
+        .map_err(failed(&format!("the dataset `{name}`")))?;
+    let columns = dataset
+        .schema()
+        .iter()
+        .map(|(name, dtype)| (name.to_string(), dtype.to_string()))
+        .collect();
+    let stored = StoredDataset {
+        name,
+        key,
+        rows,
+        bytes,
+        columns,
+        fingerprint,
+    };
+    if dataset.in_memory().is_some() {
+        return Ok(dataset.with_stored(stored));
+    }
+    open(parts, stored).await
+}
+
+/// Opens a durable dataset.
+pub(super) async fn open(parts: &Arc<Parts>, stored: StoredDataset) -> Result<Dataset, TaskError> {
+    let what = format!("the dataset `{}`", stored.name);
+    let path = parts
+        .artifacts
+        .local(&stored.key)
+        .await
+        .map_err(|error| TaskError::external(format!("cannot read {what}")).because(error))?;
+    Dataset::from_stored(stored, path)
+        .map_err(|error| TaskError::external(format!("cannot read {what}")).because(error))
+}
+
+/// Writes a dataset to `path` and returns its rows, bytes and fingerprint.
+fn write_parquet(dataset: &Dataset, path: &Path) -> Result<(u64, u64, String), TaskError> {
+    let wrong = |error: polars::error::PolarsError| {
+        TaskError::user("the table cannot be computed").because(error)
+    };
+    let io = |error: std::io::Error| {
+        TaskError::external("cannot write the table as Parquet").because(error)
+    };
+    let rows = match dataset.in_memory() {
+        Some(frame) => {
+            let mut frame: DataFrame = frame.as_ref().clone();
+            let file = File::create(path).map_err(io)?;
+            ParquetWriter::new(file)
+                .finish(&mut frame)
+                .map_err(|error| {
+                    TaskError::external("cannot write the table as Parquet").because(error)
+                })?;
+            frame.height() as u64
+        }
+        None => sink(dataset, path).map_err(wrong)?,
+    };
+    let content = std::fs::read(path).map_err(io)?;
+    Ok((rows, content.len() as u64, sha256(&content)))
+}
+
+fn sink(dataset: &Dataset, path: &Path) -> polars::prelude::PolarsResult<u64> {
+    use polars::prelude::{
+        FileWriteFormat, LazyFrame, ParquetWriteOptions, ScanArgsParquet, SinkDestination,
+        SinkTarget, UnifiedSinkArgs, len,
+    };
+    let target = PlRefPath::try_from_path(path)?;
+    dataset
+        .lazy()?
+        .sink(
+            SinkDestination::File {
+                target: SinkTarget::Path(target.clone()),
+            },
+            FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default())),
+            UnifiedSinkArgs::default(),
+        )?
+        .collect()?;
+    let rows = LazyFrame::scan_parquet(target, ScanArgsParquet::default())?
+        .select([len()])
+        .collect()?;
+    rows.columns()
+        .first()
+        .map_or(Ok(0), |column| Ok(column.get(0)?.try_extract::<u64>()?))
+}
+
+async fn store_artifact(
+    parts: &Arc<Parts>,
+    prefix: &str,
+    artifact: Artifact,
+) -> Result<ArtifactRecord, TaskError> {
+    let Artifact {
+        name,
+        media_type,
+        content,
+        path,
+    } = artifact;
+    let key = format!("{prefix}/{name}");
+    let bytes = content.len() as u64;
+    parts
+        .artifacts
+        .put(&key, content)
+        .await
+        .map_err(failed(&format!("the file `{name}`")))?;
+    Ok(ArtifactRecord {
+        name,
+        key,
+        media_type,
+        bytes,
+        path: path.map(|path| path.display().to_string()),
+    })
+}
+
+async fn store_model(
+    parts: &Arc<Parts>,
+    context: &TaskContext,
+    model: NewModel,
+) -> Result<RegisterModel, TaskError> {
+    let NewModel {
+        name,
+        content,
+        metrics,
+        card,
+        promote,
+    } = model;
+    let digest = sha256(&content);
+    let artifact = format!("models/{name}/{digest}.onnx");
+    let bytes = content.len() as u64;
+    parts
+        .artifacts
+        .put(&artifact, content)
+        .await
+        .map_err(failed(&format!("the model `{name}`")))?;
+    let key = context.task.key.clone();
+    let version = parts
+        .store
+        .reserve_version(&name, context.run.id, &key)
+        .await
+        .map_err(|error| {
+            TaskError::external(format!("cannot register the model `{name}`")).because(error)
+        })?;
+    Ok(RegisterModel {
+        name,
+        version,
+        key,
+        artifact,
+        digest,
+        bytes,
+        metrics,
+        card,
+        promote,
+        created: context.clock.now(),
+    })
+}

@@ -1,0 +1,307 @@
+//! Starts what is ready: settings resolved once, inputs found, the attempt written down.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{
+    drive::Drive,
+    job::{Job, UnitState},
+    journal::{Details, row},
+    log::{AttemptLog, log_path},
+    memory::Memory,
+    scope,
+    slots::Slot,
+};
+use crate::{
+    event::{RunEvent, What},
+    id::TaskKey,
+    operator::{Checkpoint, Logger, Past, Progress, RunInfo, TaskContext, TaskError, TaskIdentity},
+    plan::PlannedTask,
+    scheduler::Unit,
+    spec::{Expression, ExpressionError, Scope},
+    state::{TaskEvent, TaskState},
+    store::{AttemptRecord, Change},
+    time::Timestamp,
+};
+
+impl Drive {
+    /// Starts as many ready units as there are free slots. They begin to work when this has been written.
+    pub(super) async fn start_ready(&mut self) {
+        let slots = Arc::clone(&self.parts.slots);
+        while let Some(unit) = self.scheduler.pop(|pool| slots.is_free(pool)) {
+            let Some(slot) = slots.try_take(self.plan.graph[unit.task].pool.as_ref()) else {
+                self.scheduler.put_back(unit);
+                break;
+            };
+            self.start(unit, slot).await;
+        }
+    }
+
+    async fn start(&mut self, unit: Unit, slot: Slot) {
+        let now = self.parts.clock.now();
+        let timeout = self.plan.graph[unit.task].timeout;
+        let state = self.units.entry(unit).or_default();
+        let fresh = state.woken.is_none();
+        if fresh {
+            state.attempt += 1;
+            state.started = Some(now);
+            state.due = timeout.map(|timeout| now + timeout);
+        }
+        self.apply(unit, TaskEvent::Start);
+        let prepared = self.prepare(unit, slot).await;
+        self.write_start(unit, now, fresh);
+        match prepared {
+            Ok(job) => self.prepared.push(job),
+            Err(error) => self.attempt_failed(unit, &error, Vec::new(), &[]),
+        }
+    }
+
+    fn write_start(&mut self, unit: Unit, now: Timestamp, fresh: bool) {
+        let key = self.key(unit);
+        let Some(state) = self.units.get(&unit) else {
+            return;
+        };
+        let mut change = row(&key, TaskState::Running);
+        (change.attempt, change.tries, change.started) =
+            (state.attempt, state.tries, state.started);
+        let started = state.started.unwrap_or(now);
+        let number = state.attempt;
+        self.journal.task(change, now, Details::default());
+        if fresh {
+            let attempt = AttemptRecord {
+                key,
+                number,
+                state: TaskState::Running,
+                started,
+                ended: None,
+                error: None,
+            };
+            self.journal.change(Change::Attempt(attempt));
+        }
+    }
+
+    async fn prepare(&mut self, unit: Unit, slot: Slot) -> Result<Job, TaskError> {
+        let plan = Arc::clone(&self.plan);
+        let task = &plan.graph[unit.task];
+        let settings = self.settings(unit, task).await?;
+        let config = task.operator.parse(&settings).map_err(|error| {
+            TaskError::user(format!(
+                "the settings of `{}` do not fit `{}: {}`",
+                task.name,
+                task.operator.kind(),
+                task.operator.name()
+            ))
+            .because(error)
+        })?;
+        let inputs = self.shelf.inputs(&self.parts, &plan, &task.from).await?;
+        let slot = Arc::new(slot);
+        let (context, log) = self.context(unit, task, inputs, Arc::clone(&slot));
+        let state = self.units.entry(unit).or_default();
+        state.cancel = Some(context.cancel.clone());
+        Ok(Job {
+            unit,
+            operator: task.operator,
+            config,
+            context,
+            due: state.due,
+            slot,
+            log,
+        })
+    }
+
+    /// The unit's settings: resolved before its first attempt, kept, and used by every attempt.
+    async fn settings(&mut self, unit: Unit, task: &PlannedTask) -> Result<Value, TaskError> {
+        if let Some(settings) = self
+            .units
+            .get(&unit)
+            .and_then(|state| state.settings.clone())
+        {
+            return Ok(settings);
+        }
+        let scope = self.scope(unit, task.with.expressions());
+        let mut settings = task.with.resolve(&scope).map_err(unresolved)?;
+        for path in &task.models {
+            if let Some(Value::String(reference)) = lookup(&mut settings, path) {
+                *reference = self.pin(reference).await?;
+            }
+        }
+        let has_settings =
+            !matches!(&settings, Value::Object(map) if map.is_empty()) && !settings.is_null();
+        if has_settings {
+            self.journal.change(Change::Settings {
+                key: self.key(unit),
+                settings: settings.clone(),
+            });
+        }
+        self.units.entry(unit).or_default().settings = Some(settings.clone());
+        Ok(settings)
+    }
+
+    /// A registered model's name with its version: `churn` and `churn@challenger` become `churn:7`.
+    async fn pin(&self, reference: &str) -> Result<String, TaskError> {
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        let (name, alias) = reference.split_once('@').unwrap_or((reference, "champion"));
+        if !is_name(name) {
+            return Ok(reference.to_owned());
+        }
+        let found = self.parts.store.aliased(name, alias).await;
+        match found.map_err(|error| TaskError::external("cannot read the model registry").because(error))? {
+            Some(model) => Ok(format!("{name}:{}", model.version)),
+            None => Err(TaskError::user(format!("no model `{reference}` is registered"))
+                .hint("`pipectl models list` shows those that are; a `train` task with `register:` makes one")),
+        }
+    }
+
+    /// What the expressions of a unit can see.
+    pub(super) fn scope<'a>(
+        &self,
+        unit: Unit,
+        expressions: impl IntoIterator<Item = &'a Expression>,
+    ) -> Scope {
+        let mut scope = scope::with_tasks(&self.base, expressions, |name| {
+            self.shelf.view(self.plan.find(name)?)
+        });
+        if let Some(element) = unit.element {
+            scope.set("item", self.item(unit).unwrap_or_default());
+            scope.set("index", element.into());
+        }
+        scope
+    }
+
+    pub(super) fn item(&self, unit: Unit) -> Option<Value> {
+        self.items
+            .get(&unit.task)?
+            .get(unit.element? as usize)
+            .cloned()
+    }
+
+    fn context(
+        &self,
+        unit: Unit,
+        task: &PlannedTask,
+        inputs: crate::operator::Inputs,
+        slot: Arc<Slot>,
+    ) -> (TaskContext, Arc<AttemptLog>) {
+        let parts = &self.parts;
+        let key = self.key(unit);
+        let none = UnitState::default();
+        let state = self.units.get(&unit).unwrap_or(&none);
+        let path = log_path(&parts.project.state_dir, self.run.id, &key, state.attempt);
+        let log = Arc::new(AttemptLog::new(
+            path,
+            Arc::clone(&parts.clock),
+            Arc::clone(&self.secrets),
+        ));
+        let memory = Arc::new(Memory {
+            store: Arc::clone(&parts.store),
+            pipeline: Arc::clone(&self.plan.name),
+            run: self.run.id,
+            fence: self.fence,
+            key: key.clone(),
+        });
+        let context = TaskContext {
+            run: RunInfo {
+                id: self.run.id,
+                pipeline: Arc::clone(&self.plan.name),
+                interval: self.run.interval,
+                redo: self.redo,
+            },
+            seed: seed(&self.plan.name, &task.name, unit.element),
+            task: TaskIdentity {
+                key: key.clone(),
+                attempt: state.attempt,
+                fence: self.fence,
+            },
+            inputs,
+            item: self.item(unit),
+            woken: state.woken.clone(),
+            project: Arc::clone(&parts.project),
+            services: parts.services.clone(),
+            artifacts: Arc::clone(&parts.artifacts),
+            models: Arc::clone(&parts.store) as Arc<dyn crate::store::ModelRegistry>,
+            cancel: self.options.cancel.child_token(),
+            clock: Arc::clone(&parts.clock),
+            progress: self.progress(&key),
+            log: self.logger(&key, &log),
+            checkpoint: Checkpoint::new(Arc::clone(&memory) as _),
+            past: Past::new(memory),
+            slot: Some(slot),
+        };
+        (context, log)
+    }
+
+    fn progress(&self, key: &TaskKey) -> Progress {
+        let tell = self.teller(key);
+        Progress::new(move |done, total| tell(&|key| What::Progress { key, done, total }))
+    }
+
+    fn logger(&self, key: &TaskKey, log: &Arc<AttemptLog>) -> Logger {
+        let tell = self.teller(key);
+        let log = Arc::clone(log);
+        Logger::new(move |level, line| {
+            for line in line.lines() {
+                let line = log.write(level, line);
+                tell(&|key| What::Log {
+                    key,
+                    level: level.to_owned(),
+                    line: line.clone(),
+                });
+            }
+        })
+    }
+
+    /// Tells the listeners something about `key` that is not stored.
+    fn teller(&self, key: &TaskKey) -> impl Fn(&dyn Fn(TaskKey) -> What) + Send + Sync + 'static {
+        let (parts, key, run, pipeline) = (
+            Arc::clone(&self.parts),
+            key.clone(),
+            self.run.id,
+            Arc::clone(&self.plan.name),
+        );
+        move |what| {
+            let event = RunEvent {
+                run,
+                pipeline: Arc::clone(&pipeline),
+                at: parts.clock.now(),
+                what: what(key.clone()),
+            };
+            parts
+                .listeners
+                .iter()
+                .for_each(|listener| listener.hear(&event));
+        }
+    }
+}
+
+/// An expression that has no value, as a task's error.
+pub(super) fn unresolved(error: ExpressionError) -> TaskError {
+    let place = &error.place;
+    TaskError::user(format!(
+        "{}:{}:{}: `${{{{ {} }}}}`: {}",
+        place.file, place.line, place.column, error.source_text, error.message
+    ))
+}
+
+fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, part| match value {
+        Value::Object(map) => map.get_mut(part),
+        Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+/// The same number in every run: the first bytes of a hash of pipeline, task and element.
+fn seed(pipeline: &str, task: &str, element: Option<u32>) -> u64 {
+    let digest = Sha256::digest(format!("{pipeline}\0{task}\0{element:?}"));
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
