@@ -2,6 +2,7 @@
 
 mod model;
 mod path;
+pub mod testing;
 
 pub use model::{
     Alert, AlertKind, Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan,
