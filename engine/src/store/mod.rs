@@ -7,6 +7,8 @@ mod artifacts;
 mod memory;
 mod promotion;
 mod record;
+#[cfg(test)]
+mod testing;
 mod traits;
 mod writer;
 

@@ -172,3 +172,100 @@ impl std::error::Error for Shared {
         std::error::Error::source(&*self.0).and_then(std::error::Error::source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{
+        id::RunId,
+        store::{MemoryStore, testing::Wrapped},
+        time::{Clock, SystemClock},
+    };
+
+    fn write(run: RunId) -> RunWrite {
+        RunWrite {
+            run,
+            fence: 1,
+            changes: Vec::new(),
+        }
+    }
+
+    fn unavailable() -> StoreError {
+        StoreError::unavailable("the database is away", "connection refused")
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_one_transaction() {
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&commits);
+        let store = Wrapped::new(MemoryStore::default(), move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            None
+        });
+        let writer = Writer::start(Arc::new(store));
+        let run = RunId::new(SystemClock.now());
+        let answers = futures::future::join_all((0..100).map(|_| writer.write(write(run)))).await;
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Ok(WriteOutcome::Stale)))
+        );
+        assert!(commits.load(Ordering::SeqCst) <= 2, "{commits:?}");
+        writer.close().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_is_tried_again() {
+        let left = AtomicUsize::new(3);
+        let store = Wrapped::new(MemoryStore::default(), move |_| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
+            .then(unavailable)
+        });
+        let writer = Writer::start(Arc::new(store));
+        assert!(
+            writer
+                .write(write(RunId::new(SystemClock.now())))
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_and_every_writer_hears_the_cause() {
+        let store = Wrapped::new(MemoryStore::default(), |_| Some(unavailable()));
+        let writer = Writer::start(Arc::new(store));
+        let run = RunId::new(SystemClock.now());
+        let started = tokio::time::Instant::now();
+        let answers = futures::future::join_all((0..2).map(|_| writer.write(write(run)))).await;
+        assert!(started.elapsed() >= PATIENCE);
+        for answer in answers {
+            let error = answer.unwrap_err();
+            assert_eq!(error.to_string(), "the database is away");
+            assert_eq!(
+                std::error::Error::source(&error).unwrap().to_string(),
+                "connection refused"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_does_not_take_others_with_it() {
+        let now = SystemClock.now();
+        let (good, bad) = (RunId::new(now), RunId::new(now));
+        let store = Wrapped::new(MemoryStore::default(), move |writes| {
+            writes
+                .iter()
+                .any(|write| write.run == bad)
+                .then(|| StoreError::invalid("not storable"))
+        });
+        let writer = Writer::start(Arc::new(store));
+        let (first, second) = tokio::join!(writer.write(write(bad)), writer.write(write(good)));
+        assert!(matches!(first, Err(StoreError::Invalid { .. })));
+        assert!(second.is_ok());
+    }
+}
