@@ -8,6 +8,8 @@ mod machine;
 mod ready;
 mod retry;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Decision, Scheduler, Unit};
 pub use retry::{delay_before, retry_limit_reached};
