@@ -4,6 +4,7 @@
 //! fencing token; [`RunStore::commit`] makes any number of writes, of any number of runs, durable in one transaction.
 
 mod artifacts;
+pub mod conformance;
 mod memory;
 mod promotion;
 mod record;

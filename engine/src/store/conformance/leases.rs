@@ -1,0 +1,111 @@
+//! Who may work on a run.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use super::fixture::{LONG, Owned, new_run};
+use crate::{
+    id::RunId,
+    state::RunState,
+    store::{Store, StoreError},
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn queued(store: &dyn Store) -> RunId {
+    let run = new_run("churn", 0);
+    store.create_run(&run).await.unwrap();
+    run.id
+}
+
+/// While a lease holds nobody else can claim the run; its owner can, and then his older token is stale.
+pub async fn a_lease_keeps_others_away(store: &dyn Store) {
+    let run = queued(store).await;
+    let first = store.claim(run, "one", LONG).await.unwrap().unwrap();
+    assert_eq!(store.claim(run, "two", LONG).await.unwrap(), None);
+    let again = store.claim(run, "one", LONG).await.unwrap().unwrap();
+    assert!(again.fence > first.fence);
+    assert!(matches!(
+        store.release(run, first.fence).await,
+        Err(StoreError::Stale)
+    ));
+    let nowhere = store.claim(new_run("churn", 1).id, "one", LONG).await;
+    assert!(
+        matches!(nowhere, Err(StoreError::NotFound(_))),
+        "{nowhere:?}"
+    );
+}
+
+/// A lease ends when its time is over, or at once when it is released.
+pub async fn a_lease_ends_by_itself_or_by_release(store: &dyn Store) {
+    let run = queued(store).await;
+    store.claim(run, "one", SHORT).await.unwrap().unwrap();
+    assert_eq!(store.claim(run, "two", LONG).await.unwrap(), None);
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    let second = store.claim(run, "two", LONG).await.unwrap().unwrap();
+    store.release(run, second.fence).await.unwrap();
+    store.release(run, second.fence).await.unwrap();
+    assert!(store.claim(run, "three", LONG).await.unwrap().is_some());
+    assert!(matches!(
+        store.release(run, second.fence).await,
+        Err(StoreError::Stale)
+    ));
+}
+
+/// Renewing extends the leases of all unfinished runs of an owner, and of nobody else; a released one stays released.
+pub async fn a_renewed_lease_holds(store: &dyn Store) {
+    let (run, other, released) = (
+        queued(store).await,
+        queued(store).await,
+        queued(store).await,
+    );
+    store.claim(run, "one", SHORT).await.unwrap().unwrap();
+    store.claim(other, "two", SHORT).await.unwrap().unwrap();
+    let claim = store.claim(released, "one", SHORT).await.unwrap().unwrap();
+    store.release(released, claim.fence).await.unwrap();
+    let finished = Owned::make(store, "churn", 1).await;
+    finished.end(RunState::Success, 2).await;
+    store.renew("one", LONG).await.unwrap();
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    assert_eq!(store.claim(run, "three", LONG).await.unwrap(), None);
+    assert!(store.claim(other, "three", LONG).await.unwrap().is_some());
+    assert!(
+        store
+            .claim(released, "three", LONG)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+/// Each owner's token is greater than that of every earlier one.
+pub async fn each_claim_has_a_greater_token(store: &dyn Store) {
+    let run = queued(store).await;
+    let mut last = 0;
+    for owner in ["one", "two", "one"] {
+        let fence = store.claim(run, owner, LONG).await.unwrap().unwrap().fence;
+        assert!(fence > last);
+        let record = store.run(run).await.unwrap().unwrap();
+        assert_eq!(
+            (record.fence, record.owner.as_deref()),
+            (fence, Some(owner))
+        );
+        store.release(run, fence).await.unwrap();
+        last = fence;
+    }
+}
+
+/// Of many that claim a run at once, one gets it.
+pub async fn only_one_of_many_claims(store: &dyn Store) {
+    let run = queued(store).await;
+    let owners: Vec<_> = (0..8).map(|owner| owner.to_string()).collect();
+    let claims = join_all(owners.iter().map(|owner| store.claim(run, owner, LONG))).await;
+    assert_eq!(
+        claims
+            .into_iter()
+            .filter(|claim| claim.as_ref().unwrap().is_some())
+            .count(),
+        1
+    );
+}

@@ -1,0 +1,113 @@
+//! What every store promises, as functions that any store can be put through: one function a promise.
+//!
+//! Each function takes an empty store and panics when a promise is broken. [`each_store_promise`] knows them all; a
+//! store's tests are made from that list, so that none is forgotten:
+//!
+//! ```
+//! use pipectl_engine::store::{MemoryStore, conformance};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! conformance::runs::a_trigger_makes_one_run(&MemoryStore::default()).await;
+//! # });
+//! ```
+//!
+//! [`each_store_promise`]: crate::each_store_promise
+
+#![allow(clippy::unwrap_used, reason = "a broken promise is a panic")]
+
+mod fixture;
+pub mod leases;
+pub mod models;
+pub mod outbox;
+pub mod records;
+pub mod runs;
+pub mod writes;
+
+/// Calls the macro `$callback` with the path of every promise below `pipectl_engine::store::conformance`.
+#[macro_export]
+macro_rules! each_store_promise {
+    ($callback:ident) => {
+        $callback! {
+            leases::a_lease_keeps_others_away,
+            leases::a_lease_ends_by_itself_or_by_release,
+            leases::a_renewed_lease_holds,
+            leases::each_claim_has_a_greater_token,
+            leases::only_one_of_many_claims,
+            models::a_version_is_reserved_once_for_a_task,
+            models::many_tasks_get_different_versions,
+            models::a_reserved_version_is_not_seen,
+            models::the_first_version_is_champion,
+            models::a_better_version_takes_over,
+            models::a_registered_version_reads_back,
+            models::an_alias_points_to_a_registered_version,
+            models::a_reset_task_gets_a_new_version,
+            outbox::mails_are_taken_in_their_order,
+            outbox::a_taken_mail_is_leased,
+            outbox::a_settled_mail_stays_settled,
+            outbox::a_mail_without_a_server_expires,
+            records::a_run_reads_back,
+            records::tasks_read_back,
+            records::attempts_read_back_in_the_order_of_their_start,
+            records::events_read_back_by_pages,
+            records::odd_text_reads_back,
+            records::checkpoints_are_kept_and_fenced,
+            records::pipeline_versions_are_kept_once,
+            runs::a_trigger_makes_one_run,
+            runs::many_that_look_make_one_run,
+            runs::runs_are_listed_by_pages,
+            runs::the_newest_successes_come_first,
+            runs::the_previous_verdict_is_that_of_another_run,
+            writes::a_stale_write_is_left_out,
+            writes::a_write_to_no_run_is_stale,
+            writes::an_empty_commit_is_nothing,
+            writes::changes_apply_in_their_order,
+            writes::the_run_itself_changes,
+            writes::a_write_sent_twice_counts_once,
+            writes::a_reset_task_starts_over,
+            writes::many_writers_lose_nothing,
+            writes::a_wide_run_is_one_commit,
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    macro_rules! memory {
+        ($($module:ident::$promise:ident),* $(,)?) => {
+            $(#[tokio::test]
+            async fn $promise() {
+                $module::$promise(&MemoryStore::default()).await;
+            })*
+
+            const LISTED: &[&str] = &[$(stringify!($promise)),*];
+        };
+    }
+    each_store_promise!(memory);
+
+    #[test]
+    fn the_list_is_complete() {
+        let sources = [
+            include_str!("leases.rs"),
+            include_str!("models.rs"),
+            include_str!("outbox.rs"),
+            include_str!("records.rs"),
+            include_str!("runs.rs"),
+            include_str!("writes.rs"),
+        ];
+        let written = sources
+            .iter()
+            .flat_map(|source| source.lines())
+            .filter_map(|line| line.strip_prefix("pub async fn "));
+        let written: Vec<_> = written.filter_map(|line| line.split('(').next()).collect();
+        for name in &written {
+            assert!(
+                LISTED.contains(name),
+                "`{name}` is not in `each_store_promise`"
+            );
+        }
+        assert_eq!(written.len(), LISTED.len());
+    }
+}
