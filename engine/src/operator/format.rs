@@ -77,3 +77,68 @@ impl JsonSchema for ModelRef {
         true
     }
 }
+
+/// Code for another program. An expression in it is an error: values reach a script by `env:`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Script(pub String);
+
+impl Script {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "script";
+}
+
+/// The name of a connection, which the project must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectionName(pub String);
+
+impl ConnectionName {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "connection";
+}
+
+/// A duration as people write it: `500ms 10s 5m 2h 1d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationText(pub std::time::Duration);
+
+impl DurationText {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "duration";
+}
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        crate::time::parse_duration(&text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for DurationText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}ms", self.0.as_millis()))
+    }
+}
+
+/// Gives a setting that is written as text the schema that marks it.
+macro_rules! marked_text {
+    ($($type:ident),+) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": Self::FORMAT})
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+        }
+    )+};
+}
+
+marked_text!(Script, ConnectionName, DurationText);

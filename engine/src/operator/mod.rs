@@ -25,7 +25,7 @@ pub use context::{
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
-pub use format::{ModelRef, SqlText};
+pub use format::{ConnectionName, DurationText, ModelRef, Script, SqlText};
 pub use kind::Kind;
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
