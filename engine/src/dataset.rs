@@ -49,7 +49,8 @@ impl Dataset {
         }
     }
 
-    /// A plan that streams when it is collected or written.
+    /// A plan that streams when it is collected or written. May read a file's schema: call it where blocking is
+    /// allowed, within [`compute`](crate::operator::TaskContext::compute).
     ///
     /// # Errors
     /// When the plan's schema cannot be told.
@@ -62,7 +63,7 @@ impl Dataset {
         })
     }
 
-    /// A durable table, read from the file at `path`.
+    /// A durable table, read from the file at `path`. Reads the file's schema: call it where blocking is allowed.
     ///
     /// # Errors
     /// When the file is not there or is no Parquet.

@@ -33,8 +33,9 @@ impl Drive {
         plan: Arc<Plan>,
         run: RunId,
         fence: u64,
-        options: Options,
+        mut options: Options,
     ) -> Result<Self, RunnerError> {
+        options.cancel = options.cancel.child_token();
         let record = parts
             .store
             .run(run)

@@ -56,6 +56,13 @@ pub(super) struct Drive {
     pub(super) children: u32,
 }
 
+impl Drop for Drive {
+    /// Whoever stops working on the run stops its attempts too.
+    fn drop(&mut self) {
+        self.options.cancel.cancel();
+    }
+}
+
 impl Drive {
     /// Works until the run is over.
     pub(super) async fn run(mut self) -> Result<RunState, RunnerError> {

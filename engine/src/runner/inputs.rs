@@ -179,7 +179,11 @@ impl Shelf {
                     tables.push(slot.open(parts).await?);
                 }
             }
-            slots.insert(name.clone(), Slot::Open(concatenate(&name, &tables)?));
+            let gathered = persist::blocking({
+                let name = name.clone();
+                move || concatenate(&name, &tables)
+            });
+            slots.insert(name, Slot::Open(gathered.await?));
         }
         self.views.insert(task, gathered);
         self.datasets.insert(task, slots);

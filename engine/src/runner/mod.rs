@@ -166,7 +166,14 @@ impl Runner {
             let drive =
                 drive::Drive::load(Arc::clone(&parts), plan, run, claim.fence, options).await?;
             let end = owner::while_leased(&parts, drive.run()).await;
-            parts.store.release(run, claim.fence).await?;
+            if end.is_ok()
+                && let Err(error) = parts.store.release(run, claim.fence).await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot give the run's lease back"
+                );
+            }
             end
         })
     }

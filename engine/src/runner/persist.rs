@@ -113,15 +113,7 @@ async fn store_dataset(
     let key = format!("{prefix}/{name}.parquet");
     let temporary = parts.artifacts.temporary();
     let (path, source) = (temporary.clone(), dataset.clone());
-    let written = tokio::task::spawn_blocking(move || write_parquet(&source, &path)).await;
-    let (rows, bytes, fingerprint) = match written {
-        Ok(written) => written?,
-        Err(error) => {
-            return Err(
-                TaskError::bug(format!("writing the dataset `{name}` panicked")).because(error),
-            );
-        }
-    };
+    let (rows, bytes, fingerprint) = blocking(move || write_parquet(&source, &path)).await?;
     parts
         .artifacts
         .put_file(&key, temporary)
@@ -148,14 +140,23 @@ async fn store_dataset(
 
 /// Opens a durable dataset.
 pub(super) async fn open(parts: &Arc<Parts>, stored: StoredDataset) -> Result<Dataset, TaskError> {
-    let what = format!("the dataset `{}`", stored.name);
-    let path = parts
-        .artifacts
-        .local(&stored.key)
-        .await
-        .map_err(|error| TaskError::external(format!("cannot read {what}")).because(error))?;
-    Dataset::from_stored(stored, path)
-        .map_err(|error| TaskError::external(format!("cannot read {what}")).because(error))
+    let what = format!("cannot read the dataset `{}`", stored.name);
+    let failed = |error| TaskError::external(what.clone()).because(error);
+    let path = parts.artifacts.local(&stored.key).await.map_err(failed)?;
+    blocking(move || {
+        Dataset::from_stored(stored, path).map_err(|error| TaskError::external(what).because(error))
+    })
+    .await
+}
+
+/// Work that reads files or computes, away from the loop.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TaskError> + Send + 'static,
+) -> Result<T, TaskError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(TaskError::bug("reading or writing a dataset panicked").because(error)),
+    }
 }
 
 /// Writes a dataset to `path` and returns its rows, bytes and fingerprint.

@@ -1,0 +1,172 @@
+//! Datasets and values between tasks, and repeated tasks.
+
+use std::time::Duration;
+
+use pipectl_engine::{
+    plan::{Backoff, Foreach, RetryPolicy, testing},
+    spec::{Expression, Place, Template, TemplateNode},
+    state::{RunState, TaskState},
+    store::RunStore,
+};
+use serde_json::json;
+
+use crate::support::{Act, World};
+
+fn expression(source: &str) -> TemplateNode {
+    TemplateNode::Whole(Expression::compile(source, Place::start_of("p".into())).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_is_durable_before_its_reader_starts() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    let a = testing::add(&mut plan, "a", &Act, json!({"rows": [1, 2, 3]}), &[]);
+    let b = testing::add(&mut plan, "b", &Act, json!({}), &[]);
+    testing::read(&mut plan, b, a);
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Success);
+    assert_eq!(
+        world.task(run, "b").await.output.unwrap().metrics["seen"],
+        6.0
+    );
+    let stored = &world.task(run, "a").await.output.unwrap().datasets[0];
+    assert_eq!(
+        (stored.rows, stored.columns.as_slice()),
+        (3, &[("n".to_owned(), "i64".to_owned())][..])
+    );
+    assert_eq!(stored.key, format!("runs/{run}/a/1/data.parquet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_resolved_once_from_values_of_other_tasks() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    let a = testing::add(&mut plan, "a", &Act, json!({"value": 41}), &[]);
+    let b = testing::add(&mut plan, "b", &Act, json!({}), &[a]);
+    plan.graph[b].with = Template::new(TemplateNode::Map(vec![(
+        "value".into(),
+        expression("tasks.a.value + 1"),
+    )]));
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Success);
+    let task = world.task(run, "b").await;
+    assert_eq!(task.settings, Some(json!({"value": 42})));
+    assert_eq!(task.output.unwrap().values["value"], 42);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_without_a_value_fails_its_task_and_says_where() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    let a = testing::add(&mut plan, "a", &Act, json!({}), &[]);
+    plan.graph[a].with = Template::new(TemplateNode::Map(vec![(
+        "value".into(),
+        expression("params.nothing.more"),
+    )]));
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Failed);
+    let message = world.task(run, "a").await.error.unwrap().message;
+    assert!(
+        message.starts_with("p:1:1: `${{ params.nothing.more }}`: "),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn elements_are_gathered_in_order_and_one_is_retried_alone() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    let each = testing::add(&mut plan, "each", &Act, json!({}), &[]);
+    plan.graph[each].foreach = Some(Foreach {
+        items: Template::literal(json!([[1], [20], [300]])),
+        parallel: Some(2),
+    });
+    plan.graph[each].retry = RetryPolicy {
+        limit: 1,
+        delay: Duration::from_millis(30),
+        backoff: Backoff::Fixed,
+        max_delay: None,
+    };
+    plan.graph[each].with = Template::new(TemplateNode::Map(vec![
+        ("rows".into(), expression("item")),
+        ("value".into(), expression("index")),
+        (
+            "steps".into(),
+            expression("['external', 'ok'] if index == 1 else ['ok']"),
+        ),
+    ]));
+    let after = testing::add(&mut plan, "after", &Act, json!({}), &[]);
+    testing::read(&mut plan, after, each);
+    plan.graph[after].with = Template::new(TemplateNode::Map(vec![(
+        "value".into(),
+        expression("tasks.each.value"),
+    )]));
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Success);
+    assert_eq!(world.states(run).await.len(), 5);
+    assert_eq!(world.task(run, "each").await.elements, Some(3));
+    assert_eq!(
+        (
+            world.counter.of("each[0]"),
+            world.counter.of("each[1]"),
+            world.counter.of("each[2]")
+        ),
+        (1, 2, 1)
+    );
+    let output = world.task(run, "after").await.output.unwrap();
+    assert_eq!(output.metrics["seen"], 321.0);
+    assert_eq!(output.values["value"], json!([0, 1, 2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_list_is_skipped_and_a_wrong_one_fails() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    for (name, items) in [("none", json!([])), ("wrong", json!("x"))] {
+        let task = testing::add(&mut plan, name, &Act, json!({}), &[]);
+        plan.graph[task].foreach = Some(Foreach {
+            items: Template::literal(items),
+            parallel: None,
+        });
+    }
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Failed);
+    assert_eq!(world.task(run, "none").await.state, TaskState::Skipped);
+    let wrong = world.task(run, "wrong").await;
+    assert_eq!(
+        wrong.error.unwrap().message,
+        "`foreach.items` must be a list, not a string"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_element_fails_the_task_after_the_others_are_done() {
+    let world = World::new();
+    let mut plan = testing::plan("p");
+    let each = testing::add(&mut plan, "each", &Act, json!({}), &[]);
+    plan.graph[each].foreach = Some(Foreach {
+        items: Template::literal(json!(["ok", "user", "ok"])),
+        parallel: None,
+    });
+    plan.graph[each].with = Template::new(TemplateNode::Map(vec![(
+        "steps".into(),
+        TemplateNode::List(vec![expression("item")]),
+    )]));
+    testing::add(&mut plan, "after", &Act, json!({}), &[each]);
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Failed);
+    assert_eq!(world.task(run, "each[2]").await.state, TaskState::Success);
+    assert_eq!(
+        world.task(run, "each").await.error.unwrap().message,
+        "one of its elements failed"
+    );
+    assert_eq!(
+        world.task(run, "after").await.state,
+        TaskState::UpstreamFailed
+    );
+    let record = world.store.run(run).await.unwrap().unwrap();
+    assert_eq!(
+        record.error.as_deref(),
+        Some("`each[1]`: the data is wrong")
+    );
+}

@@ -1,0 +1,9 @@
+//! The runner on the in-memory store, with operators that do as they are told.
+#![expect(missing_docs, reason = "tests")]
+
+mod attempts;
+mod children;
+mod data;
+mod mail;
+mod resume;
+mod support;
