@@ -14,6 +14,7 @@ mod kind;
 mod outcome;
 mod outputs;
 mod registry;
+pub mod testing;
 mod watcher;
 
 pub use complaint::{Complaint, Complaints};

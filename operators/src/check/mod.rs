@@ -1,0 +1,6 @@
+//! `check`: says whether a table can be trusted.
+
+use pipectl_engine::operator::DynOperator;
+
+/// The operators of this kind: each has its `mod` line above and its entry here.
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[];

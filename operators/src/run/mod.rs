@@ -1,0 +1,8 @@
+//! `run`: runs something else.
+
+use pipectl_engine::operator::DynOperator;
+
+mod noop;
+
+/// The operators of this kind: each has its `mod` line above and its entry here.
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&noop::Noop];

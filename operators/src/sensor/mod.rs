@@ -1,0 +1,6 @@
+//! `sensor`: waits for something to be there.
+
+use pipectl_engine::operator::DynOperator;
+
+/// The operators of this kind: each has its `mod` line above and its entry here.
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[];

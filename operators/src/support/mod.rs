@@ -1,0 +1,10 @@
+//! What several operators share.
+
+pub(crate) mod csv;
+pub(crate) mod files;
+pub(crate) mod frame;
+pub(crate) mod order;
+pub(crate) mod polars_sql;
+pub(crate) mod settings;
+pub(crate) mod text;
+pub(crate) mod whole;

@@ -1,0 +1,118 @@
+//! `transform: sql`: one query over any number of datasets.
+
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{
+        Complaints, Kind, Operator, Outcome, Output, Outputs, SqlText, Takes, TaskContext,
+        TaskError,
+    },
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::support::{frame::polars_error, polars_sql};
+
+/// `transform: sql`.
+pub(crate) struct Sql;
+
+/// The query.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// One `select` over the datasets of `from:`, each under its name. An expression in it is a bound value.
+    pub(crate) query: SqlText,
+}
+
+impl Operator for Sql {
+    type Config = Config;
+    const KIND: Kind = Kind::Transform;
+    const NAME: &'static str = "sql";
+    const SUMMARY: &'static str = "Makes one table out of others by a query.";
+    const TAKES: Takes = Takes::Many;
+
+    fn outputs(_: &Config) -> Outputs {
+        Outputs::table()
+    }
+
+    fn check(config: &Config, found: &mut Complaints) {
+        if let Err(flaw) = polars_sql::parse(&config.query.sql) {
+            let complaint = found.error(&["query"], flaw.message);
+            if let Some(hint) = flaw.hint {
+                complaint.hint(hint);
+            }
+        }
+    }
+
+    async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
+        let mut tables = Vec::new();
+        for (name, dataset) in context.inputs.iter() {
+            let plan = dataset
+                .lazy()
+                .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
+            tables.push((name.to_owned(), plan));
+        }
+        let frame = context
+            .compute(move || {
+                let plan = polars_sql::plan(&config.query, tables)?;
+                plan.collect()
+                    .map_err(|error| polars_error("run the query", &error))
+            })
+            .await?;
+        Ok(Outcome::Done(Output::table(Dataset::from_frame(frame))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::operator::testing::{TestProject, complaints, frame, run_in};
+    use polars::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_reads_several_tables() {
+        let project = TestProject::new();
+        let people = df!["id" => [1, 2, 3], "city" => ["Ulm", "Bonn", "Ulm"]].unwrap();
+        let orders = df!["person" => [1, 1, 3], "total" => [5.0, 7.5, 1.0]].unwrap();
+        let context = project.context_with([("people", people), ("orders", orders)]);
+        let query = "select city, sum(total) as total from people join orders on id = person where total > $1 group by city";
+        let output = run_in::<Sql>(&context, json!({"query": {"sql": query, "values": [2]}}))
+            .await
+            .unwrap();
+        let expected = df!["city" => ["Ulm"], "total" => [12.5]].unwrap();
+        assert!(frame(&output).equals(&expected), "{:?}", frame(&output));
+    }
+
+    #[tokio::test]
+    async fn what_fails_in_a_row_is_the_querys_fault() {
+        let project = TestProject::new();
+        let rows = df!["a" => ["1", "x"]].unwrap();
+        let error = project
+            .run_on::<Sql>(
+                rows,
+                json!({"query": "select cast(a as int) as a from rows"}),
+            )
+            .await
+            .unwrap_err();
+        assert!(
+            error.message.starts_with("cannot run the query: "),
+            "{}",
+            error.message
+        );
+        assert!(error.message.contains("\"x\""), "{}", error.message);
+    }
+
+    #[test]
+    fn mistakes_are_found_without_data() {
+        let found = complaints::<Sql>(json!({"query": "select * frm x"}));
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("query: line 1, column 10 of the query: expected"),
+            "{found:?}"
+        );
+        assert!(
+            complaints::<Sql>(json!({"query": "select * from x where a = $1 limit $2"})).is_empty()
+        );
+    }
+}
