@@ -11,14 +11,20 @@
 //! | [`operator`] | the contract of an operator and the registry of operators |
 //! | [`spec`] | the authored file: YAML with places, diagnostics, expressions |
 //! | [`trigger`] | cron and intervals, pure |
-//! | [`dataset`], [`state`], [`event`] | tables between tasks, states, what happened |
-//! | [`id`], [`time`], [`env`], [`project`] | identities and the doors to the outside |
+//! | [`dataset`], [`artifact`], [`model`] | tables, files and models between tasks |
+//! | [`state`], [`event`], [`alert`] | states, what happened, who hears of it by mail |
+//! | [`id`], [`time`], [`env`], [`secret`], [`connection`], [`services`], [`slot`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
 
+pub mod alert;
+pub mod artifact;
 pub mod connection;
 pub mod dataset;
 pub mod env;
 pub mod event;
+pub mod failpoint;
+pub mod failure;
 pub mod id;
+pub mod model;
 pub mod operator;
 pub mod plan;
 pub mod project;
@@ -26,6 +32,7 @@ pub mod runner;
 pub mod scheduler;
 pub mod secret;
 pub mod services;
+pub mod slot;
 pub mod spec;
 pub mod state;
 pub mod store;

@@ -23,7 +23,7 @@ pub struct Project {
     /// Pools by name, with their slots.
     pub pools: BTreeMap<String, u32>,
     /// Who gets mail when a pipeline does not say so itself.
-    pub alerts: Vec<crate::plan::Alert>,
+    pub alerts: Vec<crate::alert::Alert>,
     /// How mail leaves.
     pub smtp: Option<Smtp>,
     /// The names of environment variables that expressions may read.

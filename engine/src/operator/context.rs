@@ -10,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ChildResult, TaskError};
 use crate::{
+    artifact::ArtifactStore,
     connection::Connection,
     dataset::Dataset,
+    failure::StoreError,
     id::{RunId, TaskKey},
+    model::ModelRegistry,
     project::Project,
     services::Services,
-    store::{ArtifactStore, ModelRegistry, StoreError},
     time::{Clock, Timestamp},
 };
 
@@ -143,7 +145,7 @@ pub struct TaskContext {
     /// What this task has done in earlier runs, read-only.
     pub past: Past,
     /// The attempt's slot: computing holds it even when the attempt is given up.
-    pub slot: Option<Arc<crate::runner::Slot>>,
+    pub slot: Option<Arc<crate::slot::Slot>>,
 }
 
 impl fmt::Debug for TaskContext {

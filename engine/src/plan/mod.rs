@@ -4,8 +4,9 @@ mod model;
 mod path;
 pub mod testing;
 
+pub use crate::alert::{Alert, AlertKind};
 pub use model::{
-    Alert, AlertKind, Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan,
-    PlanError, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule, type_name,
+    Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan, PlanError,
+    PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule, type_name,
 };
 pub use path::longest_paths;

@@ -1,6 +1,6 @@
 //! The types of a plan.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    alert::Alert,
     operator::{DynOperator, Outputs},
     spec::{Expression, Place, Template},
 };
@@ -215,64 +216,6 @@ pub enum Backoff {
     Fixed,
     /// It doubles.
     Exponential,
-}
-
-/// Who gets mail, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
-    /// On which occasions.
-    pub when: Vec<AlertKind>,
-    /// To whom.
-    pub email: Vec<String>,
-}
-
-/// An occasion for mail.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// A task or the run failed for good.
-    Failure,
-    /// The run succeeded after one that failed.
-    Recovery,
-    /// A check of severity warn, a drift verdict.
-    Warning,
-    /// The run is late.
-    Deadline,
-}
-
-impl AlertKind {
-    /// The occasion's name, as stored.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Failure => "failure",
-            Self::Recovery => "recovery",
-            Self::Warning => "warning",
-            Self::Deadline => "deadline",
-        }
-    }
-}
-
-impl FromStr for AlertKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Failure, Self::Recovery, Self::Warning, Self::Deadline]
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("unknown occasion `{text}`"))
-    }
 }
 
 /// Where a top-level output comes from.

@@ -11,6 +11,7 @@ use super::{
     persist,
 };
 use crate::{
+    failpoint,
     operator::{Outcome, TaskContext, TaskError},
     time::human_duration,
 };
@@ -51,6 +52,7 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         () = async { cancel.cancelled().await; tokio::time::sleep(GRACE).await } =>
             Err(TaskError::external(format!("did not stop within {}", human_duration(GRACE)))),
     };
+    failpoint::hit("attempt_ended");
     let end = match result {
         Ok(outcome) => settle(&parts, &shared, outcome).await,
         Err(error) => fail(&parts, &shared, error).await,

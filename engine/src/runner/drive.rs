@@ -14,6 +14,7 @@ use super::{
     timers::{Due, Timers},
 };
 use crate::{
+    failpoint,
     id::TaskKey,
     operator::{TaskError, Woken},
     plan::{Plan, TaskIndex},
@@ -177,7 +178,9 @@ impl Drive {
                 fence: self.fence,
                 changes,
             };
+            failpoint::hit("before_commit");
             let written = self.parts.writer.write(write).await;
+            failpoint::hit("after_commit");
             if !matches!(written, Ok(WriteOutcome::Done)) {
                 // Nothing that is under way can be written down any more.
                 self.options.cancel.cancel();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{log::AttemptLog, persist::Persisted, slots::Slot};
+use super::{log::AttemptLog, persist::Persisted};
 use crate::{
     operator::{ChildResult, DynOperator, ErasedConfig, TaskContext, TaskError, Wait, Woken},
     scheduler::Unit,
+    slot::Slot,
     store::ArtifactRecord,
     time::Timestamp,
 };

@@ -20,7 +20,6 @@ mod options;
 mod owner;
 mod persist;
 mod scope;
-mod slots;
 mod start;
 mod timers;
 
@@ -29,10 +28,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+pub use crate::slot::{Slot, Slots};
 pub use log::log_path;
 pub use options::{Options, Redo, Reuse};
 pub use owner::Owner;
-pub use slots::{Slot, Slots};
 
 use crate::{
     event::Listener,

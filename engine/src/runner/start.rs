@@ -12,7 +12,6 @@ use super::{
     log::{AttemptLog, log_path},
     memory::Memory,
     scope,
-    slots::Slot,
 };
 use crate::{
     event::{RunEvent, What},
@@ -20,6 +19,7 @@ use crate::{
     operator::{Checkpoint, Logger, Past, Progress, RunInfo, TaskContext, TaskError, TaskIdentity},
     plan::PlannedTask,
     scheduler::Unit,
+    slot::Slot,
     spec::{Expression, ExpressionError, Scope},
     state::{TaskEvent, TaskState},
     store::{AttemptRecord, Change},

@@ -186,10 +186,18 @@ fn admit_all(scheduler: &mut Scheduler, decisions: &mut Vec<Decision>) {
         for decision in std::mem::take(decisions) {
             match decision {
                 Decision::Ready(task) => {
-                    drop(scheduler.apply(task.into(), TaskEvent::Schedule, decisions))
+                    assert!(
+                        scheduler
+                            .apply(task.into(), TaskEvent::Schedule, decisions)
+                            .is_ok()
+                    )
                 }
                 Decision::ElementReady(unit) => {
-                    drop(scheduler.apply(unit, TaskEvent::Schedule, decisions))
+                    assert!(
+                        scheduler
+                            .apply(unit, TaskEvent::Schedule, decisions)
+                            .is_ok()
+                    )
                 }
                 Decision::Gathered(task, state) => scheduler.close(task, state, decisions),
                 Decision::Ended(..) => {}

@@ -3,7 +3,6 @@
 //! A change of a run is a [`Change`]; the changes that belong together are one [`RunWrite`], which carries the run's
 //! fencing token; [`RunStore::commit`] makes any number of writes, of any number of runs, durable in one transaction.
 
-mod artifacts;
 pub mod conformance;
 mod memory;
 mod promotion;
@@ -13,14 +12,18 @@ mod testing;
 mod traits;
 mod writer;
 
-pub use artifacts::{ArtifactStore, sha256};
+pub use crate::{
+    artifact::{ArtifactStore, sha256},
+    failure::StoreError,
+    model::{ModelRegistry, ModelVersion},
+};
 pub use memory::MemoryStore;
 pub use promotion::{CHAMPION, promotion};
 pub use record::{
     ArtifactRecord, AttemptRecord, Change, Claim, Created, ErrorRecord, EventRecord, MailState,
-    ModelVersion, NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion,
-    RegisterModel, RunChange, RunFilter, RunKind, RunRecord, RunWrite, TaskChange, TaskRecord,
-    UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE, WriteOutcome,
+    NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RegisterModel,
+    RunChange, RunFilter, RunKind, RunRecord, RunWrite, TaskChange, TaskRecord, UNCONFIGURED_KEPT,
+    UNCONFIGURED_PAUSE, WriteOutcome,
 };
-pub use traits::{ModelRegistry, Outbox, RunStore, Store, StoreError};
+pub use traits::{Outbox, RunStore, Store};
 pub use writer::Writer;

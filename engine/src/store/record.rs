@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    alert::AlertKind,
     dataset::StoredDataset,
     id::{RunId, TaskKey},
     operator::{Fault, Interval, Promote, Wait},
-    plan::AlertKind,
     state::{RunState, TaskState},
     time::Timestamp,
 };
@@ -340,33 +340,6 @@ pub struct RegisterModel {
     pub promote: Promote,
     /// When it is registered.
     pub created: Timestamp,
-}
-
-/// A registered version of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelVersion {
-    /// The registered name.
-    pub name: String,
-    /// The version, counted from 1.
-    pub version: u32,
-    /// The run and task that registered it.
-    pub run: Option<RunId>,
-    /// The task.
-    pub task: Option<String>,
-    /// When it was registered.
-    pub created: Timestamp,
-    /// Its key in the artifact store.
-    pub artifact: String,
-    /// SHA-256 of the file.
-    pub digest: String,
-    /// The file's size.
-    pub bytes: u64,
-    /// Its measures.
-    pub metrics: BTreeMap<String, f64>,
-    /// Columns, classes, parameters, data fingerprint.
-    pub card: Value,
-    /// The aliases that point to it.
-    pub aliases: Vec<String>,
 }
 
 /// Writes of one run that belong together.

@@ -7,64 +7,16 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Created, EventRecord, MailState, ModelVersion, NewRun, PendingMail,
-    PipelineVersion, RunFilter, RunRecord, RunWrite, TaskRecord, WriteOutcome,
+    AttemptRecord, Claim, Created, EventRecord, MailState, NewRun, PendingMail, PipelineVersion,
+    RunFilter, RunRecord, RunWrite, TaskRecord, WriteOutcome,
 };
 use crate::{
+    failure::StoreError,
     id::{RunId, TaskKey},
+    model::ModelRegistry,
     operator::PastOutcome,
     time::Timestamp,
 };
-
-/// Why a store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It cannot be reached, or cannot be written: another try may help.
-    #[error("{message}")]
-    Unavailable {
-        /// What failed.
-        message: String,
-        /// The cause.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
-    /// It is not as this program needs it: another try gives the same.
-    #[error("{message}")]
-    Invalid {
-        /// What is wrong.
-        message: String,
-        /// The cause.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
-    /// What was asked for is not there.
-    #[error("{0} is not there")]
-    NotFound(String),
-    /// The run has a newer owner.
-    #[error("the run has a newer owner")]
-    Stale,
-}
-
-impl StoreError {
-    /// It cannot be reached or written.
-    pub fn unavailable(
-        message: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Unavailable {
-            message: message.into(),
-            source: Some(source.into()),
-        }
-    }
-
-    /// It is not as it should be.
-    pub fn invalid(message: impl Into<String>) -> Self {
-        Self::Invalid {
-            message: message.into(),
-            source: None,
-        }
-    }
-}
 
 /// The history of runs.
 #[async_trait]
@@ -127,36 +79,6 @@ pub trait RunStore: Send + Sync {
         fence: u64,
         key: &TaskKey,
         value: &Value,
-    ) -> Result<(), StoreError>;
-}
-
-/// The registered models.
-#[async_trait]
-pub trait ModelRegistry: Send + Sync {
-    /// The next version of `name` for this task of this run: the same one, however often it is asked, until the task is
-    /// [reset](super::Change::Reset). Nobody sees it before [`Change::Register`](super::Change::Register).
-    async fn reserve_version(
-        &self,
-        name: &str,
-        run: RunId,
-        key: &TaskKey,
-    ) -> Result<u32, StoreError>;
-    /// The names of all models.
-    async fn models(&self) -> Result<Vec<String>, StoreError>;
-    /// All versions of a model, the newest first.
-    async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, StoreError>;
-    /// One version.
-    async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError>;
-    /// The version that an alias points to.
-    async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError>;
-    /// Points an alias to a registered version, with a note that says why.
-    async fn set_alias(
-        &self,
-        name: &str,
-        alias: &str,
-        version: u32,
-        note: &str,
-        now: Timestamp,
     ) -> Result<(), StoreError>;
 }
 

@@ -1,5 +1,4 @@
 //! The runner on the in-memory store, with operators that do as they are told.
-#![expect(missing_docs, reason = "tests")]
 
 mod attempts;
 mod children;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::StoreError;
+use crate::failure::StoreError;
 
 /// Keeps files under keys like `runs/<id>/customers/1/data.parquet`. A key appears whole or not at all.
 #[async_trait]

@@ -1,0 +1,42 @@
+//! Named points at which a test lets the process die, as if it had been killed.
+//!
+//! `PIPECTL_FAILPOINT=name` ends the process the first time it comes to the point `name`, `name:3` the third time.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+#[derive(Debug)]
+struct Armed {
+    name: String,
+    left: AtomicU32,
+}
+
+/// Arms the point that `wish` names. Only the binary calls this, once, when it starts.
+///
+/// # Errors
+/// When `wish` is not `name` or `name:count`.
+pub fn arm(wish: &str) -> Result<(), String> {
+    let (name, count) = wish.split_once(':').unwrap_or((wish, "1"));
+    let left = count.parse().ok().filter(|count| *count > 0);
+    let left =
+        left.ok_or_else(|| format!("`{wish}` is not a fail point: write `name` or `name:count`"))?;
+    // A second call changes nothing.
+    let _first = ARMED.set(Armed {
+        name: name.to_owned(),
+        left: AtomicU32::new(left),
+    });
+    Ok(())
+}
+
+/// The process comes to the point `name`.
+pub fn hit(name: &str) {
+    let Some(armed) = ARMED.get() else { return };
+    if armed.name == name && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        // No destructor, no flush: like a kill.
+        std::process::abort();
+    }
+}

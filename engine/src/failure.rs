@@ -1,0 +1,51 @@
+//! Why a store, of runs, models or files, could not do what it was asked.
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or cannot be written: another try may help.
+    #[error("{message}")]
+    Unavailable {
+        /// What failed.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// It is not as this program needs it: another try gives the same.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// What was asked for is not there.
+    #[error("{0} is not there")]
+    NotFound(String),
+    /// The run has a newer owner.
+    #[error("the run has a newer owner")]
+    Stale,
+}
+
+impl StoreError {
+    /// It cannot be reached or written.
+    pub fn unavailable(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// It is not as it should be.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+            source: None,
+        }
+    }
+}
