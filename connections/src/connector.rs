@@ -1,0 +1,257 @@
+//! Pools of database connections, opened once and shared by all attempts of a process.
+
+use std::{collections::HashMap, path::Path, str::FromStr, time::Duration};
+
+use pipectl_engine::{connection::Connection, operator::TaskError, project::Project};
+use sqlx::{
+    ConnectOptions, Connection as _, PgPool, SqlitePool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::Mutex;
+
+use crate::{failure::database_error, place::described};
+
+/// How long a server may take to answer the first connection.
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
+/// How long an attempt waits for a connection that others use.
+const FREE_CONNECTION: Duration = Duration::from_secs(60);
+/// How long a writer waits for another one on the same SQLite file.
+const LOCKED_FILE: Duration = Duration::from_secs(30);
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// PostgreSQL.
+    Postgres(PgPool),
+    /// A SQLite file.
+    Sqlite(SqlitePool),
+}
+
+/// Keeps one pool for each connection. Put one into the [`Services`](pipectl_engine::services::Services).
+#[derive(Debug, Default)]
+pub struct Connector {
+    pools: Mutex<HashMap<String, Database>>,
+}
+
+impl Connector {
+    /// The database behind a connection, opened at the first call.
+    ///
+    /// # Errors
+    /// When the address is none of a database, or the server does not let us in.
+    pub async fn database(
+        &self,
+        project: &Project,
+        connection: &Connection,
+    ) -> Result<Database, TaskError> {
+        // The key holds the address, and so a secret: it never leaves this map.
+        let key = format!(
+            "{} {} {:?}",
+            connection.name,
+            connection.url.expose(),
+            connection.settings
+        );
+        let mut pools = self.pools.lock().await;
+        if let Some(database) = pools.get(&key) {
+            return Ok(database.clone());
+        }
+        let database = match connection.scheme().as_str() {
+            "postgres" | "postgresql" => postgres(project, connection).await?,
+            "sqlite" => sqlite(project, connection).await?,
+            other => {
+                return Err(TaskError::user(format!("connection `{}` is no database: its address begins with `{other}:`", connection.name))
+                    .hint("databases are `postgres://user:password@host/database` and `sqlite:path/to/file.db`"));
+            }
+        };
+        pools.insert(key, database.clone());
+        Ok(database)
+    }
+
+    /// Closes all pools, so that nothing is left open when the process ends.
+    pub async fn close(&self) {
+        for (_, database) in self.pools.lock().await.drain() {
+            match database {
+                Database::Postgres(pool) => pool.close().await,
+                Database::Sqlite(pool) => pool.close().await,
+            }
+        }
+    }
+}
+
+fn number<T: FromStr>(connection: &Connection, setting: &str) -> Result<Option<T>, TaskError> {
+    let wrong = |_| {
+        TaskError::user(format!(
+            "`{setting}` of connection `{}` is no number",
+            connection.name
+        ))
+    };
+    connection
+        .settings
+        .get(setting)
+        .map(|text| text.parse().map_err(wrong))
+        .transpose()
+}
+
+async fn postgres(project: &Project, connection: &Connection) -> Result<Database, TaskError> {
+    let reach = format!("reach {}", described(connection));
+    let mut options = PgConnectOptions::from_str(connection.url.expose())
+        .map_err(|error| {
+            database_error(&format!("read the address of `{}`", connection.name), error)
+        })?
+        .application_name("pipectl")
+        .log_statements(tracing::log::LevelFilter::Off);
+    if let Some(file) = connection.settings.get("ca_file") {
+        options = options
+            .ssl_root_cert(project.path(file))
+            .ssl_mode(sqlx::postgres::PgSslMode::VerifyFull);
+    }
+    if let Some(capacity) = number(connection, "statement_cache")? {
+        options = options.statement_cache_capacity(capacity);
+    }
+    // The pool would try a refused connection again and again until it runs out of time, and then say only that.
+    let first =
+        tokio::time::timeout(FIRST_CONTACT, sqlx::PgConnection::connect_with(&options)).await;
+    let first = first.unwrap_or_else(|_| {
+        Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "no answer within 10 s",
+        )))
+    });
+    first
+        .map_err(|error| database_error(&reach, error))?
+        .close()
+        .await
+        .map_err(|error| database_error(&reach, error))?;
+    let pool = PgPoolOptions::new()
+        .max_connections(number(connection, "max_connections")?.unwrap_or(8))
+        .acquire_timeout(FREE_CONNECTION)
+        .idle_timeout(Duration::from_secs(60))
+        .connect_lazy_with(options);
+    Ok(Database::Postgres(pool))
+}
+
+async fn sqlite(project: &Project, connection: &Connection) -> Result<Database, TaskError> {
+    let open = format!("open {}", described(connection));
+    let mut options = SqliteConnectOptions::from_str(connection.url.expose()).map_err(|error| {
+        database_error(&format!("read the address of `{}`", connection.name), error)
+    })?;
+    let in_memory = connection.url.expose().contains(":memory:")
+        || connection.url.expose().contains("mode=memory");
+    let path = project.path(options.get_filename());
+    if !in_memory {
+        options = options.filename(&path);
+        if !connection.url.expose().contains("mode=") {
+            options = options.create_if_missing(true);
+        }
+        if let Some(wrong) = prepare_directory(&path, &connection.name) {
+            return Err(wrong);
+        }
+        // A database that others have made keeps its own way of writing.
+        if !path.exists() {
+            options = options.journal_mode(SqliteJournalMode::Wal);
+        }
+    }
+    options = options
+        .busy_timeout(LOCKED_FILE)
+        .synchronous(SqliteSynchronous::Full)
+        .log_statements(tracing::log::LevelFilter::Off);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(number(connection, "max_connections")?.unwrap_or(4))
+        .acquire_timeout(FREE_CONNECTION)
+        .connect_with(options)
+        .await
+        .map_err(|error| database_error(&open, error))?;
+    Ok(Database::Sqlite(pool))
+}
+
+fn prepare_directory(path: &Path, name: &str) -> Option<TaskError> {
+    let directory = path.parent()?;
+    let error = std::fs::create_dir_all(directory).err()?;
+    let message = format!(
+        "cannot make the directory {} for connection `{name}`",
+        directory.display()
+    );
+    Some(TaskError::external(message).retryable(false).because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::operator::{Fault, testing::TestProject};
+
+    use super::*;
+
+    async fn open(url: &str) -> Result<Database, TaskError> {
+        let project = TestProject::new().with_connection("warehouse", url);
+        let context = project.context();
+        Connector::default()
+            .database(&context.project, context.connection("warehouse").unwrap())
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_file_hangs_on_the_project_and_is_opened_once() {
+        let project = TestProject::new().with_connection("warehouse", "sqlite:data/deep/a.db");
+        let (context, connector) = (project.context(), Connector::default());
+        for _ in 0..2 {
+            connector
+                .database(&context.project, context.connection("warehouse").unwrap())
+                .await
+                .unwrap();
+        }
+        assert_eq!(connector.pools.lock().await.len(), 1);
+        assert!(project.root().join("data/deep/a.db").exists());
+        connector.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_says_why_and_keeps_the_secret() {
+        for (url, fault, message) in [
+            (
+                "s3://bucket",
+                Fault::User,
+                "connection `warehouse` is no database: its address begins with `s3:`",
+            ),
+            (
+                "postgres://me:s3cret@127.0.0.1:1/shop",
+                Fault::External,
+                "cannot reach `warehouse` (127.0.0.1:1/shop)",
+            ),
+            (
+                "sqlite:/dev/null/a.db",
+                Fault::External,
+                "cannot make the directory /dev/null",
+            ),
+        ] {
+            let error = open(url).await.unwrap_err();
+            assert_eq!(error.fault, fault, "{url}");
+            assert!(
+                error.full_message().starts_with(message),
+                "{}",
+                error.full_message()
+            );
+            assert!(
+                !error.full_message().contains("s3cret"),
+                "{}",
+                error.full_message()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_the_users_fault() {
+        let project = TestProject::new();
+        project.write("a.db", "this is text, and long enough to be read as a header: 0123456789 0123456789 0123456789 0123456789");
+        let project = project.with_connection("warehouse", "sqlite:a.db");
+        let context = project.context();
+        let error = Connector::default()
+            .database(&context.project, context.connection("warehouse").unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.fault, Fault::User, "{}", error.full_message());
+        assert!(
+            error.full_message().contains("not a database"),
+            "{}",
+            error.full_message()
+        );
+    }
+}

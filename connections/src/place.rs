@@ -1,0 +1,49 @@
+//! What a message may say about an address: never the user, the password or a parameter.
+
+use pipectl_engine::connection::Connection;
+use url::Url;
+
+/// The connection's name with its host, port and path: `` `warehouse` (db.example.com:5432/shop) ``.
+pub fn described(connection: &Connection) -> String {
+    match place(connection.url.expose()) {
+        Some(place) if !place.is_empty() => format!("`{}` ({place})", connection.name),
+        _ => format!("`{}`", connection.name),
+    }
+}
+
+fn place(address: &str) -> Option<String> {
+    if let Some(path) = address.strip_prefix("sqlite:") {
+        return path
+            .split('?')
+            .next()
+            .map(|path| path.trim_start_matches("//").to_owned());
+    }
+    let url = Url::parse(address).ok()?;
+    let mut place = url.host_str().unwrap_or_default().to_owned();
+    if let Some(port) = url.port() {
+        place.push_str(&format!(":{port}"));
+    }
+    place.push_str(url.path().trim_end_matches('/'));
+    Some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        for (address, shown) in [
+            (
+                "postgres://me:s3cret@db:5433/shop?password=s3cret",
+                "db:5433/shop",
+            ),
+            ("postgres://db/shop", "db/shop"),
+            ("sqlite:///tmp/a.db?mode=ro", "/tmp/a.db"),
+            ("sqlite:data/a.db", "data/a.db"),
+            ("postgres://me:s3cret@[", ""),
+        ] {
+            assert_eq!(place(address).unwrap_or_default(), shown, "{address}");
+        }
+    }
+}
