@@ -1,19 +1,17 @@
 //! What an attempt has at hand. Nothing else: an operator never sees the run store.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{ChildResult, TaskError};
+use super::{Checkpoint, ChildResult, Logger, Past, Progress, TaskError};
 use crate::{
     artifact::ArtifactStore,
     connection::Connection,
     dataset::Dataset,
-    failure::StoreError,
     id::{RunId, TaskKey},
     model::ModelRegistry,
     project::Project,
@@ -208,199 +206,4 @@ pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
                 .map(|text| (*text).to_owned())
         })
         .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// Tells how far the work is.
-#[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(u64, Option<u64>) + Send + Sync>);
-
-impl Progress {
-    /// Progress that calls `report` with what is done and, where known, the total.
-    pub fn new(report: impl Fn(u64, Option<u64>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(report))
-    }
-
-    /// Progress that nobody looks at.
-    pub fn none() -> Self {
-        Self::new(|_, _| ())
-    }
-
-    /// Says that `done` of `total` is done.
-    pub fn set(&self, done: u64, total: Option<u64>) {
-        (self.0)(done, total);
-    }
-}
-
-impl fmt::Debug for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Progress")
-    }
-}
-
-/// Writes lines to the attempt's log.
-#[derive(Clone)]
-pub struct Logger(Arc<dyn Fn(&str, &str) + Send + Sync>);
-
-impl Logger {
-    /// A logger that calls `write` with a level and a line.
-    pub fn new(write: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(write))
-    }
-
-    /// A logger that drops everything.
-    pub fn none() -> Self {
-        Self::new(|_, _| ())
-    }
-
-    /// Something that a person wants to read later.
-    pub fn info(&self, line: impl AsRef<str>) {
-        (self.0)("INFO", line.as_ref());
-    }
-
-    /// Something that may be wrong.
-    pub fn warn(&self, line: impl AsRef<str>) {
-        (self.0)("WARN", line.as_ref());
-    }
-
-    /// Something that went wrong.
-    pub fn error(&self, line: impl AsRef<str>) {
-        (self.0)("ERROR", line.as_ref());
-    }
-
-    /// A line that a script has written.
-    pub fn output(&self, line: impl AsRef<str>) {
-        (self.0)("OUT", line.as_ref());
-    }
-}
-
-impl fmt::Debug for Logger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Logger")
-    }
-}
-
-/// Where a checkpoint is kept; the runner implements it over the run store, with the run's fence.
-#[async_trait]
-pub trait CheckpointStore: Send + Sync {
-    /// The last checkpoint.
-    async fn load(&self) -> Result<Option<Value>, StoreError>;
-    /// Keeps `value`; a stale attempt is refused.
-    async fn save(&self, value: &Value) -> Result<(), StoreError>;
-}
-
-/// A small memory of this run, task and element.
-#[derive(Clone)]
-pub struct Checkpoint(Arc<dyn CheckpointStore>);
-
-impl Checkpoint {
-    /// A checkpoint kept in `store`.
-    pub fn new(store: Arc<dyn CheckpointStore>) -> Self {
-        Self(store)
-    }
-
-    /// A checkpoint that forgets, for tests of operators.
-    pub fn none() -> Self {
-        Self(Arc::new(Forgetful))
-    }
-
-    /// The last checkpoint.
-    ///
-    /// # Errors
-    /// When the history cannot be read.
-    pub async fn load(&self) -> Result<Option<Value>, TaskError> {
-        self.0
-            .load()
-            .await
-            .map_err(|error| TaskError::external("cannot read the checkpoint").because(error))
-    }
-
-    /// Keeps `value` as the checkpoint.
-    ///
-    /// # Errors
-    /// When the history cannot be written, or the attempt is no longer the current one.
-    pub async fn save(&self, value: &Value) -> Result<(), TaskError> {
-        self.0
-            .save(value)
-            .await
-            .map_err(|error| TaskError::external("cannot keep the checkpoint").because(error))
-    }
-}
-
-impl fmt::Debug for Checkpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Checkpoint")
-    }
-}
-
-struct Forgetful;
-
-#[async_trait]
-impl CheckpointStore for Forgetful {
-    async fn load(&self) -> Result<Option<Value>, StoreError> {
-        Ok(None)
-    }
-
-    async fn save(&self, _: &Value) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// One earlier success of this task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PastOutcome {
-    /// The run.
-    pub run: RunId,
-    /// When the task ended.
-    pub ended: Timestamp,
-    /// Its measures.
-    pub metrics: BTreeMap<String, f64>,
-    /// The rows of its main dataset.
-    pub rows: Option<u64>,
-}
-
-/// Where the past is read from; the runner implements it over the run store.
-#[async_trait]
-pub trait PastStore: Send + Sync {
-    /// The newest `limit` successes, the newest first.
-    async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError>;
-}
-
-/// What this task has done in earlier runs.
-#[derive(Clone)]
-pub struct Past(Arc<dyn PastStore>);
-
-impl Past {
-    /// The past as `store` knows it.
-    pub fn new(store: Arc<dyn PastStore>) -> Self {
-        Self(store)
-    }
-
-    /// No past, for tests of operators.
-    pub fn none() -> Self {
-        Self(Arc::new(Forgetful))
-    }
-
-    /// The newest `limit` successes of this task, the newest first.
-    ///
-    /// # Errors
-    /// When the history cannot be read.
-    pub async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, TaskError> {
-        self.0
-            .successes(limit)
-            .await
-            .map_err(|error| TaskError::external("cannot read the history").because(error))
-    }
-}
-
-#[async_trait]
-impl PastStore for Forgetful {
-    async fn successes(&self, _: u32) -> Result<Vec<PastOutcome>, StoreError> {
-        Ok(Vec::new())
-    }
-}
-
-impl fmt::Debug for Past {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Past")
-    }
 }

@@ -4,6 +4,7 @@
 //! operator has by a blanket implementation. One struct, the operator's `Config`, yields parsing, validation, JSON
 //! Schema, the editor's completion, the page's form and the reference page.
 
+mod channel;
 mod complaint;
 mod context;
 mod contract;
@@ -11,23 +12,23 @@ mod erased;
 mod error;
 mod format;
 mod kind;
+mod memory;
 mod outcome;
 mod outputs;
 mod registry;
 pub mod testing;
 mod watcher;
 
+pub use channel::{Logger, Progress};
 pub use complaint::{Complaint, Complaints};
 pub(crate) use context::panic_message;
-pub use context::{
-    Checkpoint, CheckpointStore, Inputs, Interval, Logger, Past, PastOutcome, PastStore, Progress,
-    RunInfo, TaskContext, TaskIdentity, Woken,
-};
+pub use context::{Inputs, Interval, RunInfo, TaskContext, TaskIdentity, Woken};
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{ConnectionName, DurationText, ModelRef, Script, SqlText};
 pub use kind::Kind;
+pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
 pub use registry::Registry;
