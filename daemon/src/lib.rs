@@ -1,1 +1,6 @@
 //! What works beside the runs: the outbox.
+
+pub mod mail;
+mod outbox;
+
+pub use outbox::{Delivery, Postman};

@@ -1,0 +1,8 @@
+//! Mails: what they say, and the message that goes over the wire.
+
+mod content;
+mod message;
+mod template;
+
+pub use message::{MessageError, message};
+pub use template::{RenderError, Rendered, render};

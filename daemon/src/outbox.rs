@@ -1,0 +1,204 @@
+//! Sends the mails that runs have written down, and writes down what has become of them.
+//!
+//! A mail is taken for a while, sent, settled. When the process dies between the server's answer and the settling, the
+//! mail is sent again with the same Message-ID; otherwise it is sent once.
+
+use std::{sync::Arc, time::Duration};
+
+use lettre::AsyncTransport;
+use pipectl_connections::{MailServer, mail_server};
+use pipectl_engine::{
+    project::Project,
+    store::{MailState, PendingMail, Store, StoreError},
+    time::Clock,
+};
+
+use crate::mail::message;
+
+/// How long a taken mail is ours.
+const LEASE: Duration = Duration::from_secs(120);
+/// How many mails are taken at once.
+const BATCH: u32 = 20;
+/// The pause before the second try; it doubles up to [`LONGEST`].
+const FIRST: Duration = Duration::from_secs(30);
+/// The longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// After so many tries, most of a day, a mail is given up.
+const TRIES: u32 = 24;
+
+/// What a round has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Taken by the server.
+    pub sent: u32,
+    /// To be tried again later.
+    pub delayed: u32,
+    /// Given up.
+    pub dead: u32,
+    /// There is no server to send to.
+    pub unconfigured: u32,
+}
+
+/// Sends what is in the outbox.
+pub struct Postman {
+    store: Arc<dyn Store>,
+    project: Arc<Project>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Postman {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postman")
+            .field("smtp", &self.project.smtp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Postman {
+    /// A postman who sends the mails of `store` by the project's mail server.
+    pub fn new(store: Arc<dyn Store>, project: Arc<Project>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            project,
+            clock,
+        }
+    }
+
+    /// Sends all mails that are due now, each tried once.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read or written.
+    pub async fn deliver(&self) -> Result<Delivery, StoreError> {
+        let mut delivery = Delivery::default();
+        // Opened for the first mail: most of the time there is none.
+        let mut server = None;
+        loop {
+            let due = self.store.take_due(self.clock.now(), LEASE, BATCH).await?;
+            if due.is_empty() {
+                return Ok(delivery);
+            }
+            for mail in due {
+                let server = server.get_or_insert_with(|| self.server());
+                let state = self.send(server, &mail).await;
+                self.store
+                    .settle(mail.mail.id, &state, self.clock.now())
+                    .await?;
+                delivery.count(&state);
+            }
+        }
+    }
+
+    fn server(&self) -> Server {
+        match &self.project.smtp {
+            None => Server::None,
+            Some(smtp) => match mail_server(&self.project, smtp) {
+                Ok(server) => Server::Ready(Box::new(server), smtp.from.clone()),
+                Err(error) => Server::Broken(error.full_message()),
+            },
+        }
+    }
+
+    async fn send(&self, server: &Server, pending: &PendingMail) -> MailState {
+        let (mailer, from) = match server {
+            Server::None => {
+                tracing::info!(mail = %pending.mail.id, "no mail server is configured: a mail stays in the outbox");
+                return MailState::Unconfigured;
+            }
+            Server::Broken(error) => return self.again(pending, error.clone()),
+            Server::Ready(mailer, from) => (mailer, from),
+        };
+        let message = match message(&pending.mail, from) {
+            Ok(message) => message,
+            Err(error) => {
+                return MailState::Dead {
+                    error: full_message(&error),
+                };
+            }
+        };
+        match mailer.send(message).await {
+            Ok(_) => MailState::Sent,
+            Err(error) => {
+                let text = full_message(&error);
+                tracing::warn!(mail = %pending.mail.id, error = text, "cannot send a mail");
+                if refused_for_good(&error) {
+                    MailState::Dead { error: text }
+                } else {
+                    self.again(pending, text)
+                }
+            }
+        }
+    }
+
+    fn again(&self, pending: &PendingMail, error: String) -> MailState {
+        let tries = pending.attempts.saturating_add(1);
+        if tries >= TRIES {
+            return MailState::Dead { error };
+        }
+        MailState::Retry {
+            at: self.clock.now() + pause(tries),
+            error,
+        }
+    }
+}
+
+enum Server {
+    None,
+    Broken(String),
+    Ready(Box<MailServer>, String),
+}
+
+impl Delivery {
+    fn count(&mut self, state: &MailState) {
+        let counter = match state {
+            MailState::Sent => &mut self.sent,
+            MailState::Retry { .. } => &mut self.delayed,
+            MailState::Dead { .. } => &mut self.dead,
+            MailState::Unconfigured => &mut self.unconfigured,
+        };
+        *counter += 1;
+    }
+}
+
+/// The pause after so many tries.
+fn pause(tries: u32) -> Duration {
+    let doubled = 1_u32
+        .checked_shl(tries.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    FIRST.saturating_mul(doubled).min(LONGEST)
+}
+
+/// Whether the server will never take this mail. A refused login is not the mail's fault: somebody can mend the
+/// password, and the mail still goes out.
+fn refused_for_good(error: &lettre::transport::smtp::Error) -> bool {
+    let login = ["530", "534", "535", "538"];
+    error.is_permanent()
+        && error
+            .status()
+            .is_some_and(|code| !login.contains(&code.to_string().as_str()))
+}
+
+/// An error with its causes in one line.
+fn full_message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour() {
+        let seconds = [1, 2, 3, 7, 8, 9, 40].map(|tries| pause(tries).as_secs());
+        assert_eq!(seconds, [30, 60, 120, 1920, 3600, 3600, 3600]);
+    }
+}
