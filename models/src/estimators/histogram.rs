@@ -1,0 +1,324 @@
+//! What a forest's node sees of a feature: its non-empty bins with their class sums.
+
+use crate::estimators::bins::MISSING;
+
+/// Nodes up to this size sort their rows by bin instead of filling 256 cells.
+const SORTED: usize = 40;
+
+/// A row in a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) row: u32,
+    pub(crate) weight: f32,
+    pub(crate) class: u32,
+}
+
+/// The best branch so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Best {
+    pub(crate) gain: f64,
+    pub(crate) feature: usize,
+    /// The last bin that goes left.
+    pub(crate) bin: u8,
+    pub(crate) missing_left: bool,
+}
+
+impl Best {
+    pub(crate) fn goes_left(&self, bin: u8) -> bool {
+        if bin == MISSING {
+            self.missing_left
+        } else {
+            bin <= self.bin
+        }
+    }
+}
+
+/// A non-empty bin: rows, weight, and (of two classes) the weight of the second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    bin: u8,
+    rows: u32,
+    weight: f64,
+    positive: f64,
+}
+
+/// The groups of one feature in one node, with the buffers to collect them.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    classes: usize,
+    groups: Vec<Group>,
+    /// With more than two classes: class sums of every group.
+    sums: Vec<f64>,
+    cells: Vec<Group>,
+    cell_sums: Vec<f64>,
+    keys: Vec<u64>,
+    left: Vec<f64>,
+    total: Vec<f64>,
+}
+
+impl Groups {
+    pub(crate) fn new(classes: usize) -> Self {
+        let sums = if classes > 2 { classes } else { 0 };
+        Self {
+            classes,
+            groups: Vec::with_capacity(256),
+            sums: Vec::new(),
+            cells: vec![Group::default(); 256],
+            cell_sums: vec![0.0; 256 * sums],
+            keys: Vec::new(),
+            left: vec![0.0; sums],
+            total: vec![0.0; sums],
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Collects the bins of `samples`, ascending; the missing one is last.
+    pub(crate) fn collect(&mut self, bins: &[u8], samples: &[Sample]) {
+        self.groups.clear();
+        self.sums.clear();
+        if samples.len() <= SORTED {
+            self.collect_sorted(bins, samples);
+        } else if self.classes > 2 {
+            self.collect_classes(bins, samples);
+        } else {
+            self.collect_positive(bins, samples);
+        }
+    }
+
+    fn collect_sorted(&mut self, bins: &[u8], samples: &[Sample]) {
+        self.keys.clear();
+        self.keys.extend(
+            (0u64..)
+                .zip(samples)
+                .map(|(index, sample)| u64::from(bins[sample.row as usize]) << 32 | index),
+        );
+        self.keys.sort_unstable();
+        let classes = self.classes;
+        for &key in &self.keys {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "the key is a bin of 8 bits over an index below 40"
+            )]
+            let (bin, sample) = ((key >> 32) as u8, samples[key as u32 as usize]);
+            if self.groups.last().is_none_or(|group| group.bin != bin) {
+                self.groups.push(Group {
+                    bin,
+                    ..Group::default()
+                });
+                if classes > 2 {
+                    self.sums.resize(self.sums.len() + classes, 0.0);
+                }
+            }
+            let weight = f64::from(sample.weight);
+            if let Some(group) = self.groups.last_mut() {
+                group.rows += 1;
+                group.weight += weight;
+                group.positive += weight * f64::from(u8::from(sample.class == 1));
+            }
+            if classes > 2 {
+                let start = self.sums.len() - classes;
+                self.sums[start + sample.class as usize] += weight;
+            }
+        }
+    }
+
+    fn collect_positive(&mut self, bins: &[u8], samples: &[Sample]) {
+        for sample in samples {
+            let cell = &mut self.cells[bins[sample.row as usize] as usize];
+            let weight = f64::from(sample.weight);
+            cell.rows += 1;
+            cell.weight += weight;
+            cell.positive += if sample.class == 1 { weight } else { 0.0 };
+        }
+        for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
+            if cell.rows > 0 {
+                self.groups.push(Group { bin, ..*cell });
+                *cell = Group::default();
+            }
+        }
+    }
+
+    fn collect_classes(&mut self, bins: &[u8], samples: &[Sample]) {
+        let classes = self.classes;
+        for sample in samples {
+            let bin = bins[sample.row as usize] as usize;
+            let weight = f64::from(sample.weight);
+            let cell = &mut self.cells[bin];
+            cell.rows += 1;
+            cell.weight += weight;
+            self.cell_sums[bin * classes + sample.class as usize] += weight;
+        }
+        for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
+            if cell.rows > 0 {
+                let sums = &mut self.cell_sums[bin as usize * classes..][..classes];
+                self.groups.push(Group { bin, ..*cell });
+                self.sums.extend_from_slice(sums);
+                *cell = Group::default();
+                sums.fill(0.0);
+            }
+        }
+    }
+
+    /// Tries every branch between two groups, with missing values on either side.
+    pub(crate) fn scan(&mut self, feature: usize, min_rows: usize, best: &mut Option<Best>) {
+        let missing = self
+            .groups
+            .last()
+            .copied()
+            .filter(|group| group.bin == MISSING);
+        let real = self.groups.len() - usize::from(missing.is_some());
+        if self.classes > 2 {
+            self.total.fill(0.0);
+            for sums in self.sums.chunks_exact(self.classes) {
+                add(&mut self.total, sums);
+            }
+        }
+        let total = self
+            .groups
+            .iter()
+            .fold(Group::default(), |sum, group| sum.plus(group));
+        for missing_left in [false, true] {
+            let start = match (missing, missing_left) {
+                (None, true) => break,
+                (Some(group), true) => group,
+                (_, false) => Group::default(),
+            };
+            self.left.fill(0.0);
+            if missing_left && self.classes > 2 {
+                add(&mut self.left, &self.sums[real * self.classes..]);
+            }
+            let mut side = Side {
+                start,
+                total,
+                feature,
+                missing_left,
+                min_rows,
+            };
+            let ends = if missing.is_some() && !missing_left {
+                real
+            } else {
+                real - 1
+            };
+            self.scan_side(&mut side, ends, real, best);
+        }
+    }
+
+    fn scan_side(&mut self, side: &mut Side, ends: usize, real: usize, best: &mut Option<Best>) {
+        let mut left = side.start;
+        for end in 0..ends {
+            left = left.plus(&self.groups[end]);
+            if self.classes > 2 {
+                add(
+                    &mut self.left,
+                    &self.sums[end * self.classes..][..self.classes],
+                );
+            }
+            let right_rows = side.total.rows - left.rows;
+            if (left.rows as usize) < side.min_rows || (right_rows as usize) < side.min_rows {
+                continue;
+            }
+            let gain = self.gain(&left, &side.total);
+            if best.is_none_or(|best| gain > best.gain) {
+                let here = self.groups[end].bin;
+                // Midway between this bin and the next one that is not empty here.
+                let next = if end + 1 < real {
+                    self.groups[end + 1].bin
+                } else {
+                    here + 1
+                };
+                *best = Some(Best {
+                    gain,
+                    feature: side.feature,
+                    bin: here + (next - here - 1) / 2,
+                    missing_left: side.missing_left,
+                });
+            }
+        }
+    }
+
+    /// Σ (class sum)² / weight on both sides: larger is purer.
+    fn gain(&self, left: &Group, total: &Group) -> f64 {
+        let right_weight = total.weight - left.weight;
+        if self.classes > 2 {
+            let (mut on_left, mut on_right) = (0.0, 0.0);
+            for (left, total) in self.left.iter().zip(&self.total) {
+                on_left += left * left;
+                on_right += (total - left) * (total - left);
+            }
+            return on_left / left.weight + on_right / right_weight;
+        }
+        let right = total.positive - left.positive;
+        left.positive * left.positive / left.weight + right * right / right_weight
+    }
+}
+
+struct Side {
+    start: Group,
+    total: Group,
+    feature: usize,
+    missing_left: bool,
+    min_rows: usize,
+}
+
+impl Group {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            bin: other.bin,
+            rows: self.rows + other.rows,
+            weight: self.weight + other.weight,
+            positive: self.positive + other.positive,
+        }
+    }
+}
+
+fn add(sums: &mut [f64], more: &[f64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Groups, Sample};
+
+    fn samples(classes: &[u32]) -> Vec<Sample> {
+        (0u32..)
+            .zip(classes)
+            .map(|(row, &class)| Sample {
+                row,
+                weight: 1.0,
+                class,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_pure_branch_wins_whatever_the_size_of_the_node() {
+        for repeat in [1, 30] {
+            let bins: Vec<u8> = [1, 2, 7, 8].repeat(repeat);
+            let codes: Vec<u32> = [0, 0, 1, 1].repeat(repeat);
+            for classes in [2, 3] {
+                let mut groups = Groups::new(classes);
+                let mut best = None;
+                groups.collect(&bins, &samples(&codes));
+                assert_eq!(groups.len(), 4);
+                groups.scan(5, 1, &mut best);
+                let best = best.unwrap();
+                assert_eq!((best.feature, best.bin), (5, 4));
+            }
+        }
+    }
+
+    #[test]
+    fn missing_values_can_be_told_from_all_others() {
+        let mut groups = Groups::new(2);
+        let mut best = None;
+        groups.collect(&[3, 4, 255, 255], &samples(&[0, 0, 1, 1]));
+        groups.scan(0, 1, &mut best);
+        let best = best.unwrap();
+        assert!(best.goes_left(4) && !best.goes_left(255));
+    }
+}

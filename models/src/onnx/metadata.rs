@@ -1,0 +1,168 @@
+//! What a model file says about itself, as JSON in its metadata.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::{Classes, ColumnKind, ColumnSpec};
+use crate::error::{ModelError, Result};
+use crate::metrics::Metric;
+use crate::onnx::proto::{ModelProto, StringStringEntryProto};
+
+/// The metadata property that holds [`Metadata`].
+pub const METADATA_KEY: &str = "pipectl";
+
+/// Everything that is known about a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The version of pipectl that wrote it.
+    pub pipectl: String,
+    /// The estimator's name.
+    pub estimator: String,
+    /// Its parameters.
+    pub parameters: IndexMap<String, Value>,
+    /// The raw columns that the graph reads.
+    pub columns: Vec<ColumnSpec>,
+    /// Derived features: name and SQL expression.
+    pub features: IndexMap<String, String>,
+    /// What a missing value of a column becomes.
+    pub imputed: IndexMap<String, Value>,
+    /// The name of the target.
+    pub target: String,
+    /// The class labels in the order of the probabilities; of two, the second is the positive one.
+    pub classes: Classes,
+    /// Of two classes: from which probability of the positive one it is predicted.
+    pub threshold: f64,
+    /// What candidates were compared by.
+    pub metric: Metric,
+    /// Metrics on held-out rows.
+    pub metrics: Vec<MetricValue>,
+    /// All candidates that were tried.
+    pub trials: Vec<Trial>,
+    /// Curves and the confusion matrix, from held-out rows.
+    pub evaluation: Evaluation,
+    /// How much the metric falls when a column is shuffled, largest first.
+    pub importances: Vec<Importance>,
+    /// Rows that were learned from.
+    pub rows: usize,
+    /// Rows of every class.
+    pub class_counts: Vec<usize>,
+    /// SHA-256 over the data that was learned from.
+    pub fingerprint: String,
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// Folds of the cross-validation.
+    pub folds: usize,
+    /// The largest difference between the file's probabilities and those in memory, on a sample.
+    pub max_difference: f64,
+    /// What the columns looked like in training.
+    pub reference: Vec<ColumnStatistics>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A metric with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// Which.
+    pub metric: Metric,
+    /// Its value over all held-out rows; absent when it is not defined.
+    pub value: Option<f64>,
+}
+
+/// A candidate with one set of parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The estimator's name; `dummy` is the baseline.
+    pub estimator: String,
+    /// The parameters that were given.
+    pub parameters: IndexMap<String, Value>,
+    /// The metric in every fold.
+    pub folds: Vec<f64>,
+    /// Its mean.
+    pub mean: f64,
+    /// Its standard deviation over the folds.
+    pub deviation: f64,
+    /// Whether this one was taken.
+    pub chosen: bool,
+}
+
+/// A line of points.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Curve {
+    /// Horizontal places.
+    pub x: Vec<f64>,
+    /// Vertical places.
+    pub y: Vec<f64>,
+}
+
+/// What held-out rows show.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Rows of every true class (first index) that were predicted as every class (second index).
+    pub confusion: Vec<Vec<usize>>,
+    /// Of two classes: true positive rate over false positive rate.
+    pub roc: Curve,
+    /// Of two classes: precision over recall.
+    pub precision_recall: Curve,
+    /// Of two classes: share of positives over mean probability, in ten groups.
+    pub calibration: Curve,
+    /// Of two classes: how many rows of the negative and positive class got a probability in each of 20 groups.
+    pub histogram: [Vec<usize>; 2],
+}
+
+/// How much a column matters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Importance {
+    /// The raw column.
+    pub column: String,
+    /// How much worse the metric becomes when the column is shuffled.
+    pub loss: f64,
+}
+
+/// What a column looked like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnStatistics {
+    /// The column's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: ColumnKind,
+    /// Share of missing values.
+    pub missing: f64,
+    /// Of numbers, booleans and dates (in days): the mean.
+    pub mean: Option<f64>,
+    /// The standard deviation.
+    pub deviation: Option<f64>,
+    /// The 21 quantiles 0, 0.05, … 1.
+    pub quantiles: Vec<f64>,
+    /// Of text: the most frequent levels with their shares.
+    pub levels: IndexMap<String, f64>,
+}
+
+/// Puts the metadata into the model.
+pub(crate) fn write_metadata(model: &mut ModelProto, metadata: &Metadata) -> Result<()> {
+    let value = serde_json::to_string(metadata)
+        .map_err(|error| ModelError::internal(format!("metadata: {error}")))?;
+    model
+        .metadata_props
+        .retain(|entry| entry.key != METADATA_KEY);
+    model.metadata_props.push(StringStringEntryProto {
+        key: METADATA_KEY.to_owned(),
+        value,
+    });
+    Ok(())
+}
+
+/// The metadata of a model of ours.
+pub(crate) fn read_metadata(model: &ModelProto) -> Result<Option<Metadata>> {
+    let Some(entry) = model
+        .metadata_props
+        .iter()
+        .find(|entry| entry.key == METADATA_KEY)
+    else {
+        return Ok(None);
+    };
+    serde_json::from_str(&entry.value)
+        .map(Some)
+        .map_err(|error| ModelError::format(format!("its metadata is damaged ({error})")))
+}

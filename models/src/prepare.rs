@@ -1,0 +1,356 @@
+//! Preparation: typed columns become numbers, as learned from the training rows.
+//!
+//! Numbers, booleans and dates: a missing or infinite value becomes the training rows' median (of booleans the more
+//! frequent value; a date is counted in days since 1970). Text: one column of 0 and 1 for every level; missing text
+//! becomes the most frequent level, a level that was not seen in training is all zeros. Of a text column with more than
+//! 100 levels the 100 most frequent get a column, the rest counts as not seen; a text column in which most rows differ
+//! is an identifier and refused.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Column, ColumnKind, Table, Values};
+use crate::error::{ModelError, Result};
+use crate::matrix::Matrix;
+
+/// Levels of a text column that get a feature of their own.
+const MOST_LEVELS: usize = 100;
+/// A text column with more levels than this, in more than half of the rows, is an identifier.
+const FEW_LEVELS: usize = 50;
+/// Microseconds in a day: dates are counted in days.
+pub(crate) const DAY: f64 = 86_400_000_000.0;
+
+/// What was learned about a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "snake_case")]
+pub(crate) enum Encoding {
+    /// One number.
+    Number {
+        /// What a missing value becomes.
+        fill: f64,
+        /// Whether the training rows had missing values, so that an estimator that reads them has seen some.
+        missing_seen: bool,
+        /// A boolean or a constant is not standardised.
+        scaled: bool,
+    },
+    /// A 0/1 feature for every level.
+    OneHot {
+        /// The levels, sorted.
+        levels: Vec<String>,
+        /// The index of the level that missing text becomes.
+        fill: usize,
+    },
+}
+
+/// A prepared column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prepared {
+    /// The column's name.
+    pub(crate) name: String,
+    /// Its kind.
+    pub(crate) kind: ColumnKind,
+    /// How it becomes numbers.
+    pub(crate) encoding: Encoding,
+}
+
+/// The preparation of a table.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Preparation {
+    /// The columns in the table's order; one without any value in training is left out.
+    pub(crate) columns: Vec<Prepared>,
+}
+
+impl Preparation {
+    /// Learns from the training rows; `warn` hears what the user should know.
+    pub(crate) fn fit(table: &Table, warn: &mut dyn FnMut(String)) -> Result<Self> {
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            if let Some(encoding) = encode(column, warn)? {
+                columns.push(Prepared {
+                    name: column.name.clone(),
+                    kind: column.kind,
+                    encoding,
+                });
+            }
+        }
+        if columns.is_empty() {
+            return Err(ModelError::data("no column is left to learn from"));
+        }
+        Ok(Self { columns })
+    }
+
+    /// Number of features.
+    pub(crate) fn width(&self) -> usize {
+        self.columns
+            .iter()
+            .map(|column| column.encoding.width())
+            .sum()
+    }
+
+    /// For every feature whether a linear model standardises it.
+    pub(crate) fn scaled(&self) -> Vec<bool> {
+        let mut scaled = Vec::with_capacity(self.width());
+        for column in &self.columns {
+            let flag = matches!(column.encoding, Encoding::Number { scaled: true, .. });
+            scaled.resize(scaled.len() + column.encoding.width(), flag);
+        }
+        scaled
+    }
+
+    /// Whether training had missing numbers.
+    pub(crate) fn saw_missing(&self) -> bool {
+        self.columns.iter().any(|column| {
+            matches!(
+                column.encoding,
+                Encoding::Number {
+                    missing_seen: true,
+                    ..
+                }
+            )
+        })
+    }
+
+    /// The features; with `keep_missing`, missing numbers stay missing where training had some too.
+    pub(crate) fn transform(&self, table: &Table, keep_missing: bool) -> Result<Matrix> {
+        let mut matrix = Matrix::zeros(table.rows, self.width());
+        let mut first = 0;
+        for prepared in &self.columns {
+            let column = table.column(&prepared.name).ok_or_else(|| {
+                ModelError::internal(format!("column `{}` is gone", prepared.name))
+            })?;
+            match (&prepared.encoding, &column.values) {
+                (
+                    Encoding::Number {
+                        fill, missing_seen, ..
+                    },
+                    values,
+                ) => {
+                    let fill = if keep_missing && *missing_seen {
+                        f64::NAN
+                    } else {
+                        *fill
+                    };
+                    for row in 0..table.rows {
+                        let value = number(values, row);
+                        matrix.row_mut(row)[first] = if value.is_finite() { value } else { fill };
+                    }
+                }
+                (Encoding::OneHot { levels, fill }, Values::Text(text)) => {
+                    let places: HashMap<&str, usize> = levels
+                        .iter()
+                        .enumerate()
+                        .map(|(at, level)| (level.as_str(), at))
+                        .collect();
+                    let places: Vec<Option<usize>> = text
+                        .levels
+                        .iter()
+                        .map(|level| match level.as_ref() {
+                            "" => Some(*fill),
+                            level => places.get(level).copied(),
+                        })
+                        .collect();
+                    for row in 0..table.rows {
+                        if let Some(place) = places[text.codes[row] as usize] {
+                            matrix.row_mut(row)[first + place] = 1.0;
+                        }
+                    }
+                }
+                _ => return Err(ModelError::internal("a text column became numbers")),
+            }
+            first += prepared.encoding.width();
+        }
+        Ok(matrix)
+    }
+}
+
+impl Encoding {
+    /// Features of the column.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Number { .. } => 1,
+            Self::OneHot { levels, .. } => levels.len(),
+        }
+    }
+}
+
+/// The number of a row; NaN when missing.
+#[allow(clippy::cast_precision_loss, reason = "a date to the microsecond fits")]
+fn number(values: &Values, row: usize) -> f64 {
+    match values {
+        Values::Number(values) => values[row],
+        Values::Date(values) if values[row] == i64::MIN => f64::NAN,
+        Values::Date(values) => values[row] as f64 / DAY,
+        Values::Text(_) => f64::NAN,
+    }
+}
+
+fn encode(column: &Column, warn: &mut dyn FnMut(String)) -> Result<Option<Encoding>> {
+    if let Values::Text(_) = &column.values {
+        return one_hot(column, warn);
+    }
+    let rows = column.values.len();
+    let mut values: Vec<f64> = (0..rows)
+        .map(|row| number(&column.values, row))
+        .filter(|value| value.is_finite())
+        .collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let (Some(first), Some(last)) = (values.first(), values.last()) else {
+        warn(format!(
+            "column `{}` has no value and is left out",
+            column.name
+        ));
+        return Ok(None);
+    };
+    let scaled = column.kind != ColumnKind::Boolean && first < last;
+    let fill = if column.kind == ColumnKind::Boolean {
+        values[values.len() / 2]
+    } else {
+        median(&values)
+    };
+    Ok(Some(Encoding::Number {
+        fill,
+        missing_seen: values.len() < rows,
+        scaled,
+    }))
+}
+
+/// The median of sorted values.
+pub(crate) fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}
+
+fn one_hot(column: &Column, warn: &mut dyn FnMut(String)) -> Result<Option<Encoding>> {
+    let Values::Text(text) = &column.values else {
+        return Ok(None);
+    };
+    let mut counts = vec![0usize; text.levels.len()];
+    for &code in &text.codes {
+        counts[code as usize] += 1;
+    }
+    let mut levels: Vec<(usize, &str)> = text
+        .levels
+        .iter()
+        .zip(&counts)
+        .filter(|(level, count)| !level.is_empty() && **count > 0)
+        .map(|(level, count)| (*count, level.as_ref()))
+        .collect();
+    if levels.is_empty() {
+        warn(format!(
+            "column `{}` has no value and is left out",
+            column.name
+        ));
+        return Ok(None);
+    }
+    if levels.len() > FEW_LEVELS && levels.len() * 2 > text.codes.len() {
+        return Err(ModelError::data(format!(
+            "column `{}` has {} different texts in {} rows: that is an identifier or free text; add it to `exclude`",
+            column.name,
+            levels.len(),
+            text.codes.len()
+        )));
+    }
+    // The most frequent first; of equally frequent ones the first in sort order.
+    levels.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let most_frequent = levels[0].1.to_owned();
+    if levels.len() > MOST_LEVELS {
+        warn(format!(
+            "column `{}` has {} different texts: the {MOST_LEVELS} most frequent are features, the others count as not seen",
+            column.name,
+            levels.len()
+        ));
+        levels.truncate(MOST_LEVELS);
+    }
+    let mut levels: Vec<String> = levels
+        .into_iter()
+        .map(|(_, level)| level.to_owned())
+        .collect();
+    levels.sort_unstable();
+    let fill = levels.partition_point(|level| *level < most_frequent);
+    Ok(Some(Encoding::OneHot { levels, fill }))
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::df;
+
+    use super::{Encoding, Preparation};
+    use crate::data::Table;
+
+    fn fit(table: &Table) -> (Preparation, Vec<String>) {
+        let mut warnings = Vec::new();
+        let preparation = Preparation::fit(table, &mut |text| warnings.push(text)).unwrap();
+        (preparation, warnings)
+    }
+
+    #[test]
+    fn missing_values_become_the_median_and_the_most_frequent() {
+        let frame = df!(
+            "age" => [Some(1.0), Some(5.0), None, Some(f64::INFINITY), Some(2.0)],
+            "city" => [Some("b"), Some("a"), Some("b"), None, Some("")],
+            "ok" => [Some(true), None, Some(true), Some(false), Some(true)],
+        )
+        .unwrap();
+        let table = Table::from_frame(&frame, &[]).unwrap();
+        let (preparation, _) = fit(&table);
+        let matrix = preparation.transform(&table, false).unwrap();
+        assert_eq!(matrix.row(0), [1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(matrix.row(1), [5.0, 1.0, 0.0, 1.0]);
+        assert_eq!(matrix.row(2), [2.0, 0.0, 1.0, 1.0]);
+        assert_eq!(matrix.row(3), [2.0, 0.0, 1.0, 0.0]);
+        assert_eq!(matrix.row(4), [2.0, 0.0, 1.0, 1.0]);
+        assert!(preparation.transform(&table, true).unwrap().row(2)[0].is_nan());
+        assert_eq!(preparation.scaled(), [true, false, false, false]);
+    }
+
+    #[test]
+    fn a_new_level_is_all_zeros() {
+        let train = Table::from_frame(&df!("city" => ["a", "b"]).unwrap(), &[]).unwrap();
+        let score = Table::from_frame(&df!("city" => ["c", "b"]).unwrap(), &[]).unwrap();
+        let matrix = fit(&train).0.transform(&score, false).unwrap();
+        assert_eq!(
+            (matrix.row(0), matrix.row(1)),
+            (&[0.0, 0.0][..], &[0.0, 1.0][..])
+        );
+    }
+
+    #[test]
+    fn identifiers_are_refused_and_many_levels_are_cut() {
+        let ids: Vec<String> = (0..200).map(|row| format!("c{row}")).collect();
+        let table = Table::from_frame(&df!("id" => &ids).unwrap(), &[]).unwrap();
+        let error = Preparation::fit(&table, &mut |_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("column `id` has 200 different texts in 200 rows"),
+            "{error}"
+        );
+        let many: Vec<String> = (0..900).map(|row| format!("c{:03}", row % 150)).collect();
+        let table = Table::from_frame(&df!("shop" => &many).unwrap(), &[]).unwrap();
+        let (preparation, warnings) = fit(&table);
+        assert_eq!((preparation.width(), warnings.len()), (100, 1));
+    }
+
+    #[test]
+    fn a_column_without_values_is_left_out_with_a_warning() {
+        let frame = df!("a" => [1.0, 2.0], "b" => [None::<f64>, None], "c" => ["", ""]).unwrap();
+        let (preparation, warnings) = fit(&Table::from_frame(&frame, &[]).unwrap());
+        assert_eq!(preparation.columns.len(), 1);
+        assert!(matches!(
+            preparation.columns[0].encoding,
+            Encoding::Number { .. }
+        ));
+        assert_eq!(
+            warnings,
+            [
+                "column `b` has no value and is left out",
+                "column `c` has no value and is left out"
+            ]
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! The built-in scorer: runs ONNX graphs of tabular operators.
+
+mod broadcast;
+mod elementwise;
+mod encode;
+mod graph;
+mod kernel;
+mod model;
+mod predict;
+mod reduce;
+mod shapes;
+mod tensor;
+mod trees;
+
+pub use graph::{ElementKind, Graph, Port, Session};
+pub use model::{Cell, Model, Prediction, Score};
+pub(crate) use model::{column_tensor, run_rows};
+pub use tensor::{Elements, Tensor};

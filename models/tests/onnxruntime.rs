@@ -1,0 +1,320 @@
+//! A trained model gives Python's onnxruntime and the built-in scorer the same answers.
+
+use std::process::Command;
+
+use indexmap::IndexMap;
+use pipectl_models::metrics::Metric;
+use pipectl_models::scorer::{Cell, Model};
+use pipectl_models::train::{Hooks, Settings, Threshold, Trained, train};
+use polars::prelude::{DataFrame, DataType, IntoColumn, NamedFrom, Series, TimeUnit};
+use serde_json::{Value, json};
+
+const ROWS: usize = 700;
+
+/// Customers with missing values, umlauts, dates and a class that depends on several columns.
+fn customers(classes: u32) -> DataFrame {
+    let number = |row: usize, factor: usize, modulus: usize| (row * factor % modulus) as f64;
+    let rows = 0..ROWS;
+    let tenure: Vec<Option<i64>> = rows
+        .clone()
+        .map(|row| (row % 29 != 0).then_some((row * 37 % 72) as i64))
+        .collect();
+    let charges: Vec<Option<f64>> = rows
+        .clone()
+        .map(|row| (row % 17 != 3).then_some(number(row, 7919, 1009) / 10.0 + 0.1))
+        .collect();
+    let contract: Vec<Option<&str>> = rows
+        .clone()
+        .map(|row| {
+            [
+                Some("Month"),
+                Some("One year"),
+                Some("zwei Jahre für"),
+                None,
+                Some(""),
+            ][row * 13 % 5]
+        })
+        .collect();
+    let senior: Vec<Option<bool>> = rows
+        .clone()
+        .map(|row| [Some(true), Some(false), None][row * 11 % 3])
+        .collect();
+    let since: Vec<Option<i64>> = rows
+        .clone()
+        .map(|row| (row % 23 != 5).then_some(1_500_000_000_000_000 + row as i64 * 86_400_000_000))
+        .collect();
+    let target: Vec<String> = rows
+        .map(|row| {
+            let score = f64::from(u8::from(contract[row] == Some("Month"))) * 2.0
+                + charges[row].unwrap_or(50.0) / 50.0
+                - tenure[row].unwrap_or(30) as f64 / 36.0
+                + number(row, 104_729, 997) / 997.0;
+            let class = if classes == 2 {
+                u32::from(score > 1.5)
+            } else {
+                (score.max(0.0) as u32).min(classes - 1)
+            };
+            format!("class {class}")
+        })
+        .collect();
+    let since = Series::new("since".into(), since)
+        .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
+        .unwrap();
+    let columns = vec![
+        Series::new("tenure".into(), tenure).into_column(),
+        Series::new("charges".into(), charges).into_column(),
+        Series::new("contract".into(), contract).into_column(),
+        Series::new("senior".into(), senior).into_column(),
+        since.into_column(),
+        Series::new("target".into(), target).into_column(),
+    ];
+    DataFrame::new(ROWS, columns).unwrap()
+}
+
+fn settings(candidate: &str, parameters: Value) -> Settings {
+    Settings {
+        target: "target".into(),
+        positive: None,
+        exclude: vec![],
+        features: IndexMap::from([
+            ("ratio".to_owned(), "charges / nullif(tenure, 0)".to_owned()),
+            (
+                "short".to_owned(),
+                "lower(contract) in ('month', 'one year') and tenure < 12".to_owned(),
+            ),
+            (
+                "kind".to_owned(),
+                "case when charges > 50 then upper(contract) else 'low' end".to_owned(),
+            ),
+        ]),
+        candidates: IndexMap::from([(
+            candidate.to_owned(),
+            serde_json::from_value(parameters).unwrap(),
+        )]),
+        folds: 3,
+        metric: Metric::F1,
+        threshold: Threshold::Fixed(0.4),
+        seed: 7,
+    }
+}
+
+fn candidates() -> [(&'static str, Value); 4] {
+    [
+        ("logistic_regression", json!({"max_iter": 300})),
+        ("random_forest", json!({"n_estimators": 60})),
+        ("gradient_boosting", json!({"max_iter": 40})),
+        ("gaussian_naive_bayes", json!({})),
+    ]
+}
+
+/// The raw columns as onnxruntime takes them.
+fn inputs(frame: &DataFrame) -> Value {
+    let numbers = |name: &str| -> Vec<Option<f64>> {
+        let series = frame
+            .column(name)
+            .unwrap()
+            .cast(&DataType::Float64)
+            .unwrap();
+        series.f64().unwrap().iter().collect()
+    };
+    let texts: Vec<&str> = frame
+        .column("contract")
+        .unwrap()
+        .str()
+        .unwrap()
+        .iter()
+        .map(|text| text.unwrap_or(""))
+        .collect();
+    let since = frame
+        .column("since")
+        .unwrap()
+        .cast(&DataType::Int64)
+        .unwrap();
+    let dates: Vec<i64> = since
+        .i64()
+        .unwrap()
+        .iter()
+        .map(|date| date.unwrap_or(i64::MIN))
+        .collect();
+    json!({
+        "tenure": numbers("tenure"),
+        "charges": numbers("charges"),
+        "senior": numbers("senior"),
+        "contract": texts,
+        "since": dates,
+    })
+}
+
+fn onnxruntime(trained: &Trained, frame: &DataFrame) -> (Vec<String>, Vec<f64>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (model, rows) = (
+        directory.path().join("model.onnx"),
+        directory.path().join("rows.json"),
+    );
+    std::fs::write(&model, &trained.bytes).unwrap();
+    std::fs::write(&rows, inputs(frame).to_string()).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/score.py");
+    let output = Command::new("python3")
+        .arg(script)
+        .arg(&model)
+        .arg(&rows)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !errors.contains("ModuleNotFoundError"),
+        "this test compares with Python's onnxruntime: pip install onnxruntime numpy"
+    );
+    assert!(output.status.success(), "{errors}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (
+        serde_json::from_value(answer["label"].clone()).unwrap(),
+        serde_json::from_value(answer["probabilities"].clone()).unwrap(),
+    )
+}
+
+#[test]
+fn onnxruntime_gives_the_same_answers() {
+    for classes in [2, 3] {
+        let frame = customers(classes);
+        for (candidate, parameters) in candidates() {
+            let trained =
+                train(&frame, &settings(candidate, parameters), &Hooks::silent()).unwrap();
+            let (labels, probabilities) = onnxruntime(&trained, &frame);
+            let model = Model::load(&trained.bytes).unwrap();
+            let own = model.predict(&frame, None).unwrap();
+            let names = own.classes.names();
+            let largest = own
+                .probabilities
+                .iter()
+                .zip(&probabilities)
+                .map(|(own, other)| (own - other).abs())
+                .fold(0.0, f64::max);
+            assert_eq!(own.probabilities.len(), probabilities.len());
+            assert!(
+                largest < 1e-6,
+                "{candidate} of {classes} classes differs by {largest:e}"
+            );
+            let own_labels: Vec<&String> = own
+                .codes
+                .iter()
+                .map(|code| &names[*code as usize])
+                .collect();
+            assert!(
+                own_labels.into_iter().eq(&labels),
+                "{candidate} of {classes} classes"
+            );
+            assert!(trained.metadata.max_difference < 1e-9, "{candidate}");
+            let accuracy = trained.metadata.metrics[0].value.unwrap();
+            assert!(accuracy > 0.6, "{candidate} of {classes}: {accuracy}");
+        }
+    }
+}
+
+#[test]
+fn equal_input_gives_equal_bytes_on_any_number_of_threads() {
+    let frame = customers(2);
+    for (candidate, parameters) in candidates() {
+        let bytes = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let settings = settings(candidate, parameters.clone());
+            pool.install(|| train(&frame, &settings, &Hooks::silent()).unwrap().bytes)
+        };
+        assert!(bytes(1) == bytes(3), "{candidate}");
+    }
+}
+
+#[test]
+fn a_row_is_scored_as_in_a_batch_and_left_out_columns_are_imputed() {
+    let frame = customers(2);
+    let trained = train(
+        &frame,
+        &settings("random_forest", json!({"n_estimators": 20})),
+        &Hooks::silent(),
+    )
+    .unwrap();
+    let model = Model::load(&trained.bytes).unwrap();
+    let row = [
+        ("charges", Cell::Number(77.5)),
+        ("contract", Cell::Text("Month".into())),
+    ];
+    let score = model.predict_row(row, None).unwrap();
+    let batch = DataFrame::new(
+        1,
+        vec![
+            Series::new("charges".into(), [77.5]).into_column(),
+            Series::new("contract".into(), ["Month"]).into_column(),
+        ],
+    )
+    .unwrap();
+    let prediction = model.predict(&batch, None).unwrap();
+    assert_eq!(score.probabilities, prediction.probabilities);
+    assert_eq!(model.missing_columns(&batch), ["tenure", "senior", "since"]);
+    let error = model
+        .predict_row([("chargse", Cell::Null)], None)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the model has no column `chargse`");
+}
+
+#[test]
+fn predictions_of_held_out_rows_stand_beside_the_training_rows() {
+    let frame = customers(3);
+    let trained = train(
+        &frame,
+        &settings("gaussian_naive_bayes", json!({})),
+        &Hooks::silent(),
+    )
+    .unwrap();
+    let names: Vec<String> = trained
+        .out_of_fold
+        .columns()
+        .iter()
+        .map(|column| column.name().to_string())
+        .collect();
+    assert_eq!(
+        names[6..],
+        [
+            "prediction",
+            "probability_class 0",
+            "probability_class 1",
+            "probability_class 2"
+        ]
+    );
+    assert_eq!(trained.out_of_fold.height(), ROWS);
+    assert_eq!(trained.metadata.trials[0].estimator, "dummy");
+}
+
+#[test]
+fn damaged_and_foreign_files_are_refused_without_a_panic() {
+    let frame = customers(2);
+    let trained = train(
+        &frame,
+        &settings("gradient_boosting", json!({"max_iter": 3})),
+        &Hooks::silent(),
+    )
+    .unwrap();
+    let bytes = &trained.bytes;
+    for length in (0..bytes.len()).step_by(97) {
+        assert!(Model::load(&bytes[..length]).is_err(), "cut at {length}");
+    }
+    // A flipped bit may hit a number and stay unseen; what is loaded must answer or refuse, never panic.
+    for place in (0..bytes.len()).step_by(31) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        if let Ok(model) = Model::load(&damaged) {
+            drop(model.predict(&frame.head(Some(20)), None));
+        }
+    }
+    let pickle = [0x80, 4, 0x95, 0, 0, 0];
+    let message = Model::load(&pickle).unwrap_err().to_string();
+    assert!(
+        message.contains("Python pickle") && message.contains("skl2onnx"),
+        "{message}"
+    );
+    for other in [&b"PK\x03\x04"[..], b"hello world", b"{}", &[0; 64]] {
+        assert!(Model::load(other).is_err());
+    }
+}
