@@ -29,6 +29,7 @@ struct Child {
     parent: ParentTask,
     redo: u32,
     cancel: CancellationToken,
+    ancestors: Vec<String>,
 }
 
 impl Drive {
@@ -109,6 +110,11 @@ impl Drive {
             },
             redo: self.redo,
             cancel: self.options.cancel.child_token(),
+            ancestors: [
+                self.options.ancestors.as_slice(),
+                &[self.plan.name.to_string()],
+            ]
+            .concat(),
         };
         let parts = Arc::clone(&self.parts);
         self.children += 1;
@@ -127,6 +133,12 @@ impl Child {
     /// Makes the child run, once for the parent's task and element, and works on it until it is over.
     async fn run(self, parts: Arc<Parts>) -> Result<ChildResult, TaskError> {
         let name = self.pipeline.clone();
+        if self.ancestors.contains(&name) {
+            let way = self.ancestors.join("` → `");
+            return Err(TaskError::user(format!(
+                "a pipeline cannot run itself: `{way}` → `{name}`"
+            )));
+        }
         let store_failed = |error| {
             TaskError::external(format!("cannot run the child pipeline `{name}`")).because(error)
         };
@@ -160,6 +172,7 @@ impl Child {
         let options = Options {
             cancel: self.cancel,
             redo,
+            ancestors: self.ancestors,
             ..Options::default()
         };
         let state = runner

@@ -17,6 +17,8 @@ pub struct Options {
     pub leave_out: HashSet<String>,
     /// Start over with what has failed or was not reached; with `all`, with everything.
     pub redo: Option<Redo>,
+    /// The pipelines whose runs wait for this one, the outermost first.
+    pub ancestors: Vec<String>,
 }
 
 /// What is done again.

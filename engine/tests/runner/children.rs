@@ -115,3 +115,25 @@ async fn a_missing_child_pipeline_is_said() {
         "cannot run the child pipeline `child`: there is no such pipeline"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_runs_itself_is_refused() {
+    let world = World::new();
+    let mut child = testing::plan("child");
+    testing::add(
+        &mut child,
+        "back",
+        &Act,
+        json!({"child": {"pipeline": "parent"}}),
+        &[],
+    );
+    world.know(child);
+    world.know(parent());
+    let (run, state) = world.run(parent()).await;
+    assert_eq!(state, RunState::Failed);
+    let message = world.task(run, "call").await.error.unwrap().message;
+    assert!(
+        message.contains("a pipeline cannot run itself: `parent` → `child` → `parent`"),
+        "{message}"
+    );
+}
