@@ -24,6 +24,7 @@ pub mod event;
 pub mod failpoint;
 pub mod failure;
 pub mod id;
+pub mod kind;
 pub mod model;
 pub mod operator;
 pub mod plan;

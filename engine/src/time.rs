@@ -3,9 +3,19 @@
 use std::{fmt, sync::Mutex, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// A moment, in UTC.
 pub type Timestamp = DateTime<Utc>;
+
+/// The stretch of time that a run is about: from `start` (included) to `end` (excluded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its first moment.
+    pub start: Timestamp,
+    /// The first moment after it.
+    pub end: Timestamp,
+}
 
 /// Where the time comes from. Nothing else in the project reads the system's clock.
 pub trait Clock: Send + Sync + fmt::Debug {

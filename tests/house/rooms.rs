@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 7] = [
         "failpoint",
         "failure",
         "id",
+        "kind",
         "model",
         "secret",
         "services",

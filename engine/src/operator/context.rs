@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc};
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -16,17 +15,8 @@ use crate::{
     model::ModelRegistry,
     project::Project,
     services::Services,
-    time::{Clock, Timestamp},
+    time::{Clock, Interval},
 };
-
-/// The stretch of time that a run is about: from `start` (included) to `end` (excluded).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Its first moment.
-    pub start: Timestamp,
-    /// The first moment after it.
-    pub end: Timestamp,
-}
 
 /// The run that an attempt belongs to.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ mod contract;
 mod erased;
 mod error;
 mod format;
-mod kind;
+
 mod memory;
 mod outcome;
 mod outputs;
@@ -19,15 +19,15 @@ mod registry;
 pub mod testing;
 mod watcher;
 
+pub use crate::{kind::Kind, time::Interval};
 pub use channel::{Logger, Progress};
 pub use complaint::{Complaint, Complaints};
 pub(crate) use context::panic_message;
-pub use context::{Inputs, Interval, RunInfo, TaskContext, TaskIdentity, Woken};
+pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken};
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{ConnectionName, DurationText, ModelRef, Script, SqlText};
-pub use kind::Kind;
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};

@@ -1,12 +1,22 @@
 //! The checked pipeline: a petgraph graph of tasks. Only a plan can run.
 
+mod compile;
+mod load;
 mod model;
+mod params;
 mod path;
+mod test_case;
 pub mod testing;
 
-pub use crate::alert::{Alert, AlertKind};
+pub use crate::{
+    alert::{Alert, AlertKind},
+    spec::words::{Backoff, ParamSpec, ParamType, TriggerRule, type_name},
+};
+pub use compile::compile;
+pub use load::{display_name, load_pipeline};
 pub use model::{
-    Backoff, Foreach, InputBinding, OutputSource, ParamSpec, ParamType, Plan, PlanError,
-    PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule, type_name,
+    Foreach, InputBinding, NameIndex, OutputSource, Plan, PlanError, PlannedTask, RetryPolicy,
+    Source, TaskIndex,
 };
 pub use path::longest_paths;
+pub use test_case::{Expectation, Given, GivenData, TestCase};

@@ -1,12 +1,16 @@
 //! The types of a plan.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::{Backoff, ParamSpec, TestCase, TriggerRule};
 use crate::{
     alert::Alert,
     operator::{DynOperator, Outputs},
@@ -43,7 +47,15 @@ pub struct Plan {
     pub schedule: Option<crate::trigger::Schedule>,
     /// The interval of a pipeline that is started by others.
     pub interval: Option<crate::trigger::Cadence>,
+    /// Its tests, by name.
+    pub tests: IndexMap<String, TestCase>,
+    /// Its tasks by name, gathered when the first one is looked for.
+    pub names: NameIndex,
 }
+
+/// The tasks of a plan by name.
+#[derive(Clone, Debug, Default)]
+pub struct NameIndex(OnceLock<HashMap<Arc<str>, TaskIndex>>);
 
 /// The file that a plan comes from.
 #[derive(Clone, Debug)]
@@ -56,39 +68,6 @@ pub struct Source {
     pub text: Arc<str>,
     /// SHA-256 of the text: the pipeline's version.
     pub hash: String,
-}
-
-/// A parameter of a pipeline.
-#[derive(Clone, Debug)]
-pub struct ParamSpec {
-    /// Its type.
-    pub of: ParamType,
-    /// Its value when none is given; without it, a value must be given.
-    pub default: Option<Value>,
-    /// What it is for.
-    pub description: Option<String>,
-    /// The only values it may have.
-    pub choices: Option<Vec<Value>>,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// The type of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ParamType {
-    /// Text.
-    String,
-    /// A whole number.
-    Integer,
-    /// Any number.
-    Number,
-    /// True or false.
-    Boolean,
-    /// A list.
-    Array,
-    /// A map.
-    Object,
 }
 
 /// A task of a plan.
@@ -150,37 +129,6 @@ pub struct Foreach {
     pub parallel: Option<u32>,
 }
 
-/// What a task's upstream tasks must have come to. Names and meanings are Airflow's.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum TriggerRule {
-    /// All succeeded.
-    #[default]
-    AllSuccess,
-    /// All failed.
-    AllFailed,
-    /// All are done, however they ended.
-    AllDone,
-    /// One succeeded; does not wait for the others.
-    OneSuccess,
-    /// One failed; does not wait for the others.
-    OneFailed,
-    /// One succeeded or failed; does not wait for the others.
-    OneDone,
-    /// None failed.
-    NoneFailed,
-    /// None failed and one succeeded.
-    NoneFailedMinOneSuccess,
-    /// None was skipped.
-    NoneSkipped,
-    /// All were skipped.
-    AllSkipped,
-    /// All are done; nothing is asked.
-    Always,
-}
-
 /// When a task is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
@@ -203,19 +151,6 @@ impl Default for RetryPolicy {
             max_delay: None,
         }
     }
-}
-
-/// How the wait between tries grows.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Backoff {
-    /// It stays as it is.
-    #[default]
-    Fixed,
-    /// It doubles.
-    Exponential,
 }
 
 /// Where a top-level output comes from.
@@ -265,52 +200,35 @@ pub enum PlanError {
 impl Plan {
     /// The zone in which its intervals are shown.
     pub fn zone(&self) -> chrono_tz::Tz {
-        use crate::trigger::{Cadence, Trigger};
+        self.cadence()
+            .map_or(chrono_tz::UTC, crate::trigger::Cadence::zone)
+    }
+
+    /// The repetition that its intervals follow, when it has one of its own.
+    pub fn cadence(&self) -> Option<&crate::trigger::Cadence> {
         let scheduled = self
             .schedule
             .as_ref()
-            .and_then(|schedule| match &schedule.trigger {
-                Trigger::Time(cadence) => Some(cadence),
-                _ => None,
-            });
-        match scheduled.or(self.interval.as_ref()) {
-            Some(Cadence::Cron { zone, .. }) => *zone,
-            _ => chrono_tz::UTC,
-        }
-    }
-
-    /// All parameters of a run: those given, and the defaults of the others.
-    ///
-    /// # Errors
-    /// When one is unknown, missing or of the wrong type.
-    pub fn params(
-        &self,
-        given: &serde_json::Map<String, Value>,
-    ) -> Result<serde_json::Map<String, Value>, PlanError> {
-        let pipeline = || self.name.to_string();
-        if let Some(name) = given.keys().find(|name| !self.params.contains_key(*name)) {
-            return Err(PlanError::UnknownParam {
-                pipeline: pipeline(),
-                name: name.clone(),
-                similar: None,
-            });
-        }
-        let value = |(name, spec): (&String, &ParamSpec)| {
-            let value = given.get(name).or(spec.default.as_ref()).cloned();
-            let value = value.ok_or_else(|| PlanError::MissingParam {
-                pipeline: pipeline(),
-                name: name.clone(),
-            })?;
-            Ok((name.clone(), value))
-        };
-        self.params.iter().map(value).collect()
+            .and_then(crate::trigger::Schedule::cadence);
+        scheduled.or(self.interval.as_ref())
     }
 
     /// The task called `name`.
     pub fn find(&self, name: &str) -> Option<TaskIndex> {
-        self.graph
-            .node_indices()
-            .find(|index| &*self.graph[*index].name == name)
+        let names = self.names.0.get_or_init(|| {
+            self.tasks()
+                .map(|(index, task)| (task.name.clone(), index))
+                .collect()
+        });
+        match names.get(name) {
+            Some(index) => Some(*index),
+            // A plan made by hand may have grown since the names were gathered.
+            None if names.len() != self.graph.node_count() => self
+                .tasks()
+                .find(|(_, task)| &*task.name == name)
+                .map(|(index, _)| index),
+            None => None,
+        }
     }
 
     /// All tasks in the order of the file.
@@ -330,18 +248,5 @@ impl Plan {
     pub fn downstream(&self, task: TaskIndex) -> impl Iterator<Item = TaskIndex> {
         self.graph
             .neighbors_directed(task, petgraph::Direction::Outgoing)
-    }
-}
-
-/// The type of a value, for messages.
-pub fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a number",
-        Value::Number(_) => "a whole number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
     }
 }

@@ -32,6 +32,8 @@ pub fn plan(name: &str) -> Plan {
         outputs: IndexMap::new(),
         schedule: None,
         interval: None,
+        tests: IndexMap::new(),
+        names: super::NameIndex::default(),
     }
 }
 

@@ -1,25 +1,24 @@
 //! Expressions: Jinja's, by minijinja, over a scope of plain data.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, value::Serde};
 use serde_json::{Map, Value};
 
-use super::Place;
+use super::{Place, filters};
 
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment
-});
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(filters::environment);
 
 /// A compiled expression.
 #[derive(Clone)]
 pub struct Expression {
-    source: std::sync::Arc<str>,
+    source: Arc<str>,
     place: Place,
-    compiled: std::sync::Arc<minijinja::Expression<'static, 'static>>,
-    paths: std::sync::Arc<BTreeSet<String>>,
+    compiled: Arc<minijinja::Expression<'static, 'static>>,
+    paths: Arc<BTreeSet<String>>,
 }
 
 /// Why an expression has no value.
@@ -35,24 +34,57 @@ pub struct ExpressionError {
 }
 
 /// What an expression can see: `params`, `run`, `interval`, `trigger`, `item`, `index`, `env`, `tasks`.
+///
+/// Cloning it copies nothing but what [`set_task`](Self::set_task) has added.
 #[derive(Clone, Debug, Default)]
-pub struct Scope(Map<String, Value>);
+pub struct Scope {
+    roots: Arc<Map<String, Value>>,
+    tasks: Map<String, Value>,
+}
 
 impl Scope {
     /// Puts `value` in scope under `name`.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.0.insert(name.to_owned(), value);
+        match (name, value) {
+            ("tasks", Value::Object(tasks)) => self.tasks = tasks,
+            (name, value) => {
+                Arc::make_mut(&mut self.roots).insert(name.to_owned(), value);
+            }
+        }
     }
 
     /// Puts what a task has put out in scope: `tasks.<name>`.
     pub fn set_task(&mut self, name: &str, value: Value) {
-        let tasks = self
-            .0
-            .entry("tasks")
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(tasks) = tasks {
-            tasks.insert(name.to_owned(), value);
+        self.tasks.insert(name.to_owned(), value);
+    }
+
+    /// The part of it that an expression with these paths reads.
+    fn part<'a>(&self, paths: impl Iterator<Item = &'a str>) -> minijinja::Value {
+        let mut part: BTreeMap<&str, minijinja::Value> = BTreeMap::new();
+        let mut tasks: BTreeMap<&str, minijinja::Value> = BTreeMap::new();
+        for path in paths {
+            let mut names = path.split('.');
+            let (Some(root), next) = (names.next(), names.next()) else {
+                continue;
+            };
+            if root == "tasks" {
+                let wanted = self
+                    .tasks
+                    .iter()
+                    .filter(|(name, _)| next.is_none_or(|next| next == **name));
+                tasks
+                    .extend(wanted.map(|(name, value)| {
+                        (name.as_str(), minijinja::Value::from(Serde(value)))
+                    }));
+            } else if let Some(value) = self.roots.get(root) {
+                part.entry(root)
+                    .or_insert_with(|| minijinja::Value::from(Serde(value)));
+            }
         }
+        if !self.tasks.is_empty() {
+            part.insert("tasks", minijinja::Value::from_iter(tasks));
+        }
+        minijinja::Value::from_iter(part)
     }
 }
 
@@ -73,8 +105,8 @@ impl Expression {
         Ok(Self {
             source: source.trim().into(),
             place,
-            compiled: std::sync::Arc::new(compiled),
-            paths: std::sync::Arc::new(paths),
+            compiled: Arc::new(compiled),
+            paths: Arc::new(paths),
         })
     }
 
@@ -91,6 +123,14 @@ impl Expression {
     /// The dotted paths it reads, such as `tasks.arrived.file`.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(String::as_str)
+    }
+
+    /// The dotted path that the whole expression is, when it is one.
+    pub fn whole_path(&self) -> Option<&str> {
+        self.paths
+            .first()
+            .filter(|path| ***path == *self.source)
+            .map(String::as_str)
     }
 
     /// The tasks it reads from.
@@ -111,7 +151,7 @@ impl Expression {
         };
         let value = self
             .compiled
-            .eval(minijinja::Value::from(minijinja::value::Serde(&scope.0)))
+            .eval(scope.part(self.paths()))
             .map_err(|error| wrong(describe(&error)))?;
         if value.is_undefined() {
             return Err(wrong("it has no value here".to_owned()));

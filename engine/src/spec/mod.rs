@@ -3,15 +3,24 @@
 pub mod codes;
 mod diagnostic;
 mod expression;
+pub mod file;
+pub mod filters;
+pub(crate) mod interpolation;
+pub(crate) mod lexer;
+pub mod machine;
+pub mod parse;
 mod place;
+pub mod render;
 mod scalar;
 mod source;
 pub mod suggest;
 mod template;
+pub mod words;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Found, Severity};
 pub use expression::{Expression, ExpressionError, Scope};
+pub use file::PipelineFile;
 pub use place::Place;
 pub use source::{MAX_BYTES, Mark, SourceFile};
 pub use template::{Template, TemplateNode};

@@ -1,0 +1,526 @@
+//! Checks the names in expressions against what is in scope, and their types where these are known.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{Compiler, shape::Shape, shape::Shapes};
+use crate::{
+    operator::{Outputs, ValueType},
+    plan::ParamType,
+    project::Project,
+    spec::{
+        Expression, Found, Mark, PipelineFile, codes,
+        file::Placed,
+        filters::{FILTERS, FUNCTIONS, TESTS},
+        lexer::{self, Use},
+        suggest,
+    },
+};
+
+/// An expression in the file.
+pub(super) struct Mention {
+    /// The expression.
+    pub(super) expression: Expression,
+    /// Where it stands.
+    pub(super) mark: Mark,
+    /// The task it belongs to; `None` at the top level.
+    pub(super) task: Option<usize>,
+    /// What it must be, when it is a whole scalar.
+    pub(super) wanted: Option<Wanted>,
+    /// Whether `item` and `index` are in scope.
+    pub(super) repeated: bool,
+}
+
+/// The types that a setting takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted(u8);
+
+impl Wanted {
+    const TEXT: u8 = 1;
+    const WHOLE: u8 = 2;
+    const NUMBER: u8 = 4;
+    const BOOLEAN: u8 = 8;
+    const LIST: u8 = 16;
+    const MAP: u8 = 32;
+    const ANY: u8 = 63;
+    /// A list.
+    pub(super) const ITEMS: Self = Self(Self::LIST);
+
+    /// The types of a shape.
+    pub(super) fn of(shape: &Shape, shapes: &Shapes) -> Self {
+        Self(match shapes.follow(shape) {
+            Shape::Any | Shape::Named(_) => Self::ANY,
+            Shape::Null => 0,
+            Shape::Boolean => Self::BOOLEAN,
+            Shape::Number { whole: true, .. } => Self::WHOLE,
+            Shape::Number { .. } => Self::NUMBER | Self::WHOLE,
+            Shape::Text { .. } => Self::TEXT,
+            Shape::Choices(values) => values
+                .iter()
+                .fold(0, |types, value| types | Self::of_value(value)),
+            Shape::List { .. } => Self::LIST,
+            Shape::Map { .. } => Self::MAP,
+            Shape::OneOf(branches) => branches
+                .iter()
+                .fold(0, |types, branch| types | Self::of(branch, shapes).0),
+        })
+    }
+
+    fn of_value(value: &serde_json::Value) -> u8 {
+        use serde_json::Value;
+        match value {
+            Value::Null => 0,
+            Value::Bool(_) => Self::BOOLEAN,
+            Value::Number(_) => Self::NUMBER | Self::WHOLE,
+            Value::String(_) => Self::TEXT,
+            Value::Array(_) => Self::LIST,
+            Value::Object(_) => Self::MAP,
+        }
+    }
+
+    /// Whether text will do.
+    pub(super) fn takes_text(self) -> bool {
+        self.0 & Self::TEXT != 0
+    }
+
+    fn accepts(self, found: u8) -> bool {
+        self.0 & found != 0
+    }
+
+    fn phrase(self) -> String {
+        let names = [
+            (Self::TEXT, "text"),
+            (Self::NUMBER, "a number"),
+            (Self::WHOLE, "a whole number"),
+            (Self::BOOLEAN, "true or false"),
+            (Self::LIST, "a list"),
+            (Self::MAP, "a map"),
+        ];
+        let number = self.0 & Self::NUMBER != 0;
+        let words: Vec<&str> = names
+            .iter()
+            .filter(|(bit, _)| self.0 & bit != 0 && !(number && *bit == Self::WHOLE))
+            .map(|(_, name)| *name)
+            .collect();
+        words.join(" or ")
+    }
+}
+
+/// The names that expressions can see.
+pub(super) struct Names<'a> {
+    tasks: HashMap<&'a str, Option<usize>>,
+    params: HashMap<&'a str, ParamType>,
+    pub(super) used_params: BTreeSet<String>,
+    all_params_used: bool,
+    interval: bool,
+    project: &'a Project,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(file: &'a PipelineFile, project: &'a Project) -> Self {
+        let mut tasks: HashMap<&str, Option<usize>> =
+            file.unreadable.iter().map(|name| (&**name, None)).collect();
+        tasks.extend(
+            file.tasks
+                .iter()
+                .enumerate()
+                .map(|(index, task)| (&*task.name.value, Some(index))),
+        );
+        Self {
+            tasks,
+            params: file
+                .params
+                .iter()
+                .map(|(name, spec)| (&*name.value, spec.of))
+                .collect(),
+            used_params: BTreeSet::new(),
+            all_params_used: false,
+            interval: file.schedule.is_some() || file.interval.is_some(),
+            project,
+        }
+    }
+
+    /// The task called `name`: `Some(None)` when there is one that could not be read.
+    pub(super) fn task(&self, name: &str) -> Option<Option<usize>> {
+        self.tasks.get(name).copied()
+    }
+
+    /// The hint for a task that does not exist.
+    pub(super) fn task_hint(&self, name: &str) -> Option<String> {
+        suggest::similar(name, self.tasks.keys().copied())
+            .map(|meant| format!("did you mean `{meant}`?"))
+    }
+
+    /// Complains about a task that does not exist.
+    pub(super) fn unknown_task(&self, name: &str, mark: Mark, found: &mut Found) {
+        let complaint = found.error(
+            codes::UNKNOWN_TASK,
+            mark,
+            format!("there is no task `{name}`"),
+        );
+        if let Some(hint) = self.task_hint(name) {
+            complaint.hint(hint);
+        }
+    }
+}
+
+impl Compiler<'_> {
+    /// Checks every expression that was found.
+    pub(super) fn check_mentions(&mut self) {
+        let mentions = std::mem::take(&mut self.mentions);
+        for mention in &mentions {
+            self.calls(mention);
+            let paths: Vec<&str> = mention.expression.paths().collect();
+            for path in paths {
+                self.path(path, mention);
+            }
+            self.check_type(mention);
+        }
+        self.mentions = mentions;
+    }
+
+    fn calls(&mut self, mention: &Mention) {
+        for (usage, name) in lexer::calls(mention.expression.source()) {
+            let (known, what): (&[&str], _) = match usage {
+                Use::Filter => (FILTERS, "filter"),
+                Use::Test => (TESTS, "test"),
+                Use::Function => (FUNCTIONS, "function"),
+                Use::Method => {
+                    self.found
+                        .error(
+                            codes::UNKNOWN_FUNCTION,
+                            mention.mark,
+                            format!("`.{name}(…)` cannot be called"),
+                        )
+                        .hint(suggest::similar(name, FILTERS.iter().copied()).map_or_else(
+                            || "values have no methods; use filters: `value | upper`".to_owned(),
+                            |filter| format!("use the filter: `… | {filter}`"),
+                        ));
+                    continue;
+                }
+            };
+            if !known.contains(&name) {
+                self.found
+                    .error(
+                        codes::UNKNOWN_FUNCTION,
+                        mention.mark,
+                        format!("unknown {what} `{name}`"),
+                    )
+                    .hint(suggest::hint(name, known.iter().copied()));
+            }
+        }
+    }
+
+    fn path(&mut self, path: &str, mention: &Mention) {
+        let mut parts = path.split('.');
+        let root = parts.next().unwrap_or_default();
+        let (next, last) = (parts.next(), parts.next());
+        match root {
+            "params" => self.param(next, mention),
+            "run" => self.member("run", next, &["id", "kind", "pipeline"], mention),
+            "interval" => {
+                if !self.names.interval {
+                    self.found
+                        .error(
+                            codes::NO_INTERVAL,
+                            mention.mark,
+                            "this pipeline has no interval",
+                        )
+                        .hint("give it a `schedule`, or declare `interval: 1d`");
+                }
+                self.member("interval", next, &["start", "end"], mention);
+            }
+            "item" | "index" if mention.repeated => {}
+            "item" | "index" => {
+                self.found
+                    .error(
+                        codes::OUTSIDE_FOREACH,
+                        mention.mark,
+                        format!("`{root}` stands outside of `foreach`"),
+                    )
+                    .hint("only the settings, `if` and `from` of a repeated task see it");
+            }
+            "env" => self.env(next, mention),
+            "tasks" => self.task_path(next, last, mention),
+            "trigger" => {}
+            _ if FUNCTIONS.contains(&root) => {}
+            _ => self.unknown_root(root, mention),
+        }
+    }
+
+    fn unknown_root(&mut self, root: &str, mention: &Mention) {
+        if lexer::calls(mention.expression.source()).contains(&(Use::Function, root)) {
+            return;
+        }
+        const ROOTS: [&str; 8] = [
+            "params", "run", "interval", "trigger", "item", "index", "env", "tasks",
+        ];
+        let hint = if let Some(meant) = suggest::similar(root, ROOTS) {
+            format!("did you mean `{meant}`?")
+        } else if self.names.params.contains_key(root) {
+            format!("did you mean `params.{root}`?")
+        } else if self.names.tasks.contains_key(root) {
+            format!("did you mean `tasks.{root}`?")
+        } else if matches!(root, "secret" | "secrets" | "connections") {
+            "secrets are never in scope: name the connection in a setting".to_owned()
+        } else {
+            format!("there are {}", suggest::listed(&ROOTS))
+        };
+        self.found
+            .error(
+                codes::UNKNOWN_NAME,
+                mention.mark,
+                format!("unknown name `{root}`"),
+            )
+            .hint(hint);
+    }
+
+    fn param(&mut self, name: Option<&str>, mention: &Mention) {
+        let Some(name) = name else {
+            self.names.all_params_used = true;
+            return;
+        };
+        if self.names.params.contains_key(name) {
+            self.names.used_params.insert(name.to_owned());
+            return;
+        }
+        let known: Vec<&str> = self
+            .file
+            .params
+            .iter()
+            .map(|(name, _)| &*name.value)
+            .collect();
+        let hint = if known.is_empty() {
+            format!("declare it: `params: {{{name}: {{type: string}}}}`")
+        } else {
+            suggest::hint(name, known)
+        };
+        self.found
+            .error(
+                codes::UNKNOWN_PARAM,
+                mention.mark,
+                format!("the pipeline has no parameter `{name}`"),
+            )
+            .hint(hint);
+    }
+
+    fn member(&mut self, root: &str, name: Option<&str>, known: &[&str], mention: &Mention) {
+        if let Some(name) = name.filter(|name| !known.contains(name)) {
+            self.found
+                .error(
+                    codes::UNKNOWN_NAME,
+                    mention.mark,
+                    format!("`{root}` has no `{name}`"),
+                )
+                .hint(suggest::hint(name, known.iter().copied()));
+        }
+    }
+
+    fn env(&mut self, name: Option<&str>, mention: &Mention) {
+        let allowed = &self.names.project.allowed_env;
+        match name {
+            Some(name) if allowed.iter().any(|allowed| allowed == name) => {}
+            Some(name) => {
+                self.found
+                    .error(
+                        codes::ENV_NOT_ALLOWED,
+                        mention.mark,
+                        format!("the variable `{name}` may not be read"),
+                    )
+                    .hint(format!("add `env: [{name}]` to pipectl.yaml"));
+            }
+            None => {
+                self.found.error(
+                    codes::UNKNOWN_NAME,
+                    mention.mark,
+                    "`env` needs the name of a variable",
+                );
+            }
+        }
+    }
+
+    fn task_path(&mut self, name: Option<&str>, output: Option<&str>, mention: &Mention) {
+        let Some(name) = name else {
+            self.found
+                .error(
+                    codes::UNKNOWN_NAME,
+                    mention.mark,
+                    "`tasks` needs the name of a task",
+                )
+                .hint("write `tasks.<name>.<output>`, so that the file shows what waits for what");
+            return;
+        };
+        let Some(index) = self.names.task(name) else {
+            self.names.unknown_task(name, mention.mark, &mut self.found);
+            return;
+        };
+        let (Some(output), Some(index)) = (output, index) else {
+            return;
+        };
+        let Some(outputs) = &self.drafts[index].outputs else {
+            return;
+        };
+        if output_type(outputs, output).is_none() {
+            let known: Vec<&str> = outputs
+                .values
+                .iter()
+                .map(|value| value.name.as_str())
+                .chain(["state", "rows", "metrics"])
+                .collect();
+            self.found
+                .error(
+                    codes::UNKNOWN_OUTPUT,
+                    mention.mark,
+                    format!("the task `{name}` has no output `{output}`"),
+                )
+                .hint(suggest::hint(output, known));
+        }
+    }
+
+    /// The type of an expression that is one path, against what is wanted.
+    fn check_type(&mut self, mention: &Mention) {
+        let (Some(wanted), Some(path)) = (mention.wanted, mention.expression.whole_path()) else {
+            return;
+        };
+        let Some((types, phrase)) = self.type_of_path(path) else {
+            return;
+        };
+        if !wanted.accepts(types) && wanted != Wanted(0) {
+            let complaint = self.found.error(
+                codes::EXPRESSION_TYPE,
+                mention.mark,
+                format!("`{path}` is {phrase}, but this must be {}", wanted.phrase()),
+            );
+            if path.starts_with("params.") {
+                complaint.hint(
+                    "change the parameter's `type`, or convert it with a filter such as `| int`",
+                );
+            }
+        }
+    }
+
+    fn type_of_path(&self, path: &str) -> Option<(u8, &'static str)> {
+        let mut parts = path.split('.');
+        let (root, next, last) = (parts.next()?, parts.next(), parts.next());
+        if parts.next().is_some() {
+            return (root == "tasks" && last == Some("metrics"))
+                .then_some((Wanted::NUMBER, "a number"));
+        }
+        match (root, next, last) {
+            ("params", Some(name), None) => {
+                let of = *self.names.params.get(name)?;
+                Some((param_types(of), of.phrase()))
+            }
+            ("run" | "interval", Some(_), None) => Some((Wanted::TEXT, "text")),
+            ("index", None, None) => Some((Wanted::WHOLE, "a whole number")),
+            ("tasks", Some(name), Some(output)) => {
+                let index = self.names.task(name)??;
+                match output_type(self.drafts[index].outputs.as_ref()?, output)? {
+                    ValueType::String => Some((Wanted::TEXT, "text")),
+                    ValueType::Integer => Some((Wanted::WHOLE, "a whole number")),
+                    ValueType::Number => Some((Wanted::NUMBER, "a number")),
+                    ValueType::Boolean => Some((Wanted::BOOLEAN, "true or false")),
+                    ValueType::Any => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Parameters that nothing reads.
+    pub(super) fn check_unused_params(&mut self) {
+        if self.names.all_params_used {
+            return;
+        }
+        for (name, _) in &self.file.params {
+            if !self.names.used_params.contains(&*name.value) {
+                self.found
+                    .warning(
+                        codes::UNUSED_PARAM,
+                        name.mark,
+                        format!("nothing reads the parameter `{}`", name.value),
+                    )
+                    .hint(format!(
+                        "read it with `${{{{ params.{} }}}}`, or remove it",
+                        name.value
+                    ));
+            }
+        }
+    }
+
+    /// Compiles an expression and notes it for checking.
+    pub(super) fn mention(
+        &mut self,
+        source: &str,
+        mark: Mark,
+        task: Option<usize>,
+        wanted: Option<Wanted>,
+        repeated: bool,
+    ) -> Option<Expression> {
+        let expression = compile(source, mark, &mut self.found)?;
+        self.mentions.push(Mention {
+            expression: expression.clone(),
+            mark,
+            task,
+            wanted,
+            repeated,
+        });
+        Some(expression)
+    }
+
+    /// Compiles a bare expression.
+    pub(super) fn bare(
+        &mut self,
+        text: &Placed<Arc<str>>,
+        task: usize,
+        wanted: Option<Wanted>,
+        repeated: bool,
+    ) -> Option<Expression> {
+        self.mention(&text.value, text.mark, Some(task), wanted, repeated)
+    }
+}
+
+/// Compiles an expression.
+pub(super) fn compile(source: &str, mark: Mark, found: &mut Found) -> Option<Expression> {
+    if source.trim().is_empty() {
+        found.error(codes::EXPRESSION, mark, "the expression is empty");
+        return None;
+    }
+    match Expression::compile(source, mark.place(found.file())) {
+        Ok(expression) => Some(expression),
+        Err(error) => {
+            found.error(
+                codes::EXPRESSION,
+                mark,
+                format!("this is not an expression: {}", error.message),
+            );
+            None
+        }
+    }
+}
+
+fn output_type(outputs: &Outputs, name: &str) -> Option<ValueType> {
+    match name {
+        "state" => Some(ValueType::String),
+        "rows" => Some(ValueType::Integer),
+        "metrics" => Some(ValueType::Any),
+        name => outputs
+            .values
+            .iter()
+            .find(|value| value.name == name)
+            .map(|value| value.of),
+    }
+}
+
+fn param_types(of: ParamType) -> u8 {
+    match of {
+        ParamType::String => Wanted::TEXT,
+        ParamType::Integer => Wanted::WHOLE,
+        ParamType::Number => Wanted::NUMBER,
+        ParamType::Boolean => Wanted::BOOLEAN,
+        ParamType::Array => Wanted::LIST,
+        ParamType::Object => Wanted::MAP,
+    }
+}

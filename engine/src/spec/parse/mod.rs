@@ -1,0 +1,12 @@
+//! From the tree of a file to what was written: all complaints about keys and values of ours.
+
+mod inputs;
+mod params;
+mod reader;
+mod schedule;
+mod task;
+mod tests_section;
+mod top;
+
+pub use reader::{Reader, Section};
+pub use top::{TASK_KEYS, TOP_KEYS};

@@ -1,0 +1,163 @@
+//! Diagnostics as people read them: file, line and column, the line itself with carets, the hint.
+
+use std::{collections::HashMap, fmt::Write, path::Path};
+
+use super::{Diagnostic, Diagnostics, Severity};
+
+/// How diagnostics are coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// With ANSI escapes.
+    Ansi,
+}
+
+/// The texts of files by the names that places use.
+#[derive(Debug, Default)]
+pub struct Sources<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Sources<'a> {
+    /// No text yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file's text.
+    #[must_use]
+    pub fn with(mut self, name: &'a str, text: &'a str) -> Self {
+        self.0.insert(name, text);
+        self
+    }
+}
+
+/// Renders all complaints about the files of `sources`.
+pub fn render(diagnostics: &Diagnostics, sources: &Sources<'_>, colour: Colour) -> String {
+    let lines: HashMap<&str, Vec<&str>> = sources
+        .0
+        .iter()
+        .map(|(name, text)| (*name, text.lines().collect()))
+        .collect();
+    let mut text = String::new();
+    for (index, diagnostic) in diagnostics.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let line = lines
+            .get(&*diagnostic.place.file)
+            .and_then(|lines| lines.get(diagnostic.place.line as usize - 1))
+            .copied();
+        one(diagnostic, line, colour, &mut text);
+    }
+    text
+}
+
+/// Renders complaints, reading the files that they name below `root` again for their lines.
+pub fn render_files(diagnostics: &Diagnostics, root: &Path, colour: Colour) -> String {
+    let mut texts: HashMap<String, String> = HashMap::new();
+    for diagnostic in diagnostics.iter() {
+        let name = diagnostic.place.file.to_string();
+        texts.entry(name).or_insert_with_key(|name| {
+            // What cannot be read any more is rendered without its line.
+            super::SourceFile::read(&root.join(name), name.as_str())
+                .map(|source| source.text.to_string())
+                .unwrap_or_default()
+        });
+    }
+    let sources = texts.iter().fold(Sources::new(), |sources, (name, text)| {
+        sources.with(name, text)
+    });
+    render(diagnostics, &sources, colour)
+}
+
+fn one(diagnostic: &Diagnostic, line: Option<&str>, colour: Colour, text: &mut String) {
+    let place = &diagnostic.place;
+    let paint = |code: &'static str| if colour == Colour::Ansi { code } else { "" };
+    let strong = match diagnostic.severity {
+        Severity::Error => paint("\u{1b}[1;31m"),
+        Severity::Warning => paint("\u{1b}[1;33m"),
+    };
+    let (blue, bold, reset) = (paint("\u{1b}[34m"), paint("\u{1b}[1m"), paint("\u{1b}[0m"));
+    let gutter = " ".repeat(place.line.to_string().len());
+    let severity = diagnostic.severity.name();
+    // Writing to a string cannot fail.
+    let mut put = |line: std::fmt::Arguments<'_>| text.write_fmt(line).unwrap_or_default();
+    put(format_args!(
+        "{strong}{severity}[{}]{reset}{bold}: {}{reset}\n",
+        diagnostic.code, diagnostic.message
+    ));
+    put(format_args!(
+        "{gutter}{blue}-->{reset} {}:{}:{}\n",
+        place.file, place.line, place.column
+    ));
+    if let Some(line) = line {
+        let (shown, carets) = snippet(line, place.column, place.length);
+        put(format_args!("{gutter} {blue}|{reset}\n"));
+        put(format_args!("{blue}{} |{reset} {shown}\n", place.line));
+        put(format_args!(
+            "{gutter} {blue}|{reset} {strong}{carets}{reset}\n"
+        ));
+    }
+    if let Some(hint) = &diagnostic.hint {
+        put(format_args!("{bold}hint{reset}: {hint}\n"));
+    }
+}
+
+/// A line, cut to what fits round the place, and the carets under it. Tabs and control characters become spaces.
+fn snippet(line: &str, column: u32, length: u32) -> (String, String) {
+    const WIDTH: usize = 160;
+    let letters: Vec<char> = line
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    let column = (column as usize - 1).min(letters.len());
+    let start = if letters.len() > WIDTH {
+        column.saturating_sub(WIDTH / 2)
+    } else {
+        0
+    };
+    let end = (start + WIDTH).min(letters.len());
+    let shown: String = letters.get(start..end).unwrap_or_default().iter().collect();
+    let carets = (length as usize).min(end.saturating_sub(column)).max(1);
+    (
+        shown.trim_end().to_owned(),
+        format!("{}{}", " ".repeat(column - start), "^".repeat(carets)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Place;
+
+    #[test]
+    fn a_complaint_points_at_its_place() {
+        let text = "tasks:\n  today:\n    extract: cvs\n";
+        let place = Place {
+            file: "pipelines/churn.yaml".into(),
+            line: 3,
+            column: 14,
+            length: 3,
+        };
+        let diagnostic = Diagnostic::error("P012", place, "unknown operator `extract: cvs`")
+            .with_hint("did you mean `csv`? `pipectl operators` lists them all");
+        let rendered = render(
+            &diagnostic.into(),
+            &Sources::new().with("pipelines/churn.yaml", text),
+            Colour::Plain,
+        );
+        assert_eq!(
+            rendered,
+            "error[P012]: unknown operator `extract: cvs`\n --> pipelines/churn.yaml:3:14\n  |\n3 |     extract: cvs\n  |              ^^^\nhint: did you mean `csv`? `pipectl operators` lists them all\n"
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_round_the_place() {
+        let line = format!("{}here{}", "x".repeat(500), "y".repeat(500));
+        let (shown, carets) = snippet(&line, 501, 4);
+        assert_eq!(shown.chars().count(), 160);
+        assert_eq!(carets.find('^').map(|at| &shown[at..at + 4]), Some("here"));
+    }
+}
