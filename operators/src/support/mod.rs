@@ -3,6 +3,7 @@
 pub(crate) mod csv;
 pub(crate) mod files;
 pub(crate) mod frame;
+pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod polars_sql;
 pub(crate) mod settings;

@@ -1,0 +1,428 @@
+//! `train: classifier`: learns classes from labelled rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{
+        Artifact, Complaints, Kind, NewModel, Operator, Outcome, Output, Outputs, Promote, Takes,
+        TaskContext, TaskError, ValueType,
+    },
+};
+use pipectl_models::{
+    metrics::Metric,
+    train::{Hooks, Progress, Settings, Threshold, Trained, train},
+};
+use polars::prelude::DataFrame;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::{frame::only_input, model::model_error, whole::Whole};
+
+/// `train: classifier`.
+pub(crate) struct Classifier;
+
+/// What is learned, from what, by whom.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The column to learn: text, whole numbers or true and false.
+    target: String,
+    /// The positive class of two; the last in sort order when not said.
+    #[serde(default)]
+    positive: Option<String>,
+    /// Columns not to learn from, such as keys. A feature may still read them.
+    #[serde(default)]
+    exclude: Vec<String>,
+    /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
+    #[serde(default)]
+    features: IndexMap<String, String>,
+    /// Estimators with their parameters, named as in scikit-learn: `logistic_regression`, `random_forest`,
+    /// `gradient_boosting`, `gaussian_naive_bayes`. A parameter that is a list is tried with each of its values. When
+    /// not said, the first three with their defaults.
+    #[serde(default)]
+    candidates: IndexMap<String, Option<IndexMap<String, Value>>>,
+    /// How candidates are compared.
+    #[serde(default)]
+    validation: Validation,
+    /// What candidates are compared by.
+    #[serde(default)]
+    metric: MetricName,
+    /// Of two classes: the probability from which the positive one is predicted; 0.5 when not said.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    threshold: Option<f64>,
+    /// Of two classes: the metric by which the threshold is chosen on held-out rows, instead of `threshold`.
+    #[serde(default)]
+    tune_threshold: Option<MetricName>,
+    /// The name under which the model is registered.
+    #[serde(default)]
+    register: Option<String>,
+    /// When a new version becomes champion; the best by `metric` when not said.
+    #[serde(default)]
+    promote: Option<Promotion>,
+    /// Where the model file is also written, relative to the project, such as `models/churn.onnx`.
+    #[serde(default)]
+    path: Option<String>,
+    /// The seed of all randomness; one of pipeline and task when not said.
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+/// How candidates are compared.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Validation {
+    /// Parts of the stratified cross-validation.
+    #[serde(default = "five")]
+    #[schemars(range(min = 2, max = 100))]
+    folds: usize,
+}
+
+fn five() -> usize {
+    5
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { folds: five() }
+    }
+}
+
+/// When a new version becomes champion. The first version always does.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Promotion {
+    /// When it is better by this metric than the champion.
+    best: MetricName,
+}
+
+/// A metric, named as in scikit-learn.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum MetricName {
+    /// Share of rows predicted right.
+    #[default]
+    Accuracy,
+    /// Mean of the classes' recalls.
+    BalancedAccuracy,
+    /// Of the rows predicted positive, the share that is.
+    Precision,
+    /// Of the positive rows, the share predicted so.
+    Recall,
+    /// Harmonic mean of precision and recall.
+    F1,
+    /// Area under the receiver operating characteristic.
+    RocAuc,
+    /// Mean precision over recall.
+    AveragePrecision,
+    /// Mean negative log likelihood; lower is better.
+    LogLoss,
+    /// Mean squared error of the probabilities; lower is better.
+    Brier,
+    /// Matthews' correlation coefficient.
+    Mcc,
+}
+
+impl MetricName {
+    fn metric(self) -> Metric {
+        match self {
+            Self::Accuracy => Metric::Accuracy,
+            Self::BalancedAccuracy => Metric::BalancedAccuracy,
+            Self::Precision => Metric::Precision,
+            Self::Recall => Metric::Recall,
+            Self::F1 => Metric::F1,
+            Self::RocAuc => Metric::RocAuc,
+            Self::AveragePrecision => Metric::AveragePrecision,
+            Self::LogLoss => Metric::LogLoss,
+            Self::Brier => Metric::Brier,
+            Self::Mcc => Metric::Mcc,
+        }
+    }
+}
+
+impl Config {
+    fn settings(&self, seed: u64) -> Settings {
+        Settings {
+            target: self.target.clone(),
+            positive: self.positive.clone(),
+            exclude: self.exclude.clone(),
+            features: self.features.clone(),
+            candidates: self
+                .candidates
+                .iter()
+                .map(|(name, parameters)| (name.clone(), parameters.clone().unwrap_or_default()))
+                .collect(),
+            folds: self.validation.folds,
+            metric: self.metric.metric(),
+            threshold: match self.tune_threshold {
+                Some(metric) => Threshold::Best(metric.metric()),
+                None => Threshold::Fixed(self.threshold.unwrap_or(0.5)),
+            },
+            seed: self.seed.unwrap_or(seed),
+        }
+    }
+}
+
+impl Operator for Classifier {
+    type Config = Config;
+    const KIND: Kind = Kind::Train;
+    const NAME: &'static str = "classifier";
+    const SUMMARY: &'static str =
+        "Learns classes from labelled rows: tries candidates, keeps the best as one ONNX file.";
+    const TAKES: Takes = Takes::One;
+
+    fn outputs(config: &Config) -> Outputs {
+        let outputs = Outputs::tables(["out_of_fold"])
+            .value(
+                "model",
+                ValueType::String,
+                "the model, for `predict` and `report`",
+            )
+            .value(
+                "estimator",
+                ValueType::String,
+                "the candidate that was chosen",
+            )
+            .value(
+                "threshold",
+                ValueType::Number,
+                "the probability from which a row is positive",
+            );
+        if config.register.is_some() {
+            outputs.value("version", ValueType::Integer, "the registered version")
+        } else {
+            outputs
+        }
+    }
+
+    fn check(config: &Config, found: &mut Complaints) {
+        if config.register.is_none() && config.path.is_none() {
+            found
+                .error(&[], "the model is kept nowhere")
+                .hint("say `register: <name>`, or `path: models/<name>.onnx`");
+        }
+        if config.register.is_none() && config.promote.is_some() {
+            found
+                .error(&["promote"], "only a registered model can be promoted")
+                .hint("say `register: <name>`");
+        }
+        if config.threshold.is_some() && config.tune_threshold.is_some() {
+            found.error(
+                &["tune_threshold"],
+                "the threshold is either given or tuned",
+            );
+        }
+        if config.exclude.contains(&config.target) {
+            found.error(&["exclude"], format!("`{}` is the target", config.target));
+        }
+        if let Err(error) = config.settings(0).check() {
+            found.error(&["candidates"], error.to_string());
+        }
+    }
+
+    async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
+        let (_, frame) = only_input(context).await?;
+        let settings = config.settings(context.seed);
+        let trained = learn(context, frame, settings).await?;
+        let content = Bytes::from(trained.bytes);
+        let metadata = trained.metadata;
+        let metrics: BTreeMap<String, f64> = metadata
+            .metrics
+            .iter()
+            .filter_map(|entry| Some((entry.metric.name().to_owned(), entry.value?)))
+            .collect();
+        let mut output = Output::default()
+            .dataset("out_of_fold", Dataset::from_frame(trained.out_of_fold))
+            .value("estimator", metadata.estimator.as_str())
+            .value("threshold", metadata.threshold);
+        output.metrics.clone_from(&metrics);
+        output.warnings.clone_from(&metadata.warnings);
+        if let Some(path) = &config.path {
+            Whole::write(context, path, &content)?;
+            output = output.value("model", path.as_str());
+        }
+        match config.register {
+            Some(name) => {
+                let by = config
+                    .promote
+                    .map_or(config.metric, |promote| promote.best)
+                    .metric();
+                output.model = Some(NewModel {
+                    name,
+                    content,
+                    metrics,
+                    card: json!(metadata),
+                    promote: Promote::Best {
+                        metric: by.name().to_owned(),
+                        greater_is_better: by.higher_is_better(),
+                    },
+                });
+            }
+            None => {
+                output = output.artifact(Artifact {
+                    name: "model.onnx".to_owned(),
+                    media_type: "application/octet-stream".to_owned(),
+                    content,
+                    path: config.path.map(Into::into),
+                });
+            }
+        }
+        Ok(Outcome::Done(output))
+    }
+}
+
+async fn learn(
+    context: &TaskContext,
+    frame: DataFrame,
+    settings: Settings,
+) -> Result<Trained, TaskError> {
+    let inner = Arc::new(context.clone());
+    context
+        .compute(move || {
+            let progress = |progress: Progress| {
+                inner
+                    .progress
+                    .set(progress.done as u64, Some(progress.total as u64));
+            };
+            let cancelled = || inner.cancel.is_cancelled();
+            let hooks = Hooks {
+                progress: &progress,
+                cancelled: &cancelled,
+            };
+            let trained = train(&frame, &settings, &hooks).map_err(model_error)?;
+            for trial in &trained.metadata.trials {
+                let mark = if trial.chosen { " (chosen)" } else { "" };
+                inner.log.info(format!(
+                    "{} {}: {} {:.4} ± {:.4}{mark}",
+                    trial.estimator,
+                    json!(trial.parameters),
+                    settings.metric,
+                    trial.mean,
+                    trial.deviation
+                ));
+            }
+            Ok(trained)
+        })
+        .await
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use pipectl_engine::operator::{
+        Fault,
+        testing::{TestProject, complaints, frame},
+    };
+    use polars::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Customers of whom those with short contracts and high charges leave.
+    pub(crate) fn customers(rows: i32) -> DataFrame {
+        let tenure: Vec<i32> = (0..rows).map(|row| row * 37 % 72).collect();
+        let charges: Vec<Option<f64>> = (0..rows)
+            .map(|row| (row % 19 != 0).then_some(f64::from(row * 7919 % 1009) / 10.0))
+            .collect();
+        let contract: Vec<&str> = (0..rows)
+            .map(|row| ["Month-to-month", "One year", "Two year"][(row * 13 % 3) as usize])
+            .collect();
+        let id: Vec<String> = (0..rows).map(|row| format!("C-{row}")).collect();
+        let churn: Vec<&str> = (0..rows as usize)
+            .map(|row| {
+                let leaves = contract[row] == "Month-to-month"
+                    && charges[row].unwrap_or(50.0) / 100.0 - f64::from(tenure[row]) / 144.0
+                        + f64::from(row as i32 * 31 % 17) / 34.0
+                        > 0.4;
+                if leaves { "Yes" } else { "No" }
+            })
+            .collect();
+        df!["customerID" => id, "tenure" => tenure, "TotalCharges" => charges, "Contract" => contract, "Churn" => churn]
+            .unwrap()
+    }
+
+    fn settings() -> Value {
+        json!({
+            "target": "Churn",
+            "exclude": ["customerID"],
+            "features": {"charges_per_month": "TotalCharges / nullif(tenure, 0)"},
+            "candidates": {
+                "logistic_regression": {"C": [0.1, 1.0]},
+                "random_forest": {"n_estimators": 20, "max_depth": [4, 8]},
+                "gradient_boosting": null,
+            },
+            "validation": {"folds": 3},
+            "metric": "f1",
+            "register": "churn",
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_best_candidate_is_kept_with_honest_predictions() {
+        let project = TestProject::new();
+        let output = project
+            .run_on::<Classifier>(customers(600), settings())
+            .await
+            .unwrap();
+        assert_eq!(output.datasets[0].0, "out_of_fold");
+        let rows = frame(&output);
+        assert_eq!(rows.height(), 600);
+        assert!(rows.column("prediction").is_ok() && rows.column("probability").is_ok());
+        assert!(output.metrics["f1"] > 0.7, "{:?}", output.metrics);
+        let model = output.model.unwrap();
+        assert_eq!(model.name, "churn");
+        assert_eq!(model.card["target"], "Churn");
+        assert_eq!(
+            model.promote,
+            Promote::Best {
+                metric: "f1".to_owned(),
+                greater_is_better: true
+            }
+        );
+        let again = project
+            .run_on::<Classifier>(customers(600), settings())
+            .await
+            .unwrap();
+        assert_eq!(model.content, again.model.unwrap().content);
+        let log = project.log();
+        assert!(log.iter().any(|line| line.contains("(chosen)")), "{log:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn data_that_cannot_be_learned_is_the_users_fault() {
+        let project = TestProject::new();
+        let mut wrong = settings();
+        wrong["target"] = json!("Chrun");
+        let error = project
+            .run_on::<Classifier>(customers(60), wrong)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.fault, error.message.as_str()),
+            (
+                Fault::User,
+                "there is no column `Chrun` to learn (`target`)"
+            )
+        );
+    }
+
+    #[test]
+    fn mistakes_are_found_without_data() {
+        let mut wrong = settings();
+        wrong["candidates"] = json!({"random_forest": {"trees": 5}});
+        wrong["register"] = json!(null);
+        wrong["exclude"] = json!(["Churn"]);
+        let found = complaints::<Classifier>(wrong);
+        assert_eq!(found[0], ": the model is kept nowhere");
+        assert_eq!(found[1], "exclude: `Churn` is the target");
+        assert!(
+            found[2].starts_with("candidates: `random_forest` has no parameter `trees`"),
+            "{found:?}"
+        );
+        assert!(complaints::<Classifier>(settings()).is_empty());
+    }
+}
