@@ -1,1 +1,15 @@
-//! History, registry and outbox on Postgres and SQLite.
+//! History, registry and outbox on Postgres and SQLite; artifacts in a directory or a bucket.
+
+mod artifacts;
+mod batch;
+mod error;
+mod migration;
+mod open;
+mod postgres;
+mod rows;
+mod sqlite;
+
+pub use artifacts::{LocalArtifacts, ObjectArtifacts};
+pub use open::{open, open_artifacts};
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;

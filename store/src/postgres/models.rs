@@ -1,0 +1,171 @@
+//! The registered models on Postgres.
+
+use async_trait::async_trait;
+use pipectl_engine::{
+    id::{RunId, TaskKey},
+    store::{ModelRegistry, ModelVersion, StoreError},
+    time::Timestamp,
+};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::PostgresStore;
+use crate::{
+    batch::{element, reservation},
+    error::{failed, unreadable},
+    rows::{ModelRow, records},
+};
+
+const READ: &str = "read the registered models";
+
+const SELECT: &str = "select m.name, m.version, m.run, m.task, pipectl.micros(m.registered) as registered, m.artifact,
+    m.digest, m.bytes, m.metrics::text as metrics, m.card::text as card,
+    (select coalesce(json_agg(a.alias order by a.alias collate \"C\"), '[]')::text from pipectl.model_aliases a
+        where a.name = m.name and a.version = m.version) as aliases
+    from pipectl.models m where m.registered is not null and m.name = $1";
+
+/// Points an alias, given with its model's name, to a version, and remembers why.
+pub(super) async fn point(
+    connection: &mut PgConnection,
+    (name, alias): (&str, &str),
+    version: i64,
+    note: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let sql = "with pointed as (
+            insert into pipectl.model_aliases (name, alias, version, note, changed) values ($1, $2, $3, $4, $5)
+            on conflict (name, alias) do update set version = excluded.version, note = excluded.note,
+                changed = excluded.changed
+            returning *
+        )
+        insert into pipectl.model_alias_changes (name, alias, version, note, changed)
+        select name, alias, version, note, changed from pointed";
+    let insert = sqlx::query(sql)
+        .bind(name)
+        .bind(alias)
+        .bind(version)
+        .bind(note)
+        .bind(now);
+    insert.execute(connection).await.map(drop)
+}
+
+impl PostgresStore {
+    async fn one_model(
+        &self,
+        and: &'static str,
+        name: &str,
+        version: i64,
+        alias: &str,
+    ) -> Result<Option<ModelVersion>, StoreError> {
+        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!("{SELECT} {and}")));
+        let row = query
+            .bind(name)
+            .bind(version)
+            .bind(alias)
+            .fetch_optional(&self.pool)
+            .await;
+        row.map_err(|error| failed(READ, error))?
+            .map(ModelVersion::try_from)
+            .transpose()
+    }
+}
+
+#[async_trait]
+impl ModelRegistry for PostgresStore {
+    async fn reserve_version(
+        &self,
+        name: &str,
+        run: RunId,
+        key: &TaskKey,
+    ) -> Result<u32, StoreError> {
+        let wrong = |error| failed("reserve a model's version", error);
+        let mut transaction = self.pool.begin().await.map_err(wrong)?;
+        let sql = "select pg_advisory_xact_lock(hashtextextended('pipectl model ' || $1, 0))";
+        sqlx::query(sql)
+            .bind(name)
+            .execute(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+        let mine = reservation(run.uuid(), key);
+        let sql = "select version from pipectl.models where name = $1 and reservation = $2";
+        let reserved: Option<i64> = sqlx::query_scalar(sql)
+            .bind(name)
+            .bind(&mine)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+        let version = match reserved {
+            Some(version) => version,
+            None => {
+                let sql = "insert into pipectl.models (name, version, run, task, element, reservation)
+                    select $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5 from pipectl.models where name = $1
+                    returning version";
+                let insert = sqlx::query_scalar(sql)
+                    .bind(name)
+                    .bind(run.uuid())
+                    .bind(&key.task)
+                    .bind(element(key.element))
+                    .bind(&mine);
+                insert.fetch_one(&mut *transaction).await.map_err(wrong)?
+            }
+        };
+        transaction.commit().await.map_err(wrong)?;
+        u32::try_from(version).map_err(unreadable)
+    }
+
+    async fn models(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "select name from pipectl.models where registered is not null group by name order by name collate \"C\"";
+        sqlx::query_scalar(sql)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| failed(READ, error))
+    }
+
+    async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, StoreError> {
+        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!(
+            "{SELECT} order by m.version desc"
+        )));
+        records(
+            query
+                .bind(name)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| failed(READ, error))?,
+        )
+    }
+
+    async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError> {
+        self.one_model("and m.version = $2 and $3 = ''", name, version.into(), "")
+            .await
+    }
+
+    async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError> {
+        let and = "and $2 = 0::bigint and m.version =
+            (select version from pipectl.model_aliases where name = $1 and alias = $3)";
+        self.one_model(and, name, 0, alias).await
+    }
+
+    async fn set_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        version: u32,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let wrong = |error| failed("point the alias", error);
+        let mut transaction = self.pool.begin().await.map_err(wrong)?;
+        let sql = "select 1 from pipectl.models where name = $1 and version = $2 and registered is not null for update";
+        let found = sqlx::query(sql)
+            .bind(name)
+            .bind(i64::from(version))
+            .fetch_optional(&mut *transaction)
+            .await;
+        if found.map_err(wrong)?.is_none() {
+            return Err(StoreError::NotFound(format!("model {name}:{version}")));
+        }
+        point(&mut transaction, (name, alias), version.into(), note, now)
+            .await
+            .map_err(wrong)?;
+        transaction.commit().await.map_err(wrong)
+    }
+}

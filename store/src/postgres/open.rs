@@ -1,0 +1,130 @@
+//! Connecting, and bringing the tables up to date.
+
+use std::{str::FromStr, time::Duration};
+
+use pipectl_engine::{secret::Secret, store::StoreError};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::PostgresStore;
+use crate::{error::failed, migration};
+
+/// How many connections a process has at most.
+const CONNECTIONS: u32 = 8;
+/// How long to wait for a free connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that has been idle for longer is asked whether it still lives.
+const IDLE: Duration = Duration::from_secs(1);
+/// The lock under which tables are changed: "pipectl" as a number.
+const LOCK: i64 = 0x0070_6970_6563_746c;
+
+impl PostgresStore {
+    /// Connects to `address`, and makes or brings up to date what is needed in its schema `pipectl`.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, refuses the user, or was made by a newer version of this program.
+    pub async fn open(address: &Secret) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(address.expose())
+            .map_err(|error| failed("read the address of the history", error))?;
+        let place = place(&options);
+        let options = options
+            .application_name("pipectl")
+            // Plans must not depend on how many rows the first batches had; and these statements gain nothing by JIT.
+            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        let what = format!("open the history in {place}");
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options.clone());
+        // One connection is made by hand: the pool would try an unreachable host until its patience ends.
+        let mut connection = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
+            .await
+            .map_err(|_| unreachable(&place, "no answer within 10 seconds".into()))?
+            .map_err(|error| match error {
+                sqlx::Error::Io(error) => unreachable(&place, error.into()),
+                error => failed(&what, error),
+            })?;
+        migrate(&mut connection).await?;
+        // Closing politely; the history does not depend on it.
+        drop(connection.close().await);
+        Ok(Self { pool })
+    }
+
+    /// The connections, for tests that look at the tables.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    let database = options
+        .get_database()
+        .unwrap_or_else(|| options.get_username());
+    format!(
+        "Postgres at {}:{}/{database}",
+        options.get_host(),
+        options.get_port()
+    )
+}
+
+fn unreachable(place: &str, cause: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::unavailable(
+        format!("cannot reach {place}; is it running, and is the address right?"),
+        cause,
+    )
+}
+
+async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let wrong = |error| failed("bring the history's tables up to date", error);
+    if migration::missing(&applied(connection).await?)?.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await.map_err(wrong)?;
+    // Of several processes that come here at once, one works and the others then find it done.
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(wrong)?;
+    let missing = migration::missing(&applied(&mut transaction).await?)?;
+    if missing.len() == migration::MIGRATIONS.len() {
+        let schema = "create schema if not exists pipectl;
+            create table if not exists pipectl.migrations (name text primary key, applied timestamptz not null default now())";
+        sqlx::raw_sql(schema)
+            .execute(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+    }
+    for step in missing {
+        sqlx::raw_sql(AssertSqlSafe(step.postgres))
+            .execute(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+        let insert =
+            sqlx::query("insert into pipectl.migrations (name) values ($1)").bind(step.name);
+        insert.execute(&mut *transaction).await.map_err(wrong)?;
+    }
+    transaction.commit().await.map_err(wrong)
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let wrong = |error| failed("read the history's version", error);
+    let exists = sqlx::query_scalar("select to_regclass('pipectl.migrations') is not null");
+    if !exists.fetch_one(&mut *connection).await.map_err(wrong)? {
+        return Ok(Vec::new());
+    }
+    let names =
+        sqlx::query_scalar("select name from pipectl.migrations order by name collate \"C\"");
+    names.fetch_all(connection).await.map_err(wrong)
+}
