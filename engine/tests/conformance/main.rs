@@ -1,0 +1,102 @@
+//! The corpus in `tests/conformance` is the specification: each file with the diagnostics that it earns beside it.
+//!
+//! `UPDATE_EXPECT=1` writes the expectations anew; they are reviewed like code.
+
+mod toys;
+
+use std::{fs, path::{Path, PathBuf}};
+
+use pipectl_engine::{
+    connection::{Connection, Origin},
+    env::Env,
+    plan::compile,
+    project::Project,
+    secret::Secret,
+    spec::{
+        Diagnostics, PipelineFile, SourceFile,
+        render::{Colour, Sources, render},
+    },
+};
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance")
+}
+
+fn project() -> Project {
+    let mut project = Project { allowed_env: vec!["REGION".to_owned()], env: Env::from([("REGION", "eu")]), ..Project::default() };
+    project.pools.insert("database".to_owned(), 2);
+    project.connections.insert(Connection {
+        name: "warehouse".to_owned(),
+        url: Secret::new("sqlite:warehouse.db".to_owned()),
+        settings: std::collections::BTreeMap::new(),
+        origin: Origin::Default,
+    });
+    project
+}
+
+/// The rendered diagnostics of a file, and whether there is a plan.
+fn diagnose(source: SourceFile) -> (String, bool) {
+    let text = source.text.clone();
+    let name = source.name.clone();
+    let file = PipelineFile::parse(source);
+    let (found, sound): (Diagnostics, bool) = match compile(&file, &toys::registry(), &project()) {
+        Ok((_, warnings)) => (warnings, true),
+        Err(found) => (found, false),
+    };
+    (render(&found, &Sources::new().with(&name, &text), Colour::Plain), sound)
+}
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases: Vec<PathBuf> = fs::read_dir(corpus())
+        .unwrap()
+        .map(|topic| topic.unwrap().path())
+        .filter(|topic| topic.is_dir())
+        .flat_map(|topic| fs::read_dir(topic).unwrap().map(|case| case.unwrap().path()))
+        .filter(|case| case.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn every_case_has_the_diagnostics_beside_it() {
+    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let mut wrong = Vec::new();
+    let cases = cases();
+    for case in &cases {
+        let name = case.strip_prefix(corpus()).unwrap().to_string_lossy().into_owned();
+        let (mut found, sound) = SourceFile::read(case, name.as_str()).map_or_else(
+            |diagnostic| (render(&Diagnostics::from(diagnostic), &Sources::new(), Colour::Plain), false),
+            diagnose,
+        );
+        if sound {
+            found.push_str("valid\n");
+        }
+        let beside = case.with_extension("expect");
+        if update {
+            fs::write(&beside, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&beside).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("{name}\n--- expected\n{expected}--- found\n{found}"));
+        }
+    }
+    assert!(cases.len() >= 40, "the corpus has {} cases only", cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn every_code_has_a_case_or_a_reason() {
+    // What needs a file that git would not keep, or a project of its own, is tested elsewhere.
+    let elsewhere = ["P001", "P061", "P100"];
+    let all: String = cases()
+        .iter()
+        .map(|case| fs::read_to_string(case.with_extension("expect")).unwrap_or_default())
+        .collect();
+    let missing: Vec<&str> = pipectl_engine::spec::codes::ALL
+        .iter()
+        .map(|code| code.code)
+        .filter(|code| !elsewhere.contains(code) && !all.contains(&format!("[{code}]")))
+        .collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}
