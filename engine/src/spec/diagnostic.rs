@@ -201,6 +201,11 @@ impl Found {
         self.list
     }
 
+    /// Adds a complaint that is already made.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.list.push(diagnostic);
+    }
+
     fn add(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
         self.list.0.push(diagnostic);
         let last = self.list.0.len() - 1;

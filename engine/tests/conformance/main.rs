@@ -4,7 +4,10 @@
 
 mod toys;
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use pipectl_engine::{
     connection::{Connection, Origin},
@@ -23,7 +26,11 @@ fn corpus() -> PathBuf {
 }
 
 fn project() -> Project {
-    let mut project = Project { allowed_env: vec!["REGION".to_owned()], env: Env::from([("REGION", "eu")]), ..Project::default() };
+    let mut project = Project {
+        allowed_env: vec!["REGION".to_owned()],
+        env: Env::from([("REGION", "eu")]),
+        ..Project::default()
+    };
     project.pools.insert("database".to_owned(), 2);
     project.connections.insert(Connection {
         name: "warehouse".to_owned(),
@@ -43,7 +50,10 @@ fn diagnose(source: SourceFile) -> (String, bool) {
         Ok((_, warnings)) => (warnings, true),
         Err(found) => (found, false),
     };
-    (render(&found, &Sources::new().with(&name, &text), Colour::Plain), sound)
+    (
+        render(&found, &Sources::new().with(&name, &text), Colour::Plain),
+        sound,
+    )
 }
 
 fn cases() -> Vec<PathBuf> {
@@ -51,8 +61,15 @@ fn cases() -> Vec<PathBuf> {
         .unwrap()
         .map(|topic| topic.unwrap().path())
         .filter(|topic| topic.is_dir())
-        .flat_map(|topic| fs::read_dir(topic).unwrap().map(|case| case.unwrap().path()))
-        .filter(|case| case.extension().is_some_and(|extension| extension == "yaml"))
+        .flat_map(|topic| {
+            fs::read_dir(topic)
+                .unwrap()
+                .map(|case| case.unwrap().path())
+        })
+        .filter(|case| {
+            case.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     cases.sort();
     cases
@@ -64,9 +81,22 @@ fn every_case_has_the_diagnostics_beside_it() {
     let mut wrong = Vec::new();
     let cases = cases();
     for case in &cases {
-        let name = case.strip_prefix(corpus()).unwrap().to_string_lossy().into_owned();
+        let name = case
+            .strip_prefix(corpus())
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let (mut found, sound) = SourceFile::read(case, name.as_str()).map_or_else(
-            |diagnostic| (render(&Diagnostics::from(diagnostic), &Sources::new(), Colour::Plain), false),
+            |diagnostic| {
+                (
+                    render(
+                        &Diagnostics::from(diagnostic),
+                        &Sources::new(),
+                        Colour::Plain,
+                    ),
+                    false,
+                )
+            },
             diagnose,
         );
         if sound {
@@ -78,10 +108,16 @@ fn every_case_has_the_diagnostics_beside_it() {
         }
         let expected = fs::read_to_string(&beside).unwrap_or_default();
         if found != expected {
-            wrong.push(format!("{name}\n--- expected\n{expected}--- found\n{found}"));
+            wrong.push(format!(
+                "{name}\n--- expected\n{expected}--- found\n{found}"
+            ));
         }
     }
-    assert!(cases.len() >= 40, "the corpus has {} cases only", cases.len());
+    assert!(
+        cases.len() >= 40,
+        "the corpus has {} cases only",
+        cases.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 

@@ -3,15 +3,23 @@
 use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{
-    Complaints, ConnectionName, DurationText, DynOperator, Kind, ModelRef, Operator, Outcome, Output, Outputs,
-    Registry, Script, SqlText, Takes, TaskContext, TaskError, ValueType,
+    Complaints, ConnectionName, DurationText, DynOperator, Kind, ModelRef, Operator, Outcome,
+    Output, Outputs, Registry, Script, SqlText, Takes, TaskContext, TaskError, ValueType,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 macro_rules! toy {
     ($name:ident, $kind:ident, $word:literal, $takes:expr, $config:ty, $outputs:expr) => {
-        toy!($name, $kind, $word, $takes, $config, $outputs, |_: &$config, _: &mut Complaints| {});
+        toy!(
+            $name,
+            $kind,
+            $word,
+            $takes,
+            $config,
+            $outputs,
+            |_: &$config, _: &mut Complaints| {}
+        );
     };
     ($name:ident, $kind:ident, $word:literal, $takes:expr, $config:ty, $outputs:expr, $check:expr) => {
         struct $name;
@@ -213,25 +221,68 @@ struct ModelReport {
 
 toy!(Noop, Run, "noop", Takes::Any, Nothing, |_| Outputs::none());
 toy!(Sensor, Sensor, "file", Takes::Nothing, File, |_| {
-    Outputs::none().value("file", ValueType::String, "the file").value("size", ValueType::Integer, "its bytes")
+    Outputs::none()
+        .value("file", ValueType::String, "the file")
+        .value("size", ValueType::Integer, "its bytes")
 });
-toy!(ExtractCsv, Extract, "csv", Takes::Nothing, Csv, |_| Outputs::table());
-toy!(TransformSql, Transform, "sql", Takes::Many, Query, |_| Outputs::table());
-toy!(Split, Transform, "split", Takes::One, Nothing, |_| Outputs::tables(["train", "test"]));
-toy!(Check, Check, "expectations", Takes::One, Expectations, |_| Outputs::table());
+toy!(ExtractCsv, Extract, "csv", Takes::Nothing, Csv, |_| {
+    Outputs::table()
+});
+toy!(TransformSql, Transform, "sql", Takes::Many, Query, |_| {
+    Outputs::table()
+});
+toy!(Split, Transform, "split", Takes::One, Nothing, |_| {
+    Outputs::tables(["train", "test"])
+});
+toy!(
+    Check,
+    Check,
+    "expectations",
+    Takes::One,
+    Expectations,
+    |_| Outputs::table()
+);
 toy!(Classifier, Train, "classifier", Takes::One, Train, |_| {
     Outputs::tables(["out_of_fold"]).value("model", ValueType::String, "the model")
 });
-toy!(PredictModel, Predict, "model", Takes::One, Predict, |_| Outputs::table());
-toy!(LoadSql, Load, "sql", Takes::One, Load, |_| Outputs::none(), |config, found| {
-    if config.mode == Mode::Upsert && config.key.is_empty() {
-        found.error(&["mode"], "`upsert` needs a `key`").hint("`key: [id]`");
-    }
+toy!(PredictModel, Predict, "model", Takes::One, Predict, |_| {
+    Outputs::table()
 });
+toy!(
+    LoadSql,
+    Load,
+    "sql",
+    Takes::One,
+    Load,
+    |_| Outputs::none(),
+    |config, found| {
+        if config.mode == Mode::Upsert && config.key.is_empty() {
+            found
+                .error(&["mode"], "`upsert` needs a `key`")
+                .hint("`key: [id]`");
+        }
+    }
+);
 toy!(LoadCsv, Load, "csv", Takes::One, Path, |_| Outputs::none());
-toy!(Report, Report, "model", Takes::Optional, ModelReport, |_| Outputs::none());
-toy!(Drift, Report, "drift", Takes::Named(&["reference", "current"]), Path, |_| Outputs::none());
-toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| Outputs::table());
+toy!(
+    Report,
+    Report,
+    "model",
+    Takes::Optional,
+    ModelReport,
+    |_| Outputs::none()
+);
+toy!(
+    Drift,
+    Report,
+    "drift",
+    Takes::Named(&["reference", "current"]),
+    Path,
+    |_| Outputs::none()
+);
+toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| {
+    Outputs::table()
+});
 
 /// All of them.
 pub fn registry() -> Registry {

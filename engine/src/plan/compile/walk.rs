@@ -170,7 +170,13 @@ impl Walk<'_> {
             }
         }
         for key in required {
-            if !entries.iter().any(|entry| entry.key == *key) {
+            let present = entries.iter().any(|entry| entry.key == *key);
+            let misspelt = others.is_none()
+                && entries.iter().any(|entry| {
+                    !properties.contains_key(&entry.key)
+                        && suggest::similar(&entry.key, [&**key]).is_some()
+                });
+            if !present && !misspelt {
                 let what = self.place_name();
                 self.notes.found.error(
                     codes::MISSING_SETTING,

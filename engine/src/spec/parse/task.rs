@@ -24,6 +24,33 @@ const NOT_BUILT: &[&str] = &[
     "deadline",
 ];
 
+/// What other tools call it, and what it is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("retries", "`retry: {limit: 3}`"),
+    ("retry_delay", "`retry: {delay: 10s}`"),
+    (
+        "depends_on",
+        "`needs:`, or `from:` to read what the other task puts out",
+    ),
+    (
+        "depends",
+        "`needs:`, or `from:` to read what the other task puts out",
+    ),
+    (
+        "upstream",
+        "`needs:`, or `from:` to read what the other task puts out",
+    ),
+    ("when", "`if:`"),
+    ("condition", "`if:`"),
+    ("config", "`with:`"),
+    ("params", "`with:`"),
+    ("inputs", "`from:`"),
+    ("for_each", "`foreach:`"),
+    ("operator", "the first key: `<kind>: <operator>`"),
+    ("type", "the first key: `<kind>: <operator>`"),
+    ("continue_on_failure", "`allow_failure: true`"),
+];
+
 pub(crate) const RULES: &[(&str, TriggerRule)] = &[
     ("all_success", TriggerRule::AllSuccess),
     ("all_failed", TriggerRule::AllFailed),
@@ -129,6 +156,17 @@ impl Reader<'_> {
                     format!("unknown kind of work `{}`", entry.key),
                 )
                 .hint(format!("did you mean `{kind}`?"));
+            return;
+        }
+        let elsewhere = ELSEWHERE.iter().find(|(word, _)| **word == *entry.key);
+        if let Some((_, ours)) = elsewhere {
+            self.found
+                .error(
+                    codes::UNKNOWN_KEY,
+                    entry.key_mark,
+                    format!("unknown key `{}` in a task", entry.key),
+                )
+                .hint(format!("here it is {ours}"));
             return;
         }
         let hint = match looks_like_key {

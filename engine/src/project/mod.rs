@@ -1,11 +1,17 @@
 //! The project: the directory that relative paths hang on, and what `pipectl.yaml` says.
 
+mod file;
+mod load;
+mod values;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use crate::{connection::Connections, env::Env, secret::Secret};
+
+pub use load::{FILE_NAME, Overrides, find_root};
 
 /// A project with its settings, after flags, environment and `pipectl.yaml` were laid over each other.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,194 @@
+//! Finds the project and lays its settings over each other: flags, environment, `pipectl.yaml`, defaults.
+
+use std::path::{Path, PathBuf};
+
+use super::{Project, Smtp, file::ProjectFile};
+use crate::{
+    connection::{Connection, Origin},
+    env::Env,
+    secret::Secret,
+    spec::{Diagnostic, Diagnostics, Mark, Place, SourceFile, codes},
+};
+
+/// The project's own file.
+pub const FILE_NAME: &str = "pipectl.yaml";
+
+/// What flags say; they beat everything.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+    /// The project's directory, when it is not to be looked for.
+    pub root: Option<PathBuf>,
+}
+
+/// The project's directory for something at `start`: the nearest directory upward with `pipectl.yaml`, else the
+/// parent of `pipelines/`, else `current`.
+pub fn find_root(start: &Path, current: &Path) -> PathBuf {
+    let start = current.join(start);
+    let upward = || start.ancestors().filter(|directory| directory.is_dir());
+    upward()
+        .find(|directory| directory.join(FILE_NAME).is_file())
+        .or_else(|| {
+            upward()
+                .find(|directory| {
+                    directory
+                        .file_name()
+                        .is_some_and(|name| name == "pipelines")
+                })
+                .and_then(Path::parent)
+        })
+        .unwrap_or(current)
+        .to_owned()
+}
+
+impl Project {
+    /// The project of something at `start`, a pipeline's file or a directory, as seen from `current`.
+    ///
+    /// Flags beat the environment, the environment beats `pipectl.yaml`, and that beats the defaults.
+    ///
+    /// # Errors
+    /// All complaints about `pipectl.yaml` and the environment, when one of them is an error.
+    pub fn load(
+        start: &Path,
+        current: &Path,
+        overrides: &Overrides,
+        env: Env,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
+        let root = overrides
+            .root
+            .as_ref()
+            .map_or_else(|| find_root(start, current), |root| current.join(root));
+        let path = root.join(FILE_NAME);
+        let mut file = ProjectFile::default();
+        if path.is_file() {
+            file = ProjectFile::parse(&SourceFile::read(&path, FILE_NAME)?, &env, &root);
+        }
+        let mut complaints = std::mem::take(&mut file.complaints);
+        let state_dir = overrides
+            .state_dir
+            .as_ref()
+            .map(|directory| current.join(directory))
+            .or_else(|| {
+                env.get("PIPECTL_STATE_DIR")
+                    .map(|directory| current.join(directory))
+            })
+            .unwrap_or_else(|| root.join(".pipectl"));
+        let mut project = Self {
+            root,
+            state_dir,
+            ..Self::default()
+        };
+        project.defaults();
+        project.take(file);
+        project.environment(&env, &mut complaints);
+        project.env = env;
+        let complaints = complaints.sorted();
+        if complaints.has_errors() {
+            Err(complaints)
+        } else {
+            Ok((project, complaints))
+        }
+    }
+
+    /// A SQLite file and a local directory under the state directory.
+    fn defaults(&mut self) {
+        let url =
+            |scheme: &str, name: &str| format!("{scheme}{}", self.state_dir.join(name).display());
+        let warehouse = url("sqlite:", "warehouse.db");
+        let lake = url("file://", "lake");
+        self.connect("warehouse", warehouse, Origin::Default);
+        self.connect("lake", lake, Origin::Default);
+    }
+
+    fn take(&mut self, file: ProjectFile) {
+        self.store = file.store;
+        self.artifacts = file.artifacts;
+        for connection in file.connections {
+            self.connections.insert(connection);
+        }
+        self.pools = file.pools;
+        self.alerts = file.alerts;
+        self.smtp = file.smtp;
+        self.allowed_env = file.env;
+    }
+
+    fn environment(&mut self, env: &Env, complaints: &mut Diagnostics) {
+        if let Some(store) = env.get("PIPECTL_STORE") {
+            self.store = Some(Secret::new(store.to_owned()));
+        }
+        if let Some(artifacts) = env.get("PIPECTL_ARTIFACTS") {
+            self.artifacts = Some(artifacts.to_owned());
+        }
+        for (name, url) in env.with_prefix("PIPECTL_CONNECTION_") {
+            if !url.contains(':') {
+                let place = Mark::START.place(&"the environment".into());
+                complaints.push(not_an_address(&format!("PIPECTL_CONNECTION_{name}"), place));
+            }
+            // Settings of the file beside the address, such as `ca_file`, stay.
+            let name = name.to_lowercase();
+            let settings = self
+                .connections
+                .get(&name)
+                .filter(|connection| connection.origin == Origin::File)
+                .map(|connection| connection.settings.clone())
+                .unwrap_or_default();
+            self.connections.insert(Connection {
+                name,
+                url: Secret::new(url.to_owned()),
+                settings,
+                origin: Origin::Environment,
+            });
+        }
+        if let Some(url) = env.get("PIPECTL_SMTP_URL") {
+            let from = env.get("PIPECTL_SMTP_FROM").map(ToOwned::to_owned);
+            let (old_from, ca_file) = self
+                .smtp
+                .take()
+                .map_or((None, None), |smtp| (Some(smtp.from), smtp.ca_file));
+            let from = from.or(old_from).unwrap_or_else(|| default_sender(url));
+            self.smtp = Some(Smtp {
+                url: Secret::new(url.to_owned()),
+                from,
+                ca_file,
+            });
+        }
+    }
+
+    fn connect(&mut self, name: &str, url: String, origin: Origin) {
+        self.connections.insert(Connection {
+            name: name.to_owned(),
+            url: Secret::new(url),
+            settings: std::collections::BTreeMap::default(),
+            origin,
+        });
+    }
+}
+
+/// The complaint about an address that is none; the value itself may be a secret and is not shown.
+pub(super) fn not_an_address(what: &str, place: Place) -> Diagnostic {
+    Diagnostic::error(codes::PROJECT, place, format!("`{what}` is not an address")).with_hint(
+        "an address begins with its scheme: `postgres://…`, `sqlite:…`, `s3://…`, `https://…`",
+    )
+}
+
+/// Who mails come from when nobody says: the user of the mail server.
+pub(super) fn default_sender(url: &str) -> String {
+    let user = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .map(|(credentials, _)| credentials);
+    let user = user.map(|credentials| {
+        credentials
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .replace("%40", "@")
+    });
+    user.filter(|user| user.contains('@'))
+        .unwrap_or_else(|| "pipectl@localhost".to_owned())
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+use std::fs;
+
+use super::*;
+
+fn load(yaml: Option<&str>, env: Env) -> Result<Project, Vec<String>> {
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(yaml) = yaml {
+        fs::write(directory.path().join(FILE_NAME), yaml).unwrap();
+    }
+    fs::write(directory.path().join("secret"), "postgres://u:p@h/d\n").unwrap();
+    Project::load(Path::new("."), directory.path(), &Overrides::default(), env)
+        .map(|(project, _)| project)
+        .map_err(|found| {
+            found
+                .iter()
+                .map(|d| format!("{}:{} {}", d.code, d.place.line, d.message))
+                .collect()
+        })
+}
+
+#[test]
+fn a_project_without_a_file_has_the_embedded_defaults() {
+    let project = load(None, Env::default()).unwrap();
+    assert!(project.state_dir.ends_with(".pipectl"));
+    let warehouse = project.connections.get("warehouse").unwrap();
+    assert_eq!(
+        (warehouse.scheme(), warehouse.origin),
+        ("sqlite".to_owned(), Origin::Default)
+    );
+    assert!(warehouse.url.expose().ends_with(".pipectl/warehouse.db"));
+    assert!(
+        project
+            .connections
+            .get("lake")
+            .unwrap()
+            .url
+            .expose()
+            .ends_with(".pipectl/lake")
+    );
+    assert!(project.store.is_none() && project.smtp.is_none());
+}
+
+#[test]
+fn the_file_says_and_the_environment_beats_it() {
+    let yaml = "
+store: postgres://a/b
+connections:
+  warehouse: {url: {file: secret}, ca_file: ca.pem}
+  crm: \"https://${{ env.CRM_HOST }}/api\"
+  other: {env: OTHER_URL}
+pools: {gpu: 2}
+alerts: [{email: a@example.com}]
+smtp: {url: smtp://mail:25, from: us@example.com}
+env: [REGION]
+";
+    let env = Env::from([
+        ("CRM_HOST", "crm.example.com"),
+        ("OTHER_URL", "s3://bucket"),
+        ("PIPECTL_STORE", "sqlite:x.db"),
+    ]);
+    let project = load(Some(yaml), env).unwrap();
+    let url = |name: &str| project.connections.get(name).unwrap().url.expose().clone();
+    assert_eq!(url("warehouse"), "postgres://u:p@h/d");
+    assert_eq!(url("crm"), "https://crm.example.com/api");
+    assert_eq!(url("other"), "s3://bucket");
+    assert_eq!(project.store.unwrap().expose(), "sqlite:x.db");
+    assert_eq!(project.pools["gpu"], 2);
+    assert_eq!(project.smtp.unwrap().from, "us@example.com");
+    assert_eq!(
+        project.connections.get("warehouse").unwrap().settings["ca_file"],
+        "ca.pem"
+    );
+
+    let env = Env::from([
+        ("PIPECTL_CONNECTION_WAREHOUSE", "postgres://w"),
+        ("PIPECTL_SMTP_URL", "smtps://a%40b.c:p@h"),
+    ]);
+    let project = load(None, env).unwrap();
+    let warehouse = project.connections.get("warehouse").unwrap();
+    assert_eq!(
+        (warehouse.url.expose().as_str(), warehouse.origin),
+        ("postgres://w", Origin::Environment)
+    );
+    assert_eq!(project.smtp.unwrap().from, "a@b.c");
+}
+
+#[test]
+fn mistakes_have_places_and_show_no_secret() {
+    let yaml = "
+conections: {}
+serve: {port: 1}
+connections:
+  a: {env: NOT_SET}
+  b: hunter2
+  C: sqlite:c.db
+  d: {file: nowhere}
+pools: {gpu: 0}
+smtp: http://x
+";
+    let found = load(Some(yaml), Env::default()).unwrap_err();
+    let codes: Vec<&str> = found
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "P010:2", "P080:3", "P100:5", "P100:6", "P026:7", "P100:8", "P017:9", "P100:10"
+        ],
+        "{found:?}"
+    );
+    assert!(
+        !found.iter().any(|line| line.contains("hunter2")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_root_is_found_upward() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir_all(root.join("project/pipelines/sub")).unwrap();
+    fs::create_dir_all(root.join("elsewhere")).unwrap();
+    fs::write(root.join("project/pipelines/sub/a.yaml"), "").unwrap();
+    let found = |start: &str| find_root(Path::new(start), root);
+    assert_eq!(found("project/pipelines/sub/a.yaml"), root.join("project"));
+    assert_eq!(found("elsewhere/none.yaml"), root);
+    fs::write(root.join(FILE_NAME), "").unwrap();
+    assert_eq!(found("project/pipelines/sub/a.yaml"), root);
+}
