@@ -149,6 +149,6 @@ impl fmt::Debug for Dataset {
         f.debug_struct("Dataset")
             .field("columns", &self.schema.len())
             .field("rows", &self.known_rows())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,13 @@
 //! The house as it is meant to be: which crate may know which, which room of the engine may look into which, and that
 //! files stay small. A table of layers, and tests that read the `use` lines.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "tests"
+)]
+
 mod crates;
 mod rooms;
 mod sizes;

@@ -31,7 +31,10 @@ impl fmt::Debug for Progress {
 
 /// Writes lines to the attempt's log.
 #[derive(Clone)]
-pub struct Logger(Arc<dyn Fn(&str, &str) + Send + Sync>);
+pub struct Logger(Arc<WriteLine>);
+
+/// Takes a level and a line.
+type WriteLine = dyn Fn(&str, &str) + Send + Sync;
 
 impl Logger {
     /// A logger that calls `write` with a level and a line.

@@ -10,6 +10,7 @@ use crate::{dataset::Dataset, id::RunId, state::RunState, time::Timestamp};
 
 /// How an attempt ends when it does not fail.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one an attempt")]
 pub enum Outcome {
     /// The work is done.
     Done(Output),

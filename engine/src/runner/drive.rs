@@ -102,7 +102,7 @@ impl Drive {
             for decision in std::mem::take(&mut self.decisions) {
                 match decision {
                     Decision::Ready(task) if self.plan.graph[task].foreach.is_some() => {
-                        self.expand(task)
+                        self.expand(task);
                     }
                     Decision::Ready(task) => self.admit(task.into()),
                     Decision::ElementReady(unit) => self.admit(unit),
@@ -122,7 +122,7 @@ impl Drive {
         match condition.is_true(&self.scope(unit, [condition])) {
             Ok(true) => self.apply(unit, TaskEvent::Schedule),
             Ok(false) => self.skipped(unit, format!("`if: {}` is false", condition.source())),
-            Err(error) => self.never_started(unit, &unresolved(error)),
+            Err(error) => self.never_started(unit, &unresolved(&error)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Drive {
                     "`foreach.items` must be a list, not {}",
                     crate::plan::type_name(&other)
                 ))),
-                Err(error) => Err(unresolved(error)),
+                Err(error) => Err(unresolved(&error)),
             },
         };
         let items = match items {
@@ -244,7 +244,7 @@ impl Drive {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Retry(unit) if self.scheduler.state(unit) == TaskState::UpForRetry => {
-                    self.apply(unit, TaskEvent::Schedule)
+                    self.apply(unit, TaskEvent::Schedule);
                 }
                 Due::Retry(_) => {}
                 Due::Wake(unit, attempt) => self.wake(unit, attempt, Woken::Time),

@@ -448,7 +448,12 @@ impl Drive {
                         super::scope::with_tasks(&self.base, template.expressions(), |task| {
                             self.shelf.view(self.plan.find(task)?)
                         });
-                    values.insert(name.clone(), template.resolve(&scope).map_err(unresolved)?);
+                    values.insert(
+                        name.clone(),
+                        template
+                            .resolve(&scope)
+                            .map_err(|error| unresolved(&error))?,
+                    );
                 }
                 OutputSource::Dataset(binding) => {
                     let stored = self.shelf.stored(binding).ok_or_else(|| {

@@ -205,7 +205,7 @@ fn sink(dataset: &Dataset, path: &Path) -> polars::prelude::PolarsResult<u64> {
         .collect()?;
     rows.columns()
         .first()
-        .map_or(Ok(0), |column| Ok(column.get(0)?.try_extract::<u64>()?))
+        .map_or(Ok(0), |column| column.get(0)?.try_extract())
 }
 
 async fn store_artifact(

@@ -121,7 +121,10 @@ impl Drive {
             return Ok(settings);
         }
         let scope = self.scope(unit, task.with.expressions());
-        let mut settings = task.with.resolve(&scope).map_err(unresolved)?;
+        let mut settings = task
+            .with
+            .resolve(&scope)
+            .map_err(|error| unresolved(&error))?;
         for path in &task.models {
             if let Some(Value::String(reference)) = lookup(&mut settings, path) {
                 *reference = self.pin(reference).await?;
@@ -281,7 +284,7 @@ impl Drive {
 }
 
 /// An expression that has no value, as a task's error.
-pub(super) fn unresolved(error: ExpressionError) -> TaskError {
+pub(super) fn unresolved(error: &ExpressionError) -> TaskError {
     let place = &error.place;
     TaskError::user(format!(
         "{}:{}:{}: `${{{{ {} }}}}`: {}",

@@ -26,7 +26,7 @@ impl Timers {
 
     /// How long until the next one, at most an hour: a clock can be moved.
     pub(super) fn wait(&self, now: Timestamp) -> Duration {
-        let longest = Duration::from_secs(3600);
+        let longest = Duration::from_hours(1);
         self.0.peek().map_or(longest, |Reverse((at, _))| {
             (*at - now).to_std().unwrap_or(Duration::ZERO).min(longest)
         })

@@ -157,12 +157,11 @@ impl Scheduler {
     ) -> Result<TaskState, IllegalTransition> {
         let index = unit.task.index();
         let node = &mut self.nodes[index];
-        let state = match (unit.element, &mut node.group) {
-            (Some(element), Some(group)) => group.apply(element, event)?,
-            _ => {
-                node.state = next(node.state, event)?;
-                node.state
-            }
+        let state = if let (Some(element), Some(group)) = (unit.element, &mut node.group) {
+            group.apply(element, event)?
+        } else {
+            node.state = next(node.state, event)?;
+            node.state
         };
         if state == TaskState::Scheduled {
             self.ready.push(node.pool, node.rank, unit);

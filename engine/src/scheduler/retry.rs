@@ -25,7 +25,7 @@ pub fn delay_before(policy: &RetryPolicy, tries: u32, seed: u64) -> Duration {
                     .unwrap_or(u32::MAX),
             );
             let full = policy.max_delay.map_or(full, |most| full.min(most));
-            full - full.mul_f64(fraction(seed, tries) / 4.0)
+            full.mul_f64(1.0 - fraction(seed, tries) / 4.0)
         }
     };
     policy.max_delay.map_or(delay, |most| delay.min(most))

@@ -101,115 +101,42 @@ mod tests {
         rule.verdict(&up)
     }
 
+    /// For each rule, upstream states and what follows: `r` runs, `s` skipped, `u` upstream_failed, `.` open.
+    /// The upstream states: s success, f failed, k skipped, u upstream_failed, . not done yet.
+    const TABLE: [(TriggerRule, &str); 11] = [
+        (
+            TriggerRule::AllSuccess,
+            "ss=r sf=u ku=u sk=s s.=. f.=u k.=.",
+        ),
+        (TriggerRule::AllFailed, "ff=r fu=r fs=s fk=s f.=."),
+        (TriggerRule::AllDone, "sfk=r uk=r s.=."),
+        (TriggerRule::OneSuccess, "s.=r kk=s kf=u f.=. fs=r"),
+        (TriggerRule::OneFailed, "f.=r u.=r ss=s sk=s s.=."),
+        (TriggerRule::OneDone, "s.=r f.=r k.=. kk=s ku=s"),
+        (TriggerRule::NoneFailed, "sk=r kk=r kf=u u.=u s.=."),
+        (TriggerRule::NoneFailedMinOneSuccess, "sk=r kk=s kf=u s.=."),
+        (TriggerRule::NoneSkipped, "sf=r sk=s uf=r s.=."),
+        (TriggerRule::AllSkipped, "kk=r ks=s kf=s k.=."),
+        (TriggerRule::Always, "fuk=r f.=."),
+    ];
+
     #[test]
     fn every_rule_by_table() {
-        use TriggerRule as R;
-        use Verdict::{Run, Skip, UpstreamFailed as Up};
-        // s success, f failed, k skipped, u upstream_failed, . not done yet
-        let table: [(R, &[(&str, Option<Verdict>)]); 11] = [
-            (
-                R::AllSuccess,
-                &[
-                    ("ss", Some(Run)),
-                    ("sf", Some(Up)),
-                    ("ku", Some(Up)),
-                    ("sk", Some(Skip)),
-                    ("s.", None),
-                    ("f.", Some(Up)),
-                    ("k.", None),
-                ],
-            ),
-            (
-                R::AllFailed,
-                &[
-                    ("ff", Some(Run)),
-                    ("fu", Some(Run)),
-                    ("fs", Some(Skip)),
-                    ("fk", Some(Skip)),
-                    ("f.", None),
-                ],
-            ),
-            (
-                R::AllDone,
-                &[("sfk", Some(Run)), ("uk", Some(Run)), ("s.", None)],
-            ),
-            (
-                R::OneSuccess,
-                &[
-                    ("s.", Some(Run)),
-                    ("kk", Some(Skip)),
-                    ("kf", Some(Up)),
-                    ("f.", None),
-                    ("fs", Some(Run)),
-                ],
-            ),
-            (
-                R::OneFailed,
-                &[
-                    ("f.", Some(Run)),
-                    ("u.", Some(Run)),
-                    ("ss", Some(Skip)),
-                    ("sk", Some(Skip)),
-                    ("s.", None),
-                ],
-            ),
-            (
-                R::OneDone,
-                &[
-                    ("s.", Some(Run)),
-                    ("f.", Some(Run)),
-                    ("k.", None),
-                    ("kk", Some(Skip)),
-                    ("ku", Some(Skip)),
-                ],
-            ),
-            (
-                R::NoneFailed,
-                &[
-                    ("sk", Some(Run)),
-                    ("kk", Some(Run)),
-                    ("kf", Some(Up)),
-                    ("u.", Some(Up)),
-                    ("s.", None),
-                ],
-            ),
-            (
-                R::NoneFailedMinOneSuccess,
-                &[
-                    ("sk", Some(Run)),
-                    ("kk", Some(Skip)),
-                    ("kf", Some(Up)),
-                    ("s.", None),
-                ],
-            ),
-            (
-                R::NoneSkipped,
-                &[
-                    ("sf", Some(Run)),
-                    ("sk", Some(Skip)),
-                    ("uf", Some(Run)),
-                    ("s.", None),
-                ],
-            ),
-            (
-                R::AllSkipped,
-                &[
-                    ("kk", Some(Run)),
-                    ("ks", Some(Skip)),
-                    ("kf", Some(Skip)),
-                    ("k.", None),
-                ],
-            ),
-            (R::Always, &[("fuk", Some(Run)), ("f.", None)]),
-        ];
-        for (rule, cases) in table {
+        for (rule, cases) in TABLE {
             assert_eq!(
                 verdict(rule, ""),
-                Some(Run),
+                Some(Verdict::Run),
                 "{rule:?} without upstream tasks"
             );
-            for (states, expected) in cases {
-                assert_eq!(verdict(rule, states), *expected, "{rule:?} {states}");
+            for case in cases.split(' ') {
+                let (states, expected) = case.split_once('=').unwrap();
+                let expected = match expected {
+                    "r" => Some(Verdict::Run),
+                    "s" => Some(Verdict::Skip),
+                    "u" => Some(Verdict::UpstreamFailed),
+                    _ => None,
+                };
+                assert_eq!(verdict(rule, states), expected, "{rule:?} {states}");
             }
         }
     }

@@ -184,24 +184,18 @@ proptest! {
 fn admit_all(scheduler: &mut Scheduler, decisions: &mut Vec<Decision>) {
     while !decisions.is_empty() {
         for decision in std::mem::take(decisions) {
-            match decision {
-                Decision::Ready(task) => {
-                    assert!(
-                        scheduler
-                            .apply(task.into(), TaskEvent::Schedule, decisions)
-                            .is_ok()
-                    )
+            let unit = match decision {
+                Decision::Ready(task) => Unit::from(task),
+                Decision::ElementReady(unit) => unit,
+                Decision::Gathered(task, state) => {
+                    scheduler.close(task, state, decisions);
+                    continue;
                 }
-                Decision::ElementReady(unit) => {
-                    assert!(
-                        scheduler
-                            .apply(unit, TaskEvent::Schedule, decisions)
-                            .is_ok()
-                    )
-                }
-                Decision::Gathered(task, state) => scheduler.close(task, state, decisions),
-                Decision::Ended(..) => {}
-            }
+                Decision::Ended(..) => continue,
+            };
+            scheduler
+                .apply(unit, TaskEvent::Schedule, decisions)
+                .unwrap();
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Act;
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Steps {
+pub(crate) struct Settings {
     #[serde(default)]
     steps: Vec<String>,
     #[serde(default)]
@@ -58,17 +58,17 @@ pub(crate) struct Child {
 }
 
 impl Operator for Act {
-    type Config = Steps;
+    type Config = Settings;
     const KIND: Kind = Kind::Run;
     const NAME: &'static str = "act";
     const SUMMARY: &'static str = "Does as it is told.";
     const TAKES: Takes = Takes::Any;
 
-    fn outputs(_: &Steps) -> Outputs {
+    fn outputs(_: &Settings) -> Outputs {
         Outputs::table()
     }
 
-    async fn run(config: Steps, context: &TaskContext) -> Result<Outcome, TaskError> {
+    async fn run(config: Settings, context: &TaskContext) -> Result<Outcome, TaskError> {
         let counter = context.services.get::<Counter>().expect("the counter");
         counter.count(&context.task.key.to_string());
         let attempt = context.task.attempt as usize - 1;
@@ -113,7 +113,10 @@ impl Operator for Act {
             "block" => {
                 let ms = argument.parse().expect("ms");
                 context
-                    .compute(move || Ok(std::thread::sleep(Duration::from_millis(ms))))
+                    .compute(move || {
+                        std::thread::sleep(Duration::from_millis(ms));
+                        Ok(())
+                    })
                     .await?;
             }
             "wait" if context.woken.is_none() => {
