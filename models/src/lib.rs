@@ -5,6 +5,7 @@
 //! ONNX runtime) applies to raw rows again.
 
 pub mod data;
+pub mod drift;
 mod error;
 mod estimators;
 mod features;
@@ -13,6 +14,7 @@ pub mod metrics;
 pub mod onnx;
 mod prepare;
 mod random;
+pub mod report;
 pub mod scorer;
 pub mod train;
 

@@ -1,0 +1,213 @@
+//! Charts as SVG: small, without script, readable on a light and on a dark page.
+//!
+//! Lines and text take the page's own colour: they are drawn in a colour that nothing else has, which then becomes
+//! `currentColor`.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::drift::Picture;
+use crate::error::{ModelError, Result};
+use crate::onnx::Curve;
+
+/// Stands for the page's text colour.
+const INK: RGBColor = RGBColor(1, 2, 3);
+const INK_TEXT: &str = "#010203";
+/// The first series: the reference, the model.
+const FIRST: RGBColor = RGBColor(59, 130, 196);
+/// The second series: today, the other class.
+const SECOND: RGBColor = RGBColor(230, 126, 34);
+
+fn drawn(error: impl std::fmt::Display) -> ModelError {
+    ModelError::internal(format!("a chart cannot be drawn: {error}"))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn chart(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        draw(&area)?;
+        area.present().map_err(drawn)?;
+    }
+    Ok(svg.replace(INK_TEXT, "currentColor").replace('\n', ""))
+}
+
+/// A curve in the unit square, with or without the diagonal.
+pub(crate) fn unit_curve(
+    curve: &Curve,
+    horizontal: &str,
+    vertical: &str,
+    diagonal: bool,
+    points: bool,
+) -> Result<String> {
+    chart((360, 300), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0)
+            .map_err(drawn)?;
+        chart
+            .configure_mesh()
+            .x_labels(6)
+            .y_labels(6)
+            .axis_style(INK.mix(0.6))
+            .bold_line_style(INK.mix(0.12))
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 12, &INK))
+            .x_desc(horizontal)
+            .y_desc(vertical)
+            .draw()
+            .map_err(drawn)?;
+        if diagonal {
+            let line = LineSeries::new([(0.0, 0.0), (1.0, 1.0)], INK.mix(0.35));
+            chart.draw_series(line).map_err(drawn)?;
+        }
+        let line: Vec<(f64, f64)> = curve
+            .x
+            .iter()
+            .copied()
+            .zip(curve.y.iter().copied())
+            .collect();
+        chart
+            .draw_series(LineSeries::new(line.iter().copied(), FIRST.stroke_width(2)))
+            .map_err(drawn)?;
+        if points {
+            let dots = line
+                .iter()
+                .map(|point| Circle::new(*point, 3, FIRST.filled()));
+            chart.draw_series(dots).map_err(drawn)?;
+        }
+        Ok(())
+    })
+}
+
+/// How many rows of either class got a probability; each class as shares of itself.
+pub(crate) fn probabilities(counts: &[Vec<usize>; 2]) -> Result<String> {
+    let shares = counts.each_ref().map(|counts| {
+        #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+        counts
+            .iter()
+            .map(|count| *count as f64 / total)
+            .collect::<Vec<f64>>()
+    });
+    pairs(&shares[0], &shares[1], (360, 300), |bar, bars| {
+        #[allow(clippy::cast_precision_loss, reason = "a few bars")]
+        Some(format!("{:.1}", bar as f64 / bars as f64)).filter(|_| bar % (bars / 5).max(1) == 0)
+    })
+}
+
+/// Both distributions of a column.
+pub(crate) fn distributions(picture: &Picture) -> Result<String> {
+    let every = if picture.numeric { 5 } else { 1 };
+    pairs(
+        &picture.reference,
+        &picture.current,
+        (340, 150),
+        |bar, _| {
+            (bar % every == 0)
+                .then(|| picture.labels.get(bar).map(|label| shortened(label)))
+                .flatten()
+        },
+    )
+}
+
+/// Labels stay under their bars.
+fn shortened(label: &str) -> String {
+    const LONGEST: usize = 11;
+    if label.chars().count() <= LONGEST {
+        return label.to_owned();
+    }
+    label.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+/// Bars side by side; a label under those that `label` gives one.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a few bars on a small canvas"
+)]
+fn pairs(
+    first: &[f64],
+    second: &[f64],
+    size: (u32, u32),
+    label: impl Fn(usize, usize) -> Option<String>,
+) -> Result<String> {
+    let bars = first.len().max(second.len());
+    let highest = first
+        .iter()
+        .chain(second)
+        .copied()
+        .fold(0.0, f64::max)
+        .max(1e-9);
+    chart(size, |area| {
+        let (left, bottom) = (8.0, f64::from(size.1) - 22.0);
+        let width = (f64::from(size.0) - 2.0 * left) / bars.max(1) as f64;
+        let place = |x: f64, y: f64| (x.round() as i32, y.round() as i32);
+        for bar in 0..bars {
+            let start = left + bar as f64 * width;
+            for (offset, shares, colour) in [(0.08, first, FIRST), (0.5, second, SECOND)] {
+                let share = shares.get(bar).copied().unwrap_or(0.0);
+                let top = bottom - share / highest * (bottom - 10.0);
+                let corners = [
+                    place(start + offset * width, top),
+                    place(start + (offset + 0.42) * width, bottom),
+                ];
+                area.draw(&Rectangle::new(corners, colour.filled()))
+                    .map_err(drawn)?;
+            }
+            if let Some(text) = label(bar, bars) {
+                let style = ("sans-serif", 11).into_font().color(&INK);
+                area.draw(&Text::new(text, place(start, bottom + 6.0), style))
+                    .map_err(drawn)?;
+            }
+        }
+        let line = vec![place(left, bottom), place(f64::from(size.0) - left, bottom)];
+        area.draw(&PathElement::new(line, INK.mix(0.6)))
+            .map_err(drawn)?;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distributions, unit_curve};
+    use crate::drift::Picture;
+    use crate::onnx::Curve;
+
+    #[test]
+    fn charts_are_small_and_take_the_pages_colour() {
+        let curve = Curve {
+            x: vec![0.0, 0.2, 1.0],
+            y: vec![0.0, 0.8, 1.0],
+        };
+        let svg = unit_curve(&curve, "false positives", "true positives", true, true).unwrap();
+        assert!(
+            svg.starts_with("<svg") && svg.contains("currentColor") && !svg.contains("#010203")
+        );
+        let picture = Picture {
+            labels: (0..20).map(|bar| bar.to_string()).collect(),
+            numeric: true,
+            reference: vec![0.05; 20],
+            current: vec![0.05; 20],
+        };
+        let svg = distributions(&picture).unwrap();
+        assert!(svg.len() < 6_000, "{} bytes", svg.len());
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let picture = Picture {
+            labels: vec!["<b>&".into()],
+            numeric: false,
+            reference: vec![1.0],
+            current: vec![1.0],
+        };
+        let svg = distributions(&picture).unwrap();
+        assert!(!svg.contains("<b>"), "{svg}");
+    }
+}

@@ -1,0 +1,457 @@
+//! What the page about a model shows.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::data::ColumnKind;
+use crate::error::Result;
+use crate::metrics::Metric;
+use crate::onnx::{ColumnStatistics, Metadata, Trial};
+use crate::report::charts::{probabilities, unit_curve};
+use crate::report::numbers::{count, metric, percent, score};
+
+/// Columns whose importance is shown.
+const IMPORTANT: usize = 20;
+
+/// A metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether candidates were compared by it.
+    pub chosen: bool,
+}
+
+/// A candidate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateRow {
+    /// The estimator.
+    pub name: String,
+    /// Its parameters.
+    pub parameters: String,
+    /// The mean of the metric over the folds.
+    pub mean: String,
+    /// Its standard deviation.
+    pub deviation: String,
+    /// Whether it was taken.
+    pub chosen: bool,
+    /// Whether it is the baseline.
+    pub baseline: bool,
+}
+
+/// A row of the confusion matrix.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConfusionRow {
+    /// The true class.
+    pub class: String,
+    /// For every predicted class the count, its share of the row, and whether that is right.
+    pub cells: Vec<ConfusionCell>,
+}
+
+/// A cell of the confusion matrix.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConfusionCell {
+    /// Rows.
+    pub count: String,
+    /// Share of the true class.
+    pub share: String,
+    /// Predicted right.
+    pub right: bool,
+}
+
+/// How much a column matters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImportanceRow {
+    /// The column.
+    pub column: String,
+    /// How much the metric loses.
+    pub loss: String,
+    /// The length of its bar, in percent.
+    pub width: u32,
+}
+
+/// A column in training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnRow {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Share of missing values.
+    pub missing: String,
+    /// What a missing value becomes.
+    pub imputed: String,
+    /// What its values are like.
+    pub typical: String,
+}
+
+/// A derived feature.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeatureRow {
+    /// Its name.
+    pub name: String,
+    /// Its expression.
+    pub sql: String,
+}
+
+/// The page.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelPage {
+    /// The model's name, or its file.
+    pub title: String,
+    /// What it predicts.
+    pub target: String,
+    /// The estimator.
+    pub estimator: String,
+    /// Its parameters.
+    pub parameters: String,
+    /// What it is worth, in sentences.
+    pub summary: Vec<String>,
+    /// Metrics on held-out rows.
+    pub metrics: Vec<MetricRow>,
+    /// The metric that candidates were compared by.
+    pub metric: &'static str,
+    /// Candidates.
+    pub candidates: Vec<CandidateRow>,
+    /// The class names.
+    pub classes: Vec<String>,
+    /// The confusion matrix.
+    pub confusion: Vec<ConfusionRow>,
+    /// Of two classes: the charts, as SVG.
+    pub charts: Vec<Chart>,
+    /// The columns that matter most.
+    pub importances: Vec<ImportanceRow>,
+    /// The columns.
+    pub columns: Vec<ColumnRow>,
+    /// Derived features.
+    pub features: Vec<FeatureRow>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Facts about the training: name and value.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// A chart with its title.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Chart {
+    /// What it shows.
+    pub title: &'static str,
+    /// How to read it.
+    pub note: String,
+    /// The drawing.
+    pub svg: String,
+}
+
+impl ModelPage {
+    /// The page about a model; `digest` is that of its file.
+    pub fn new(title: &str, metadata: &Metadata, digest: &str) -> Result<Self> {
+        let classes = metadata.classes.names();
+        Ok(Self {
+            title: title.to_owned(),
+            target: metadata.target.clone(),
+            estimator: plain(&metadata.estimator),
+            parameters: parameters(&metadata.parameters),
+            summary: summary(metadata, &classes),
+            metrics: metrics(metadata),
+            metric: metadata.metric.name(),
+            candidates: metadata.trials.iter().map(candidate).collect(),
+            confusion: confusion(&metadata.evaluation.confusion, &classes),
+            charts: if classes.len() == 2 {
+                charts(metadata, &classes)?
+            } else {
+                Vec::new()
+            },
+            importances: importances(metadata),
+            columns: metadata
+                .reference
+                .iter()
+                .map(|column| column_row(column, metadata))
+                .collect(),
+            features: metadata
+                .features
+                .iter()
+                .map(|(name, sql)| FeatureRow {
+                    name: name.clone(),
+                    sql: sql.clone(),
+                })
+                .collect(),
+            warnings: metadata.warnings.clone(),
+            facts: facts(metadata, digest),
+            classes,
+        })
+    }
+}
+
+/// `random_forest` as `Random forest`.
+fn plain(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+fn parameters(parameters: &indexmap::IndexMap<String, Value>) -> String {
+    if parameters.is_empty() {
+        return "defaults".to_owned();
+    }
+    let pairs: Vec<String> = parameters
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    pairs.join(", ")
+}
+
+fn value_of(metadata: &Metadata, wanted: Metric) -> Option<f64> {
+    metadata
+        .metrics
+        .iter()
+        .find(|entry| entry.metric == wanted)
+        .and_then(|entry| entry.value)
+}
+
+fn summary(metadata: &Metadata, classes: &[String]) -> Vec<String> {
+    let rows = count(metadata.rows);
+    let mut lines = vec![format!(
+        "Learned from {rows} rows to tell `{}` apart into {}; judged on rows that it had not seen ({} parts, each held out once).",
+        metadata.target,
+        classes.join(", "),
+        metadata.folds
+    )];
+    let accuracy = value_of(metadata, Metric::Accuracy);
+    let chosen = metadata.trials.iter().find(|trial| trial.chosen);
+    let baseline = metadata
+        .trials
+        .iter()
+        .find(|trial| trial.estimator == "dummy");
+    if let (Some(accuracy), [_, positive]) = (accuracy, classes)
+        && let (Some(recall), Some(precision)) = (
+            value_of(metadata, Metric::Recall),
+            value_of(metadata, Metric::Precision),
+        )
+    {
+        lines.push(format!(
+            "It is right in {} of all rows. Of those that are {positive} it finds {}; of those that it calls {positive}, {} are.",
+            percent(accuracy),
+            percent(recall),
+            percent(precision)
+        ));
+    } else if let Some(accuracy) = accuracy {
+        lines.push(format!("It is right in {} of all rows.", percent(accuracy)));
+    }
+    if let (Some(chosen), Some(baseline)) = (chosen, baseline) {
+        lines.push(format!(
+            "{} by cross-validation: {:.3} ± {:.3}; always guessing the same reaches {:.3}.",
+            metadata.metric, chosen.mean, chosen.deviation, baseline.mean
+        ));
+    }
+    lines
+}
+
+fn meaning(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Accuracy => "share of rows predicted right",
+        Metric::BalancedAccuracy => "mean of the classes' recalls: 0.5 is guessing of two",
+        Metric::Precision => "of the rows called positive, the share that is",
+        Metric::Recall => "of the positive rows, the share that is found",
+        Metric::F1 => "harmonic mean of precision and recall",
+        Metric::RocAuc => "how often a positive row ranks above a negative one: 0.5 is guessing",
+        Metric::AveragePrecision => {
+            "precision over all thresholds; guessing gives the share of positives"
+        }
+        Metric::LogLoss => "surprise about the truth; lower is better",
+        Metric::Brier => "squared error of the probabilities; lower is better",
+        Metric::Mcc => "correlation of prediction and truth: 0 is guessing",
+    }
+}
+
+fn metrics(metadata: &Metadata) -> Vec<MetricRow> {
+    metadata
+        .metrics
+        .iter()
+        .map(|entry| MetricRow {
+            name: entry.metric.name(),
+            value: metric(entry.value),
+            meaning: meaning(entry.metric),
+            chosen: entry.metric == metadata.metric,
+        })
+        .collect()
+}
+
+fn candidate(trial: &Trial) -> CandidateRow {
+    let baseline = trial.estimator == "dummy";
+    CandidateRow {
+        name: if baseline {
+            "Baseline: always the same".to_owned()
+        } else {
+            plain(&trial.estimator)
+        },
+        parameters: if baseline {
+            String::new()
+        } else {
+            parameters(&trial.parameters)
+        },
+        mean: metric(Some(trial.mean)),
+        deviation: metric(Some(trial.deviation)),
+        chosen: trial.chosen,
+        baseline,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+fn confusion(counts: &[Vec<usize>], classes: &[String]) -> Vec<ConfusionRow> {
+    counts
+        .iter()
+        .zip(classes)
+        .enumerate()
+        .map(|(truly, (row, class))| {
+            let total = row.iter().sum::<usize>().max(1) as f64;
+            ConfusionRow {
+                class: class.clone(),
+                cells: row
+                    .iter()
+                    .enumerate()
+                    .map(|(predicted, rows)| ConfusionCell {
+                        count: count(*rows),
+                        share: percent(*rows as f64 / total),
+                        right: predicted == truly,
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
+    let seen = &metadata.evaluation;
+    let positive = &classes[1];
+    Ok(vec![
+        Chart {
+            title: "Receiver operating characteristic",
+            note: "The further above the diagonal, the better; the diagonal is guessing."
+                .to_owned(),
+            svg: unit_curve(
+                &seen.roc,
+                "false positive rate",
+                "true positive rate",
+                true,
+                false,
+            )?,
+        },
+        Chart {
+            title: "Precision and recall",
+            note: format!(
+                "How many of those called {positive} are so, when that share of them is found."
+            ),
+            svg: unit_curve(&seen.precision_recall, "recall", "precision", false, false)?,
+        },
+        Chart {
+            title: "Calibration",
+            note: "On the diagonal a probability means what it says.".to_owned(),
+            svg: unit_curve(
+                &seen.calibration,
+                "mean probability",
+                "share of positives",
+                true,
+                true,
+            )?,
+        },
+        Chart {
+            title: "Probabilities",
+            note: format!(
+                "Blue: rows that are {}; orange: rows that are {positive}.",
+                classes[0]
+            ),
+            svg: probabilities(&seen.histogram)?,
+        },
+    ])
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a percentage"
+)]
+fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
+    let largest = metadata
+        .importances
+        .first()
+        .map_or(0.0, |first| first.loss)
+        .max(1e-12);
+    metadata
+        .importances
+        .iter()
+        .take(IMPORTANT)
+        .map(|importance| ImportanceRow {
+            column: importance.column.clone(),
+            loss: score(importance.loss),
+            width: (importance.loss / largest * 100.0)
+                .clamp(0.0, 100.0)
+                .round() as u32,
+        })
+        .collect()
+}
+
+fn column_row(column: &ColumnStatistics, metadata: &Metadata) -> ColumnRow {
+    let typical = if column.kind == ColumnKind::Text {
+        let levels = column.levels.iter().take(3);
+        let levels: Vec<String> = levels
+            .map(|(level, share)| format!("{level} ({})", percent(*share)))
+            .collect();
+        levels.join(", ")
+    } else if let [low, .., high] = column.quantiles.as_slice() {
+        let middle = column.quantiles[column.quantiles.len() / 2];
+        format!("{} … {} … {}", number(*low), number(middle), number(*high))
+    } else {
+        String::new()
+    };
+    ColumnRow {
+        name: column.name.clone(),
+        kind: column.kind.name(),
+        missing: percent(column.missing),
+        imputed: match metadata.imputed.get(&column.name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(value)) => value.as_f64().map(number).unwrap_or_default(),
+            Some(other) => other.to_string(),
+            None => "–".to_owned(),
+        },
+        typical,
+    }
+}
+
+fn number(value: f64) -> String {
+    crate::drift::short(value)
+}
+
+fn facts(metadata: &Metadata, digest: &str) -> Vec<(&'static str, String)> {
+    let counts: Vec<String> = metadata
+        .classes
+        .names()
+        .iter()
+        .zip(&metadata.class_counts)
+        .map(|(name, rows)| format!("{name}: {}", count(*rows)))
+        .collect();
+    let mut facts = vec![
+        ("Rows", count(metadata.rows)),
+        ("Classes", counts.join(", ")),
+    ];
+    if metadata.classes.len() == 2 {
+        facts.push(("Threshold", score(metadata.threshold)));
+    }
+    facts.extend([
+        ("Folds", metadata.folds.to_string()),
+        ("Seed", metadata.seed.to_string()),
+        ("Data fingerprint", metadata.fingerprint.clone()),
+        ("Model file (SHA-256)", digest.to_owned()),
+        (
+            "File against memory",
+            format!("largest difference {:.1e}", metadata.max_difference),
+        ),
+        ("pipectl", metadata.pipectl.clone()),
+    ]);
+    facts
+}

@@ -1,0 +1,58 @@
+//! Numbers as people read them.
+
+/// A share as a percentage.
+pub(crate) fn percent(share: f64) -> String {
+    let hundred = share * 100.0;
+    if hundred > 0.0 && hundred < 0.1 {
+        "< 0.1 %".to_owned()
+    } else {
+        format!("{hundred:.1} %")
+    }
+}
+
+/// A metric with three digits.
+pub(crate) fn metric(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+}
+
+/// A count with its thousands apart.
+pub(crate) fn count(value: usize) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A score, also a very small one.
+pub(crate) fn score(value: f64) -> String {
+    if value == 0.0 {
+        "0".to_owned()
+    } else if value.abs() < 0.001 {
+        format!("{value:.1e}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, percent, score};
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(
+            [percent(0.5), percent(0.0002), percent(0.0)],
+            ["50.0 %", "< 0.1 %", "0.0 %"]
+        );
+        assert_eq!(
+            [score(0.0), score(0.00001), score(0.25)],
+            ["0", "1.0e-5", "0.250"]
+        );
+    }
+}
