@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod page;
 pub(crate) mod polars_sql;
 pub(crate) mod settings;
 pub(crate) mod text;
