@@ -9,6 +9,8 @@ pub struct Outputs {
     pub datasets: Vec<DatasetOutput>,
     /// The values, read by `${{ tasks.<task>.<value> }}`.
     pub values: Vec<ValueOutput>,
+    /// Whether there may be more, which only a run can tell: a script's, a child run's.
+    pub open: bool,
 }
 
 /// A dataset that a task will put out.
@@ -71,7 +73,15 @@ impl Outputs {
             .collect();
         Self {
             datasets,
-            values: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Whatever a run will put out: any name is accepted before.
+    pub fn open() -> Self {
+        Self {
+            open: true,
+            ..Self::default()
         }
     }
 

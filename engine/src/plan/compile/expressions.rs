@@ -510,7 +510,8 @@ fn output_type(outputs: &Outputs, name: &str) -> Option<ValueType> {
             .values
             .iter()
             .find(|value| value.name == name)
-            .map(|value| value.of),
+            .map(|value| value.of)
+            .or(outputs.open.then_some(ValueType::Any)),
     }
 }
 

@@ -215,7 +215,8 @@ impl Draft<'_> {
     pub(super) fn datasets(&self) -> Option<Vec<&str>> {
         Some(
             self.outputs
-                .as_ref()?
+                .as_ref()
+                .filter(|outputs| !outputs.open)?
                 .datasets
                 .iter()
                 .map(|dataset| dataset.name.as_str())
