@@ -16,8 +16,16 @@ mod transform;
 
 use pipectl_engine::operator::Registry;
 
+pub use support::{
+    process::{Shim, shim},
+    watch::FileWatcher,
+};
+
 /// All operators that the binary brings.
+///
+/// From then on what polars has to warn of goes to the program's log; else it would print it between our own lines.
 pub fn all() -> Registry {
+    polars::error::set_warning_function(|text, _| tracing::debug!("polars: {text}"));
     let kinds = [
         sensor::OPERATORS,
         extract::OPERATORS,

@@ -2,5 +2,9 @@
 
 use pipectl_engine::operator::DynOperator;
 
+mod expectations;
+mod rules;
+mod verdict;
+
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&expectations::Expectations];

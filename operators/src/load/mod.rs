@@ -3,6 +3,10 @@
 use pipectl_engine::operator::DynOperator;
 
 mod csv;
+mod json;
+pub(crate) mod parquet;
+pub(crate) mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&csv::Csv];
+pub(crate) const OPERATORS: &[&dyn DynOperator] =
+    &[&csv::Csv, &json::Json, &parquet::Parquet, &sql::Sql];

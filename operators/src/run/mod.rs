@@ -3,6 +3,14 @@
 use pipectl_engine::operator::DynOperator;
 
 mod noop;
+mod pipeline;
+mod python;
+mod shell;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&noop::Noop];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &noop::Noop,
+    &pipeline::Pipeline,
+    &python::Python,
+    &shell::Shell,
+];

@@ -2,5 +2,7 @@
 
 use pipectl_engine::operator::DynOperator;
 
+mod file;
+
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File];

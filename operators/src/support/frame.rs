@@ -6,6 +6,8 @@ use pipectl_engine::{
 };
 use polars::prelude::{DataFrame, PolarsError};
 
+use super::{settings::type_name, text::hint_for_name};
+
 /// A failure of polars: the data's or the query's fault, unless a file could not be read.
 pub(crate) fn polars_error(doing: &str, error: &PolarsError) -> TaskError {
     match root(error) {
@@ -62,4 +64,86 @@ pub(crate) async fn only_input(context: &TaskContext) -> Result<(String, DataFra
         .map_or_else(String::new, |(name, _)| name.to_owned());
     let frame = collect(context, &name, dataset).await?;
     Ok((name, frame))
+}
+
+/// Files that become one table.
+#[derive(Debug)]
+pub(crate) struct Gathering<'a> {
+    columns: &'a [String],
+    whole: Option<DataFrame>,
+}
+
+impl<'a> Gathering<'a> {
+    /// Nothing yet; of each file `columns` are kept, all when none are named.
+    pub(crate) fn new(columns: &'a [String]) -> Self {
+        Self {
+            columns,
+            whole: None,
+        }
+    }
+
+    /// Adds the rows of a file.
+    ///
+    /// # Errors
+    /// When columns are missing or of another type than in the files before it.
+    pub(crate) fn add(&mut self, file: &str, frame: DataFrame) -> Result<(), TaskError> {
+        let wanted: Vec<String> = match (&self.whole, self.columns) {
+            (Some(whole), _) => whole
+                .get_column_names()
+                .into_iter()
+                .map(ToString::to_string)
+                .collect(),
+            (None, []) => frame
+                .get_column_names()
+                .into_iter()
+                .map(ToString::to_string)
+                .collect(),
+            (None, columns) => columns.to_vec(),
+        };
+        if let Some(missing) = wanted.iter().find(|name| frame.column(name).is_err()) {
+            let known = frame
+                .get_column_names()
+                .into_iter()
+                .map(|name| name.as_str());
+            return Err(
+                TaskError::user(format!("`{file}` has no column `{missing}`")).hint(hint_for_name(
+                    missing,
+                    "its columns are",
+                    known,
+                )),
+            );
+        }
+        let frame = frame
+            .select(&wanted)
+            .map_err(|error| polars_error(&format!("read `{file}`"), &error))?;
+        let Some(whole) = &mut self.whole else {
+            self.whole = Some(frame);
+            return Ok(());
+        };
+        let columns = whole.columns().iter().zip(frame.columns());
+        if let Some((before, now)) = columns
+            .into_iter()
+            .find(|(before, now)| before.dtype() != now.dtype())
+        {
+            return Err(TaskError::user(format!(
+                "`{}` is {} in `{file}` and {} in the files before it",
+                now.name(),
+                type_name(now.dtype()),
+                type_name(before.dtype())
+            ))
+            .hint("read the files in tasks of their own and bring them together in a `transform: sql`"));
+        }
+        whole
+            .vstack_mut(&frame)
+            .map(|_| ())
+            .map_err(|error| polars_error("join the files", &error))
+    }
+
+    /// The table.
+    ///
+    /// # Errors
+    /// When no file was added.
+    pub(crate) fn finish(self) -> Result<DataFrame, TaskError> {
+        self.whole.ok_or_else(|| TaskError::bug("no file was read"))
+    }
 }

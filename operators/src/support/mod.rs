@@ -1,12 +1,16 @@
 //! What several operators share.
 
 pub(crate) mod csv;
+pub(crate) mod database;
 pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod page;
 pub(crate) mod polars_sql;
+pub(crate) mod process;
+pub(crate) mod script;
 pub(crate) mod settings;
 pub(crate) mod text;
+pub(crate) mod watch;
 pub(crate) mod whole;

@@ -1,48 +1,8 @@
 //! Types of settings that several operators have.
 
-use std::time::Duration;
-
-use pipectl_engine::time::parse_duration;
 use polars::prelude::{DataType, TimeUnit, TimeZone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
-
-/// A duration as people write it: `10s 5m 2h 1d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl Span {
-    /// One second.
-    pub(crate) fn second() -> Self {
-        Self(Duration::from_secs(1))
-    }
-
-    /// No time at all.
-    pub(crate) fn zero() -> Self {
-        Self(Duration::ZERO)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map(Self).map_err(D::Error::custom)
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
 
 /// One name or a list of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,18 +118,6 @@ mod tests {
             );
         }
         assert!(serde_json::from_value::<Names>(json!(3)).is_err());
-    }
-
-    #[test]
-    fn durations_say_what_they_should_look_like() {
-        assert_eq!(
-            serde_json::from_value::<Span>(json!("2h")).unwrap().0,
-            Duration::from_secs(7_200)
-        );
-        let error = serde_json::from_value::<Span>(json!("soon"))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("write for example `10s`"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,296 @@
+//! Rows out of SQLite, where every value has a type of its own.
+
+use futures::TryStreamExt;
+use pipectl_connections::database_error;
+use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
+use polars::prelude::*;
+use serde_json::Value;
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, Decode, Executor, Row, SqlitePool, Statement, TypeInfo,
+    ValueRef,
+    sqlite::{SqliteArguments, SqliteValueRef},
+};
+
+use super::table::Holds;
+use crate::support::{
+    frame::polars_error,
+    text::{count, shortened},
+};
+
+/// The rows of a query.
+pub(super) async fn read(
+    pool: &SqlitePool,
+    connection: &str,
+    query: &SqlText,
+    context: &TaskContext,
+) -> Result<DataFrame, TaskError> {
+    let doing = format!("read from `{connection}`");
+    let fail = |error| database_error(&doing, error);
+    let mut session = pool.acquire().await.map_err(fail)?;
+    let text = AssertSqlSafe(query.sql.clone());
+    let statement = (&mut *session)
+        .prepare(sqlx::SqlSafeStr::into_sql_str(text))
+        .await
+        .map_err(fail)?;
+    let mut columns: Vec<_> = statement
+        .columns()
+        .iter()
+        .map(|column| Gathered {
+            name: column.name().to_owned(),
+            declared: declared(column.type_info().name()),
+            values: Vec::new(),
+        })
+        .collect();
+    if columns.is_empty() {
+        return Err(TaskError::user("the statement gives no rows").hint("write a `select`"));
+    }
+    if let Some(sqlx::Either::Right(places)) = statement.parameters()
+        && places > query.values.len()
+    {
+        return Err(TaskError::user(format!(
+            "the query has a placeholder `${}` without a value",
+            query.values.len() + 1
+        ))
+        .hint("write the value as `${{ … }}`"));
+    }
+    let mut rows = 0_usize;
+    {
+        let arguments =
+            arguments(&query.values).map_err(|error| fail(sqlx::Error::Encode(error)))?;
+        let mut stream = statement.query_with(arguments).fetch(&mut *session);
+        while let Some(row) = stream.try_next().await.map_err(fail)? {
+            for (index, column) in columns.iter_mut().enumerate() {
+                let raw = row.try_get_raw(index).map_err(fail)?;
+                column
+                    .values
+                    .push(Cell::of(raw).map_err(|error| fail(sqlx::Error::Decode(error)))?);
+            }
+            rows += 1;
+        }
+    }
+    context
+        .log
+        .info(format!("{} from `{connection}`", count(rows as u64, "row")));
+    context
+        .compute(move || {
+            let columns = columns
+                .into_iter()
+                .map(Gathered::finish)
+                .collect::<Result<Vec<_>, _>>()?;
+            DataFrame::new(rows, columns)
+                .map_err(|error| polars_error("read the query's rows", &error))
+        })
+        .await
+}
+
+fn arguments(values: &[Value]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Value::Null => arguments.add(Option::<String>::None)?,
+            Value::Bool(value) => arguments.add(*value)?,
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => arguments.add(whole)?,
+                None => arguments.add(number.as_f64())?,
+            },
+            Value::String(text) => arguments.add(text.clone())?,
+            other => arguments.add(other.to_string())?,
+        }
+    }
+    Ok(arguments)
+}
+
+/// What a column was declared to hold; an expression is declared nothing.
+fn declared(name: &str) -> Option<Holds> {
+    match name {
+        "NULL" => None,
+        "DATETIME" => Some(Holds::Timestamp),
+        other => Some(Holds::of_sqlite(other)),
+    }
+}
+
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Cell {
+    fn of(raw: SqliteValueRef<'_>) -> Result<Self, sqlx::error::BoxDynError> {
+        if raw.is_null() {
+            return Ok(Self::Null);
+        }
+        let kind = raw.type_info().name().to_owned();
+        Ok(match kind.as_str() {
+            "INTEGER" => Self::Integer(Decode::<sqlx::Sqlite>::decode(raw)?),
+            "REAL" => Self::Real(Decode::<sqlx::Sqlite>::decode(raw)?),
+            "TEXT" => Self::Text(Decode::<sqlx::Sqlite>::decode(raw)?),
+            _ => Self::Bytes(Decode::<sqlx::Sqlite>::decode(raw)?),
+        })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Integer(value) => value.to_string(),
+            Self::Real(value) => value.to_string(),
+            Self::Text(text) => format!("'{}'", shortened(text, 60)),
+            Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        }
+    }
+}
+
+struct Gathered {
+    name: String,
+    declared: Option<Holds>,
+    values: Vec<Cell>,
+}
+
+impl Gathered {
+    /// The type of the column: that which was declared, unless the values are numbers of another kind or nothing was.
+    fn holds(&self) -> Holds {
+        let any = |is: fn(&Cell) -> bool| self.values.iter().any(is);
+        let (real, text, bytes) = (
+            any(|cell| matches!(cell, Cell::Real(_))),
+            any(|cell| matches!(cell, Cell::Text(_))),
+            any(|cell| matches!(cell, Cell::Bytes(_))),
+        );
+        match self.declared {
+            Some(Holds::Int64) if real => Holds::Float64,
+            Some(Holds::Numeric | Holds::Anything) | None if bytes => Holds::Bytes,
+            Some(Holds::Numeric | Holds::Anything) | None if text => Holds::Text,
+            Some(Holds::Numeric) => Holds::Float64,
+            Some(Holds::Anything) | None if real => Holds::Float64,
+            Some(Holds::Anything) | None if any(|cell| matches!(cell, Cell::Integer(_))) => {
+                Holds::Int64
+            }
+            Some(Holds::Anything) | None => Holds::Text,
+            Some(holds) => holds,
+        }
+    }
+
+    fn finish(self) -> Result<Column, TaskError> {
+        let holds = self.holds();
+        let name = PlSmallStr::from_str(&self.name);
+        let fail = |error: PolarsError| polars_error(&format!("read `{}`", self.name), &error);
+        let integers = || {
+            self.gather("a whole number", |cell| match cell {
+                Cell::Integer(value) => Some(*value),
+                _ => None,
+            })
+        };
+        let texts = |what| {
+            self.gather(what, |cell| match cell {
+                Cell::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+        };
+        #[expect(clippy::cast_precision_loss, reason = "SQLite itself mixes them so")]
+        let floats = || {
+            self.gather("a number", |cell| match cell {
+                Cell::Integer(value) => Some(*value as f64),
+                Cell::Real(value) => Some(*value),
+                _ => None,
+            })
+        };
+        Ok(match holds {
+            Holds::Int64 => Column::new(name, integers()?),
+            Holds::Boolean => Column::new(
+                name,
+                integers()?
+                    .into_iter()
+                    .map(|value| value.map(|value| value != 0))
+                    .collect::<Vec<_>>(),
+            ),
+            Holds::Float64 => Column::new(name, floats()?),
+            Holds::Bytes => Column::new(
+                name,
+                self.gather("bytes", |cell| match cell {
+                    Cell::Bytes(bytes) => Some(bytes.clone()),
+                    Cell::Text(text) => Some(text.clone().into_bytes()),
+                    _ => None,
+                })?,
+            ),
+            Holds::Date => self
+                .temporal(&texts("a date")?, &DataType::Date)
+                .map_err(fail)?,
+            Holds::Timestamp | Holds::TimestampTz => {
+                let texts = texts("a date with a time")?;
+                // What has a zone is told by its first value.
+                let zoned = texts
+                    .iter()
+                    .flatten()
+                    .next()
+                    .is_some_and(|text| text.ends_with("+00:00") || text.ends_with('Z'));
+                let zone = zoned.then_some(TimeZone::UTC);
+                let plain = |text: &String| {
+                    text.trim_end_matches("+00:00")
+                        .trim_end_matches('Z')
+                        .replace('T', " ")
+                };
+                let texts: Vec<_> = texts.iter().map(|text| text.as_ref().map(plain)).collect();
+                let naive = self
+                    .temporal(&texts, &DataType::Datetime(TimeUnit::Microseconds, None))
+                    .map_err(fail)?;
+                match zone {
+                    None => naive,
+                    zone => naive
+                        .cast(&DataType::Int64)
+                        .and_then(|moments| {
+                            moments.cast(&DataType::Datetime(TimeUnit::Microseconds, zone))
+                        })
+                        .map_err(fail)?,
+                }
+            }
+            Holds::Time => self
+                .temporal(&texts("a time")?, &DataType::Time)
+                .map_err(fail)?,
+            _ => Column::new(
+                name,
+                self.gather("text", |cell| match cell {
+                    Cell::Text(text) => Some(text.clone()),
+                    Cell::Integer(value) => Some(value.to_string()),
+                    Cell::Real(value) => Some(value.to_string()),
+                    _ => None,
+                })?,
+            ),
+        })
+    }
+
+    /// All values as one type.
+    fn gather<T>(
+        &self,
+        what: &str,
+        of: impl Fn(&Cell) -> Option<T>,
+    ) -> Result<Vec<Option<T>>, TaskError> {
+        let one = |(row, cell): (usize, &Cell)| match cell {
+            Cell::Null => Ok(None),
+            cell => of(cell).map(Some).ok_or_else(|| {
+                TaskError::user(format!(
+                    "row {} of the query: `{}` is {}, not {what} like the column",
+                    row + 1,
+                    self.name,
+                    cell.shown()
+                ))
+                .hint(format!(
+                    "change it in the query, for example by `cast({} as text)`",
+                    self.name
+                ))
+            }),
+        };
+        self.values.iter().enumerate().map(one).collect()
+    }
+
+    /// Texts as dates or times, strictly: what cannot be read is an error that names it.
+    fn temporal(&self, texts: &[Option<String>], to: &DataType) -> PolarsResult<Column> {
+        let column = Column::new(PlSmallStr::from_str(&self.name), texts);
+        let read = column.cast(to)?;
+        if read.null_count() == column.null_count() {
+            return Ok(read);
+        }
+        // Other programs write dates in other ways: then they stay text.
+        Ok(column)
+    }
+}
