@@ -73,12 +73,14 @@ impl Drive {
             self.freed.borrow_and_update();
             self.start_ready().await;
             self.flush().await?;
+            // An attempt that could not begin has ended at once: what follows from it is not written down yet.
+            if !self.decisions.is_empty() {
+                continue;
+            }
             if self.scheduler.is_finished() && self.children == 0 {
                 return self.end().await;
             }
-            if self.decisions.is_empty() {
-                self.wait().await;
-            }
+            self.wait().await;
         }
     }
 

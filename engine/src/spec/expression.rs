@@ -82,9 +82,9 @@ impl Scope {
             }
         }
         if !self.tasks.is_empty() {
-            part.insert("tasks", minijinja::Value::from_iter(tasks));
+            part.insert("tasks", minijinja::Value::from(tasks));
         }
-        minijinja::Value::from_iter(part)
+        minijinja::Value::from(part)
     }
 }
 
@@ -184,5 +184,30 @@ fn describe(error: &minijinja::Error) -> String {
 impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "${{{{ {} }}}}", self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_expression_sees_what_is_in_scope() {
+        let mut scope = Scope::default();
+        scope.set("params", json!({"limit": 7, "city": "Ulm"}));
+        scope.set_task("a", json!({"rows": 3, "metrics": {"f1": 0.5}}));
+        for (source, value) in [
+            ("params.limit", json!(7)),
+            ("params.limit + tasks.a.rows", json!(10)),
+            (
+                "tasks.a.metrics.f1 > 0.4 and params.city == 'Ulm'",
+                json!(true),
+            ),
+        ] {
+            let expression = Expression::compile(source, Place::start_of("a.yaml".into())).unwrap();
+            assert_eq!(expression.evaluate(&scope).unwrap(), value, "{source}");
+        }
     }
 }
