@@ -1,2 +1,26 @@
 //! The command line.
-fn main() {}
+
+mod arguments;
+mod commands;
+mod complaints;
+mod console;
+mod exit;
+mod logging;
+mod output;
+mod pipelines;
+mod project;
+mod records;
+mod table;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error).into(),
+    };
+    commands::run(arguments)
+}

@@ -1,0 +1,138 @@
+//! Works on a run in the foreground: listeners, signals, mail, the answer.
+
+use std::{future::Future, sync::Arc};
+
+use pipectl_engine::{
+    id::RunId,
+    plan::Plan,
+    runner::{Options, RunnerError},
+    state::RunState,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    arguments::Format,
+    console,
+    exit::{Exit, Problem},
+    output::{DIM, Output},
+    project::Context,
+    records::{self, RunDocument},
+    wire::House,
+};
+
+/// A run to work on.
+pub(super) struct Execution<'a> {
+    pub(super) context: &'a Context,
+    pub(super) house: &'a House,
+    pub(super) plan: Arc<Plan>,
+    pub(super) format: Format,
+}
+
+impl Execution<'_> {
+    /// Works on a run until it is over, tells its end, and sends what mail there is.
+    pub(super) async fn work(
+        &self,
+        runner: &pipectl_engine::runner::Runner,
+        run: RunId,
+        options: Options,
+    ) -> anyhow::Result<Exit> {
+        let output = &self.context.output;
+        let cancel = options.cancel.clone();
+        let work = runner.execute(Arc::clone(&self.plan), run, options);
+        let Some(result) = interruptible(output, &cancel, work).await? else {
+            return Err(Problem::new(
+                Exit::Interrupted,
+                "left at once; the run was not brought to its end",
+            )
+            .hint(format!("`pipectl run --resume {run}` goes on with it"))
+            .into());
+        };
+        let state = result.map_err(|error| judged(error, run))?;
+        self.answer(run).await?;
+        self.house.send_mail(output).await;
+        Ok(match state {
+            RunState::Success => Exit::Done,
+            RunState::Cancelled => Exit::Interrupted,
+            RunState::Failed | RunState::Queued | RunState::Running => Exit::Failed,
+        })
+    }
+
+    async fn answer(&self, run: RunId) -> anyhow::Result<()> {
+        let output = &self.context.output;
+        let store = &self.house.store;
+        let Some(record) = store.run(run).await? else {
+            return Ok(());
+        };
+        let tasks = records::tasks(&**store, run).await?;
+        let state_dir = &self.house.project.state_dir;
+        for failure in console::failures(&record, &tasks, Some(&self.plan), state_dir, output.err) {
+            output.stderr(format_args!("\n{failure}"));
+        }
+        match self.format {
+            Format::Json => output.json(&RunDocument::new(&record, tasks)),
+            Format::Text => {
+                output.note("");
+                output.print(console::summary(&record, &tasks, output.out));
+                let next = console::next(&record);
+                output.note("");
+                for command in next {
+                    output.note(output.err.paint(DIM, format_args!("  {command}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does `work`; the first signal to stop cancels it, the second leaves it behind: `None`.
+async fn interruptible<T>(
+    output: &Output,
+    cancel: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> anyhow::Result<Option<T>> {
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Problem::environment("cannot listen for signals").because(error))
+    };
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
+    let mut work = std::pin::pin!(work);
+    for signals in 0.. {
+        tokio::select! {
+            biased;
+            result = &mut work => return Ok(Some(result)),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if signals > 0 {
+            break;
+        }
+        output.note("stopping; press Ctrl-C again to leave at once");
+        cancel.cancel();
+    }
+    Ok(None)
+}
+
+/// Whose fault it is that a run could not be worked on.
+fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
+    let problem = match &error {
+        RunnerError::Busy { owner, .. } => {
+            Problem::usage(format!("run {run} is being worked on by {owner}"))
+                .hint("wait until it is over, or stop that process")
+        }
+        RunnerError::Unknown(_) => Problem::usage(format!("there is no run {run}")),
+        RunnerError::Lost(_) => {
+            Problem::environment(format!("run {run} has been taken over by another process"))
+        }
+        RunnerError::Store(_) => Problem::environment("the run could not be written down").hint(format!(
+            "when the history can be reached again, `pipectl run --resume {run}` goes on where it stood"
+        )),
+    };
+    match error {
+        RunnerError::Store(source) => problem.because(source).into(),
+        _ => problem.into(),
+    }
+}

@@ -1,0 +1,60 @@
+//! One file for each command.
+
+mod completions;
+mod doctor;
+mod execute;
+mod init;
+mod models;
+mod operators;
+mod params;
+mod plan;
+mod retry;
+mod run;
+mod runs;
+mod schema;
+mod test;
+mod validate;
+
+use std::process::ExitCode;
+
+use pipectl_engine::failpoint;
+
+use crate::{
+    arguments::{Arguments, Command},
+    exit::{Exit, Problem},
+    logging,
+    project::Context,
+};
+
+/// Does what the command line says.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    if let Command::Shim { command } = arguments.command {
+        return pipectl_operators::shim(command);
+    }
+    done(arguments).into()
+}
+
+fn done(arguments: Arguments) -> Exit {
+    let context = Context::new(arguments.global);
+    logging::start(&context.global, &context.env, &context.output);
+    if let Some(Err(error)) = context.env.get("PIPECTL_FAILPOINT").map(failpoint::arm) {
+        return context.output.error(&Problem::usage(error).into());
+    }
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Validate(arguments) => validate::run(&context, &arguments),
+        Command::Plan(arguments) => plan::run(&context, &arguments),
+        Command::Test(arguments) => test::run(&context, &arguments),
+        Command::Runs(arguments) => runs::run(&context, &arguments),
+        Command::Models(arguments) => models::run(&context, &arguments),
+        Command::Operators(arguments) => operators::run(&context, &arguments),
+        Command::Schema => schema::run(&context),
+        Command::Init(arguments) => init::run(&context, &arguments),
+        Command::Doctor(arguments) => doctor::run(&context, &arguments),
+        Command::Completions { shell } => completions::run(&context, shell),
+        // It needs nothing of what is made here, and has been done before.
+        Command::Shim { .. } => Ok(Exit::Done),
+    };
+    result.unwrap_or_else(|error| context.output.error(&error))
+}

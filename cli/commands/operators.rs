@@ -1,0 +1,282 @@
+//! `pipectl operators [KIND[: NAME]]`: what there is, what it takes, what it puts out.
+
+use pipectl_engine::operator::{DynOperator, Kind, Registry, Takes};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::{self, Format},
+    exit::{Exit, Problem},
+    output::{BOLD, DIM, Output},
+    project::{Context, registry},
+    table::{Cell, Table},
+};
+
+pub(crate) fn run(context: &Context, arguments: &arguments::Operators) -> anyhow::Result<Exit> {
+    let registry = registry();
+    let wanted = arguments.operator.join(" ").replace(':', " ");
+    let words: Vec<&str> = wanted.split_whitespace().collect();
+    let found = select(&registry, &words)?;
+    let output = &context.output;
+    match (arguments.format, found.as_slice()) {
+        (Format::Json, [one]) if !words.is_empty() => output.json(&document(*one)),
+        (Format::Json, all) => {
+            let all: Vec<Value> = all.iter().map(|one| document(*one)).collect();
+            output.json(&json!({"operators": all}));
+        }
+        (Format::Text, [one]) if !words.is_empty() => page(output, *one),
+        (Format::Text, all) => list(output, all),
+    }
+    Ok(Exit::Done)
+}
+
+fn select(registry: &Registry, words: &[&str]) -> Result<Vec<&'static dyn DynOperator>, Problem> {
+    let found: Vec<_> = match words {
+        [] => registry.iter().collect(),
+        [word] => registry
+            .iter()
+            .filter(|one| one.name() == *word || one.kind().name() == *word)
+            .collect(),
+        [kind, name] => kind
+            .parse::<Kind>()
+            .ok()
+            .and_then(|kind| registry.get(kind, name))
+            .into_iter()
+            .collect(),
+        _ => Vec::new(),
+    };
+    if found.is_empty() {
+        let names = registry
+            .iter()
+            .flat_map(|one| [one.name(), one.kind().name()]);
+        let last = words.last().copied().unwrap_or_default();
+        let similar = pipectl_engine::spec::suggest::similar(last, names)
+            .map(|name| format!("did you mean `{name}`? "))
+            .unwrap_or_default();
+        return Err(
+            Problem::usage(format!("there is no operator `{}`", words.join(": ")))
+                .hint(format!("{similar}`pipectl operators` lists them all")),
+        );
+    }
+    Ok(found)
+}
+
+fn list(output: &Output, operators: &[&'static dyn DynOperator]) {
+    let mut table = Table::new(["Operator", "What it does"]);
+    for one in operators {
+        table.row([
+            format!("{}: {}", one.kind(), one.name()).into(),
+            one.summary().into(),
+        ]);
+    }
+    output.print(table.render(output.out));
+}
+
+fn page(output: &Output, one: &'static dyn DynOperator) {
+    let painter = output.out;
+    let title = format!("{}: {}", one.kind(), one.name());
+    output.line(painter.paint(BOLD, title));
+    output.line(one.summary());
+    output.line(format_args!("Reads {}.", takes(one.takes())));
+    output.line("");
+    let schema = one.schema();
+    let settings = settings(schema.as_value());
+    if settings.is_empty() {
+        output.line("It has no settings.");
+    } else {
+        let mut table = Table::new(["Setting", "Type", "Default", "What it is"]);
+        for setting in &settings {
+            let default = if setting.required {
+                "required"
+            } else {
+                &setting.default
+            };
+            table.row([
+                setting.name.as_str().into(),
+                setting.of.as_str().into(),
+                Cell::styled(if setting.required { BOLD } else { DIM }, default),
+                setting.description.as_str().into(),
+            ]);
+        }
+        output.print(table.render(painter));
+    }
+    let example = format!("examples/{}_{}.yaml", one.kind(), one.name());
+    output.line("");
+    output.line(painter.paint(DIM, format_args!("Example: {example}")));
+}
+
+fn takes(takes: Takes) -> String {
+    match takes {
+        Takes::Nothing => "no dataset".to_owned(),
+        Takes::One => "one dataset, by `from:`".to_owned(),
+        Takes::Optional => "one dataset or none, by `from:`".to_owned(),
+        Takes::Many => "one or more datasets, by `from:`".to_owned(),
+        Takes::Any => "any number of datasets, by `from:`".to_owned(),
+        Takes::Named(names) => format!("the datasets {}, by `from:`", names.join(" and ")),
+    }
+}
+
+fn document(one: &'static dyn DynOperator) -> Value {
+    json!({
+        "kind": one.kind(),
+        "name": one.name(),
+        "summary": one.summary(),
+        "takes": takes(one.takes()),
+        "schema": one.schema(),
+    })
+}
+
+struct Setting {
+    name: String,
+    of: String,
+    default: String,
+    required: bool,
+    description: String,
+}
+
+/// The settings that a JSON Schema describes, in its order.
+fn settings(schema: &Value) -> Vec<Setting> {
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, property)| Setting {
+            name: name.clone(),
+            of: type_of(schema, property, 0),
+            default: match &property["default"] {
+                Value::Null => String::new(),
+                value => value.to_string(),
+            },
+            required: required.contains(&name.as_str()),
+            description: first_sentence(description(schema, property)),
+        })
+        .collect()
+}
+
+fn description<'a>(root: &'a Value, property: &'a Value) -> &'a str {
+    property["description"]
+        .as_str()
+        .or_else(|| resolve(root, property)["description"].as_str())
+        .unwrap_or_default()
+}
+
+/// What a `$ref` points to.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    schema["$ref"]
+        .as_str()
+        .and_then(|path| root.pointer(path.trim_start_matches('#')))
+        .unwrap_or(schema)
+}
+
+/// The type in words: `text`, `list of text`, `one of a, b`.
+fn type_of(root: &Value, schema: &Value, depth: u32) -> String {
+    let schema = resolve(root, schema);
+    if depth > 3 {
+        return "…".to_owned();
+    }
+    if let Some(choices) = schema["enum"].as_array() {
+        let choices: Vec<String> = choices
+            .iter()
+            .filter(|choice| !choice.is_null())
+            .map(plain)
+            .collect();
+        return choices.join(" | ");
+    }
+    if let Some(constant) = schema.get("const") {
+        return plain(constant);
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(choices) = schema[key].as_array() {
+            let mut words: Vec<String> = choices
+                .iter()
+                .filter(|choice| choice["type"] != "null")
+                .map(|choice| type_of(root, choice, depth + 1))
+                .collect();
+            words.dedup();
+            return words.join(" | ");
+        }
+    }
+    let one = |name: &str| match name {
+        "string" => match schema["format"].as_str() {
+            Some(format) if !format.contains("int") => format.to_owned(),
+            _ => "text".to_owned(),
+        },
+        "integer" => "whole number".to_owned(),
+        "array" => format!("list of {}", type_of(root, &schema["items"], depth + 1)),
+        "object" => match &schema["additionalProperties"] {
+            of @ Value::Object(_) => format!("map to {}", type_of(root, of, depth + 1)),
+            _ => "map".to_owned(),
+        },
+        other => other.to_owned(),
+    };
+    match &schema["type"] {
+        Value::String(name) => one(name),
+        Value::Array(names) => {
+            let names: Vec<String> = names
+                .iter()
+                .filter_map(Value::as_str)
+                .filter(|name| *name != "null")
+                .map(one)
+                .collect();
+            names.join(" | ")
+        }
+        _ => "anything".to_owned(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+fn first_sentence(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_becomes_a_table() {
+        let schema = json!({
+            "required": ["path"],
+            "properties": {
+                "path": {"type": "string", "description": "The file.\n\nMore."},
+                "mode": {"$ref": "#/$defs/Mode", "default": "append"},
+                "key": {"type": ["array", "null"], "items": {"type": "string"}},
+                "query": {"type": "string", "format": "sql"},
+                "ranges": {"type": "object", "additionalProperties": {"type": "number"}},
+                "maybe": {"anyOf": [{"$ref": "#/$defs/Mode"}, {"type": "null"}]},
+            },
+            "$defs": {"Mode": {"description": "How.", "oneOf": [{"const": "append"}, {"const": "replace"}]}},
+        });
+        let found: Vec<String> = settings(&schema)
+            .iter()
+            .map(|s| {
+                format!(
+                    "{} {} {} {} {}",
+                    s.name, s.of, s.default, s.required, s.description
+                )
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "path text  true The file.",
+                "mode append | replace \"append\" false How.",
+                "key list of text  false ",
+                "query sql  false ",
+                "ranges map to number  false ",
+                "maybe append | replace  false ",
+            ]
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! `pipectl runs …`.
+
+mod list;
+mod logs;
+mod show;
+
+use crate::{arguments::Runs, exit::Exit, project::Context};
+
+pub(crate) fn run(context: &Context, command: &Runs) -> anyhow::Result<Exit> {
+    match command {
+        Runs::List(arguments) => list::run(context, arguments),
+        Runs::Show(arguments) => show::run(context, arguments),
+        Runs::Logs(arguments) => logs::run(context, arguments),
+    }
+}

@@ -1,0 +1,131 @@
+//! One test: the tasks that it is about run on a history in memory, in a directory of their own.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use pipectl_engine::{
+    dataset::Dataset,
+    id::RunId,
+    operator::Outputs,
+    plan::{Given, Plan, TaskIndex, TestCase},
+    project::Project,
+    runner::{Options, Reuse},
+    store::{NewRun, RunKind},
+};
+use serde_json::Value;
+
+use super::{rows, verdict};
+use crate::{commands::run::interval, exit::Problem, wire::House};
+
+/// Runs a test and says what was not as expected.
+pub(super) async fn run(
+    project: &Project,
+    plan: &Arc<Plan>,
+    test: &TestCase,
+) -> anyhow::Result<Vec<String>> {
+    let scratch = Scratch::new()?;
+    let house = House::in_memory(project, &scratch.0)?;
+    let params = match plan.params(&test.params) {
+        Ok(params) => params,
+        Err(error) => return Ok(vec![error.to_string()]),
+    };
+    let options = match options(project, plan, test) {
+        Ok(options) => options,
+        Err(message) => return Ok(vec![message]),
+    };
+    let now = house.clock().now();
+    let new = NewRun {
+        id: RunId::new(now),
+        pipeline: plan.name.to_string(),
+        version: plan.source.hash.clone(),
+        kind: RunKind::Manual,
+        trigger_key: None,
+        trigger: Value::Null,
+        params,
+        interval: interval(plan, now),
+        parent: None,
+        created: now,
+    };
+    let runner = house.runner(Vec::new())?;
+    runner.create(plan, &new).await?;
+    runner.execute(Arc::clone(plan), new.id, options).await?;
+    let tasks = house.store.tasks(new.id).await?;
+    let mut failures = Vec::new();
+    for (task, expected) in &test.expect {
+        let name = &plan.graph[*task].name;
+        let record = tasks
+            .iter()
+            .find(|record| record.key.element.is_none() && *record.key.task == **name);
+        let found = verdict::judge(&house, expected, record).await?;
+        failures.extend(
+            found
+                .into_iter()
+                .map(|failure| format!("{name}: {failure}")),
+        );
+    }
+    Ok(failures)
+}
+
+/// Only what is expected, and what it needs, runs; what is given is not run.
+fn options(project: &Project, plan: &Plan, test: &TestCase) -> Result<Options, String> {
+    let (mut needed, mut open) = (HashSet::new(), Vec::new());
+    open.extend(test.expect.keys().copied());
+    while let Some(task) = open.pop() {
+        if needed.insert(task) && !test.given.contains_key(&task) {
+            open.extend(plan.upstream(task));
+        }
+    }
+    let name = |task: TaskIndex| plan.graph[task].name.to_string();
+    let mut reuse = HashMap::new();
+    for (task, given) in test.given.iter().filter(|(task, _)| needed.contains(*task)) {
+        let main = plan.graph[*task].outputs.datasets.first();
+        let main = main.map_or(Outputs::MAIN, |dataset| dataset.name.as_str());
+        let given = reused(project, given, main)
+            .map_err(|error| format!("what `{}` is given cannot be read: {error}", name(*task)))?;
+        reuse.insert(name(*task), given);
+    }
+    let leave_out = plan
+        .graph
+        .node_indices()
+        .filter(|task| !needed.contains(task));
+    Ok(Options {
+        reuse,
+        leave_out: leave_out.map(name).collect(),
+        ..Options::default()
+    })
+}
+
+fn reused(project: &Project, given: &Given, main: &str) -> Result<Reuse, String> {
+    let mut datasets: Vec<(String, Dataset)> = Vec::new();
+    for (name, data) in &given.datasets {
+        let frame = rows::frame(project, data)?;
+        let name = if name == Outputs::MAIN { main } else { name };
+        datasets.push((name.to_owned(), Dataset::from_frame(frame)));
+    }
+    Ok(Reuse::Given(datasets, given.values.clone()))
+}
+
+/// A directory that is gone after the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Problem> {
+        let id = RunId::new(crate::wire::clock().now());
+        let path = std::env::temp_dir().join(format!("pipectl-test-{id}"));
+        std::fs::create_dir_all(&path).map_err(|error| {
+            Problem::environment(format!("cannot make the directory `{}`", path.display()))
+                .because(error)
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind is in the system's temporary directory.
+        let _removed = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,131 @@
+//! `pipectl validate`: checks pipelines; a bad file never stops the good ones.
+
+use std::{path::PathBuf, sync::Arc};
+
+use pipectl_engine::{
+    operator::{ProbeContext, TaskError},
+    project::Project,
+    spec::{
+        Diagnostic, Diagnostics, Place, Scope, codes,
+        machine::{Report, github, sarif},
+    },
+};
+
+use crate::{
+    arguments::{self, ComplaintFormat},
+    complaints,
+    exit::{Exit, Problem},
+    output::{GREEN, Output, RED},
+    pipelines::{self, Checked},
+    project::{Context, registry},
+    wire,
+};
+
+pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow::Result<Exit> {
+    let project = match arguments.pipelines.first() {
+        Some(first) => context.project_of(first)?,
+        None => context.project()?,
+    };
+    let files = files(&project, &arguments.pipelines)?;
+    let operators = registry();
+    let mut checked: Vec<Checked> = files
+        .iter()
+        .map(|file| pipelines::check(&project, &operators, file))
+        .collect();
+    if arguments.online {
+        wire::block_on(async {
+            for checked in &mut checked {
+                probe(&project, checked).await;
+            }
+            Ok(())
+        })?;
+    }
+    let output = &context.output;
+    let mut all = Diagnostics::default();
+    for checked in &checked {
+        all.append(checked.complaints.clone());
+    }
+    match arguments.format {
+        ComplaintFormat::Text => text(output, &checked),
+        ComplaintFormat::Json => output.json(&Report::of(&all)),
+        ComplaintFormat::Sarif => output.json(&sarif(&all, env!("CARGO_PKG_VERSION"))),
+        ComplaintFormat::Github => output.print(github(&all)),
+    }
+    Ok(if all.has_errors() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    })
+}
+
+fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    if !wanted.is_empty() {
+        let files: Result<Vec<PathBuf>, Problem> = wanted
+            .iter()
+            .map(|text| pipelines::find(project, text))
+            .collect();
+        return Ok(files?);
+    }
+    let files = pipelines::all(project)?;
+    if files.is_empty() {
+        return Err(Problem::usage(format!(
+            "there are no pipelines in `{}`",
+            project.path("pipelines").display()
+        ))
+        .hint("name a file, or begin with `pipectl init DIR`")
+        .into());
+    }
+    Ok(files)
+}
+
+fn text(output: &Output, checked: &[Checked]) {
+    for one in checked.iter().filter(|one| !one.complaints.is_empty()) {
+        output.line(complaints::text(one, output.out));
+    }
+    for one in checked {
+        let count = complaints::count(&one.complaints);
+        let line = match (&one.plan, count.as_str()) {
+            (Some(_), "") => output.out.paint(GREEN, format_args!("✓ {}", one.name)),
+            (Some(_), count) => format!(
+                "{}: {count}",
+                output.out.paint(GREEN, format_args!("✓ {}", one.name))
+            ),
+            (None, count) => format!(
+                "{}: {count}",
+                output.out.paint(RED, format_args!("✕ {}", one.name))
+            ),
+        };
+        output.line(line);
+    }
+}
+
+/// Looks whether what each task needs is reachable; settings that are known only at run time are left out.
+async fn probe(project: &Arc<Project>, checked: &mut Checked) {
+    let Some(plan) = &checked.plan else { return };
+    let context = ProbeContext {
+        project: Arc::clone(project),
+        services: wire::services(),
+    };
+    for (_, task) in plan.tasks() {
+        let Ok(settings) = task.with.resolve(&Scope::default()) else {
+            continue;
+        };
+        let Ok(config) = task.operator.parse(&settings) else {
+            continue;
+        };
+        if let Err(error) = task.operator.probe(&config, &context).await {
+            checked
+                .complaints
+                .push(unreachable(task.place.clone(), &task.name, &error));
+        }
+    }
+}
+
+fn unreachable(place: Place, task: &str, error: &TaskError) -> Diagnostic {
+    let message = format!("task `{task}`: {}", error.full_message());
+    let diagnostic = Diagnostic::error(codes::UNREADABLE, place, message);
+    match &error.hint {
+        Some(hint) => diagnostic.with_hint(hint.clone()),
+        None => diagnostic,
+    }
+}

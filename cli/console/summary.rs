@@ -1,0 +1,169 @@
+//! How a run has ended: its tasks, what they have put out, what to do next.
+
+use pipectl_engine::{
+    state::{RunState, TaskState},
+    store::{RunRecord, TaskRecord},
+    time::human_duration,
+};
+use serde_json::Value;
+
+use super::{run_style, task_style};
+use crate::{
+    output::{BOLD, DIM, Painter},
+    records::{metrics, thousands},
+    table::{Cell, Table},
+};
+
+/// More tasks than this are not listed.
+const ROWS: usize = 200;
+
+/// A run, for people.
+pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter) -> String {
+    let mut text = headline(record, painter);
+    text.push('\n');
+    let mut table = Table::new([
+        "Task", "State", "Took", "Attempts", "Rows", "Measures", "Note",
+    ]);
+    // Of a task's elements only those are listed that did not go well: there may be thousands.
+    let listed = |task: &&TaskRecord| {
+        task.key.element.is_none() || matches!(task.state, TaskState::Failed | TaskState::Running)
+    };
+    for task in tasks.iter().filter(listed).take(ROWS) {
+        table.row(row(task));
+    }
+    text.push_str(&table.render(painter));
+    let more = tasks.iter().filter(listed).count().saturating_sub(ROWS);
+    if more > 0 {
+        text.push_str(&format!("… and {more} more; --format json has all\n"));
+    }
+    let outputs = outputs(tasks);
+    if !outputs.is_empty() {
+        text.push('\n');
+        for (label, what) in outputs {
+            text.push_str(&format!(
+                "{}  {what}\n",
+                painter.paint(DIM, format_args!("{label:<6}"))
+            ));
+        }
+    }
+    text
+}
+
+/// What a person may want to do next.
+pub(crate) fn next(record: &RunRecord) -> Vec<String> {
+    let run = record.run.id;
+    match record.state {
+        RunState::Failed => vec![
+            format!("pipectl runs logs {run}"),
+            format!("pipectl retry {run} --failed"),
+        ],
+        RunState::Cancelled | RunState::Running | RunState::Queued => {
+            vec![format!("pipectl run --resume {run}")]
+        }
+        RunState::Success => vec![format!("pipectl runs show {run}")],
+    }
+}
+
+fn headline(record: &RunRecord, painter: Painter) -> String {
+    let state = painter.paint(run_style(record.state).bold(), record.state);
+    let took = match (record.started, record.ended) {
+        (Some(started), Some(ended)) => (ended - started).to_std().ok(),
+        _ => None,
+    };
+    let mut text = format!(
+        "Run {} of {}: {state}",
+        record.run.id,
+        painter.paint(BOLD, &record.run.pipeline)
+    );
+    if let Some(took) = took {
+        text.push_str(&format!(" in {}", human_duration(took)));
+    }
+    if let Some(interval) = record.run.interval {
+        text.push_str(&format!(
+            ", interval {} to {}",
+            interval.start, interval.end
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn row(task: &TaskRecord) -> Vec<Cell> {
+    let took = match (task.started, task.ended) {
+        (Some(started), Some(ended)) => (ended - started).to_std().ok().map(human_duration),
+        _ => None,
+    };
+    let output = task.output.as_ref();
+    let rows = output
+        .and_then(|output| output.datasets.first())
+        .map(|dataset| thousands(dataset.rows));
+    let elements = task.elements.map(|count| format!("{count} elements"));
+    let note = task
+        .note
+        .as_deref()
+        .or(task.error.as_ref().map(|error| error.message.as_str()))
+        .or(elements.as_deref());
+    let attempts = if task.attempt > 1 {
+        task.attempt.to_string()
+    } else {
+        String::new()
+    };
+    vec![
+        task.key.to_string().into(),
+        Cell::styled(
+            task_style(task.state),
+            format!("{} {}", task.state.glyph(), task.state),
+        ),
+        Cell::right(took.unwrap_or_default()),
+        Cell::right(attempts),
+        Cell::right(rows.unwrap_or_default()),
+        output
+            .map(|output| shortened(&metrics(&output.metrics), 48))
+            .unwrap_or_default()
+            .into(),
+        shortened(note.unwrap_or_default(), 72).into(),
+    ]
+}
+
+/// The files, tables and models that a run has left, by what they are.
+fn outputs(tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for task in tasks {
+        let Some(output) = &task.output else { continue };
+        let values = &output.values;
+        let paths = output
+            .artifacts
+            .iter()
+            .filter_map(|artifact| artifact.path.clone());
+        let path = values
+            .get("path")
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned);
+        let mut files: Vec<String> = paths.chain(path).collect();
+        files.dedup();
+        found.extend(files.into_iter().map(|file| ("File", file)));
+        if let Some(table) = values.get("table").and_then(Value::as_str) {
+            let connection = values.get("connection").and_then(Value::as_str);
+            let place = connection
+                .map(|name| format!(" in {name}"))
+                .unwrap_or_default();
+            found.push(("Table", format!("{table}{place}")));
+        }
+        if let Some(model) = values.get("model").and_then(Value::as_str) {
+            found.push(("Model", model.to_owned()));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|output| seen.insert(output.clone()));
+    found
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= most {
+        return line.to_owned();
+    }
+    let mut short: String = line.chars().take(most - 1).collect();
+    short.push('…');
+    short
+}

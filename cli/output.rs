@@ -1,0 +1,173 @@
+//! The only place that prints: data on stdout, everything else on stderr.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::MultiProgress;
+use pipectl_engine::env::Env;
+use serde::Serialize;
+
+use crate::{
+    arguments::{Colour, Global},
+    exit::{Exit, one_line, verdict},
+};
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default();
+pub(crate) const RED_BOLD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// A place to print to, with or without colours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Painter {
+    colour: bool,
+}
+
+impl Painter {
+    /// A painter without colours.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self { colour: false };
+
+    /// Whether there are colours.
+    pub(crate) fn has_colour(self) -> bool {
+        self.colour
+    }
+
+    /// `text` in `style`, when there are colours.
+    pub(crate) fn paint(self, style: Style, text: impl Display) -> String {
+        if self.colour {
+            format!("{}{text}{}", style.render(), style.render_reset())
+        } else {
+            text.to_string()
+        }
+    }
+}
+
+/// Where results and everything else go.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    /// How stdout is painted.
+    pub(crate) out: Painter,
+    /// How stderr is painted.
+    pub(crate) err: Painter,
+    quiet: bool,
+    live: bool,
+    bars: MultiProgress,
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global, env: &Env) -> Self {
+        let (out, err) = (
+            std::io::stdout().is_terminal(),
+            std::io::stderr().is_terminal(),
+        );
+        let dumb = env.get("TERM") == Some("dumb");
+        let wanted = |terminal: bool| match global.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => terminal && env.get("NO_COLOR").is_none() && !dumb,
+        };
+        Self {
+            out: Painter {
+                colour: wanted(out),
+            },
+            err: Painter {
+                colour: wanted(err),
+            },
+            quiet: global.quiet,
+            live: err && !dumb && !global.quiet,
+            bars: MultiProgress::new(),
+        }
+    }
+
+    /// Whether stderr is a terminal on which lines can be drawn over.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// The progress bars, above which all other lines of stderr go.
+    pub(crate) fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// A line of the answer.
+    pub(crate) fn line(&self, text: impl Display) {
+        self.print(format_args!("{text}\n"));
+    }
+
+    /// Text of the answer, as it is.
+    pub(crate) fn print(&self, text: impl Display) {
+        self.bars.suspend(|| {
+            let mut stdout = std::io::stdout().lock();
+            // Nobody reads any more (`| head`): that is no failure of ours.
+            let _closed = write!(stdout, "{text}").and_then(|()| stdout.flush());
+        });
+    }
+
+    /// The answer as one JSON document.
+    pub(crate) fn json(&self, answer: &impl Serialize) {
+        match serde_json::to_string_pretty(answer) {
+            Ok(text) => self.line(text),
+            Err(error) => self.warning(format_args!("cannot write the answer as JSON: {error}")),
+        }
+    }
+
+    /// A line beside the answer, which `--quiet` leaves out.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// A warning.
+    pub(crate) fn warning(&self, text: impl Display) {
+        self.stderr(format_args!(
+            "{} {text}",
+            self.err.paint(YELLOW, "warning:")
+        ));
+    }
+
+    /// An error, what to do about it, and how the program ends.
+    pub(crate) fn error(&self, error: &anyhow::Error) -> Exit {
+        let (exit, hint) = verdict(error);
+        self.stderr(format_args!(
+            "{} {}",
+            self.err.paint(RED_BOLD, "error:"),
+            one_line(error)
+        ));
+        if let Some(hint) = hint {
+            self.hint(hint);
+        }
+        exit
+    }
+
+    /// What to do.
+    pub(crate) fn hint(&self, text: impl Display) {
+        self.stderr(format_args!("{} {text}", self.err.paint(CYAN, "hint:")));
+    }
+
+    /// A line of stderr.
+    pub(crate) fn stderr(&self, text: impl Display) {
+        self.bars.suspend(|| {
+            // When stderr is closed there is nobody to tell.
+            let _closed = writeln!(std::io::stderr().lock(), "{text}");
+        });
+    }
+}
+
+/// Prints what clap has to say: help and versions to stdout, complaints to stderr.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    // When the stream is closed there is nobody to tell.
+    let _closed = error.print();
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}

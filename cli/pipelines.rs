@@ -1,0 +1,188 @@
+//! The project's pipelines: found by file or name, checked, given to runs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use pipectl_engine::{
+    operator::Registry,
+    plan::{Plan, compile, display_name},
+    project::Project,
+    runner::Pipelines,
+    spec::{Diagnostics, PipelineFile, Severity, SourceFile, suggest},
+    store::PipelineVersion,
+};
+
+use crate::exit::Problem;
+
+/// A file and what checking it has shown.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The file as messages name it.
+    pub(crate) name: Arc<str>,
+    /// Its text, when it could be read.
+    pub(crate) source: Option<SourceFile>,
+    /// The plan, when the file is valid.
+    pub(crate) plan: Option<Plan>,
+    /// What is wrong or doubtful.
+    pub(crate) complaints: Diagnostics,
+}
+
+/// Whether a person has written a path, not a name.
+pub(crate) fn is_path(text: &str) -> bool {
+    text.contains(['/', '\\']) || has_extension(Path::new(text))
+}
+
+fn has_extension(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// The file of a pipeline that a person has named by path or by name.
+pub(crate) fn find(project: &Project, text: &str) -> Result<PathBuf, Problem> {
+    if is_path(text) {
+        let path = PathBuf::from(text);
+        if path.is_file() {
+            return Ok(path);
+        }
+        let what = if path.is_dir() {
+            format!("`{text}` is a directory")
+        } else {
+            format!("there is no file `{text}`")
+        };
+        return Err(Problem::usage(what)
+            .hint("name a pipeline's file, or the name of a pipeline in `pipelines/`"));
+    }
+    let all = all(project)?;
+    let stem = |path: &Path| {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    };
+    if let Some(file) = all.iter().find(|path| stem(path).as_deref() == Some(text)) {
+        return Ok(file.clone());
+    }
+    let names: Vec<String> = all.iter().filter_map(|path| stem(path)).collect();
+    let hint = suggest::similar(text, names.iter().map(String::as_str)).map_or_else(
+        || match names.as_slice() {
+            [] => format!("there are no files in {}", directory(project).display()),
+            names => format!("there are {}", names.join(", ")),
+        },
+        |name| format!("did you mean `{name}`?"),
+    );
+    Err(Problem::usage(format!("there is no pipeline `{text}`")).hint(hint))
+}
+
+fn directory(project: &Project) -> PathBuf {
+    project.path("pipelines")
+}
+
+/// The files of all pipelines of the project, by name.
+pub(crate) fn all(project: &Project) -> Result<Vec<PathBuf>, Problem> {
+    let mut found = Vec::new();
+    let mut open = vec![directory(project)];
+    while let Some(directory) = open.pop() {
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(Problem::environment(format!(
+                    "cannot read the directory `{}`",
+                    directory.display()
+                ))
+                .because(error));
+            }
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if has_extension(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A file's path as messages show it: relative to the project where it is in it.
+fn shown(project: &Project, file: &Path) -> Arc<str> {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    display_name(&absolute, &project.root).into()
+}
+
+/// Reads and checks a file.
+pub(crate) fn check(project: &Project, registry: &Registry, file: &Path) -> Checked {
+    let name = shown(project, file);
+    match SourceFile::read(file, name.clone()) {
+        Ok(source) => check_source(project, registry, source),
+        Err(diagnostic) => Checked {
+            name,
+            source: None,
+            plan: None,
+            complaints: Diagnostics::from(diagnostic),
+        },
+    }
+}
+
+/// Checks the version of a pipeline that a run was made of.
+pub(crate) fn check_version(
+    project: &Project,
+    registry: &Registry,
+    version: PipelineVersion,
+) -> Checked {
+    let mut source = SourceFile::new(version.path.as_str(), version.source);
+    source.path = project.path(&version.path);
+    check_source(project, registry, source)
+}
+
+fn check_source(project: &Project, registry: &Registry, source: SourceFile) -> Checked {
+    let file = PipelineFile::parse(source);
+    let (plan, complaints) = match compile(&file, registry, project) {
+        Ok((plan, warnings)) => (Some(plan), warnings),
+        Err(complaints) => (None, complaints),
+    };
+    Checked {
+        name: Arc::clone(&file.source.name),
+        source: Some(file.source),
+        plan,
+        complaints,
+    }
+}
+
+/// Finds the plans of child runs among the project's files.
+#[derive(Debug)]
+pub(crate) struct Files {
+    project: Arc<Project>,
+    registry: Registry,
+}
+
+impl Files {
+    pub(crate) fn new(project: Arc<Project>, registry: Registry) -> Self {
+        Self { project, registry }
+    }
+}
+
+#[async_trait]
+impl Pipelines for Files {
+    async fn plan(&self, name: &str) -> Result<Arc<Plan>, String> {
+        let file = find(&self.project, name).map_err(|problem| problem.to_string())?;
+        let checked = check(&self.project, &self.registry, &file);
+        let Some(plan) = checked.plan else {
+            let first = checked
+                .complaints
+                .iter()
+                .find(|complaint| complaint.severity == Severity::Error);
+            return Err(first.map_or_else(
+                || format!("`{}` is not valid", checked.name),
+                |complaint| {
+                    let place = &complaint.place;
+                    format!("{}:{}: {}", place.file, place.line, complaint.message)
+                },
+            ));
+        };
+        Ok(Arc::new(plan))
+    }
+}

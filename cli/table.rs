@@ -1,0 +1,147 @@
+//! Tables for terminals: columns as wide as their widest cell.
+
+use anstyle::Style;
+
+use crate::output::{DIM, Painter};
+
+/// A table.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// One cell: text, and how it is painted.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+    right: bool,
+}
+
+impl Cell {
+    /// A cell in a style.
+    pub(crate) fn styled(style: Style, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            style,
+            right: false,
+        }
+    }
+
+    /// A cell that stands to the right, for numbers.
+    pub(crate) fn right(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            style: Style::new(),
+            right: true,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::styled(Style::new(), text)
+    }
+}
+
+impl Table {
+    /// A table with these column heads.
+    pub(crate) fn new(heads: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            heads: heads.into_iter().collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table's lines; columns in which no row has anything are left out.
+    pub(crate) fn render(&self, painter: Painter) -> String {
+        let columns: Vec<(usize, usize)> = (0..self.heads.len())
+            .filter_map(|column| {
+                let widest = self
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| width(&cell.text))
+                    .max()
+                    .unwrap_or(0);
+                let empty = widest == 0 && !self.rows.is_empty();
+                (!empty).then(|| (column, widest.max(width(self.heads[column]))))
+            })
+            .collect();
+        let head: Vec<Cell> = self
+            .heads
+            .iter()
+            .enumerate()
+            .map(|(column, head)| Cell {
+                text: (*head).to_owned(),
+                style: DIM,
+                right: self
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .any(|cell| cell.right),
+            })
+            .collect();
+        let mut text = String::new();
+        for row in std::iter::once(&head).chain(&self.rows) {
+            let mut line = String::new();
+            let mut owed = 0;
+            for (place, (column, widest)) in columns.iter().enumerate() {
+                let Some(cell) = row.get(*column) else { break };
+                let gap = widest - width(&cell.text);
+                let (before, after) = if cell.right { (gap, 0) } else { (0, gap) };
+                let between = if place == 0 { 0 } else { 2 };
+                // Blanks are written only when something follows: no line ends in blanks.
+                if cell.text.is_empty() {
+                    owed += between + gap;
+                    continue;
+                }
+                line.push_str(&" ".repeat(owed + between + before));
+                line.push_str(&painter.paint(cell.style, &cell.text));
+                owed = after;
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// How many columns of a terminal a text takes: close enough for what we print.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        let mut table = Table::new(["Task", "Empty", "Rows", "Note"]);
+        table.row(["✓ a".into(), "".into(), Cell::right("2,001"), "".into()]);
+        table.row(["✕ longer".into(), "".into(), Cell::right("7"), "bad".into()]);
+        assert_eq!(
+            table.render(Painter::PLAIN),
+            "\
+Task       Rows  Note
+✓ a       2,001
+✕ longer      7  bad
+"
+        );
+    }
+
+    #[test]
+    fn a_table_without_rows_shows_its_heads() {
+        assert_eq!(
+            Table::new(["Run", "State"]).render(Painter::PLAIN),
+            "Run  State\n"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Puts the house together: project, store, artifacts, services, runner.
+
+use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
+
+use pipectl_connections::Connector;
+use pipectl_daemon::Postman;
+use pipectl_engine::{
+    connection::{Connection, Origin},
+    event::Listener,
+    operator::WaitWatcher,
+    project::Project,
+    runner::{Owner, Parts, Runner, Slots},
+    secret::Secret,
+    services::Services,
+    store::{ArtifactStore, MemoryStore, Store, StoreError, Writer},
+    time::{Clock, SystemClock},
+};
+use pipectl_operators::{FileWatcher, Shim};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    exit::{Exit, Problem},
+    output::Output,
+    pipelines::Files,
+    project::registry,
+};
+
+/// How many attempts may be under way at once.
+const SLOTS: u32 = 16;
+/// How long a command may spend on mail before it ends.
+const MAIL: Duration = Duration::from_secs(10);
+
+/// The clock of this process.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// Does `work` on a runtime of its own. What computes in the background when it ends is left behind.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let threads = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::environment("cannot start threads").because(error))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// What operators share.
+pub(crate) fn services() -> Services {
+    let services = Services::default()
+        .with(Arc::new(Connector::default()))
+        .with(Arc::new(WaitWatcher::new(Arc::new(FileWatcher))));
+    // Without our own path scripts still run; only nobody stops them when we are killed.
+    match std::env::current_exe() {
+        Ok(program) => services.with(Arc::new(Shim {
+            program,
+            command: "__shim".to_owned(),
+        })),
+        Err(_) => services,
+    }
+}
+
+/// Everything that is opened for a run.
+pub(crate) struct House {
+    pub(crate) project: Arc<Project>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl House {
+    /// The history of the project's runs.
+    pub(crate) async fn store(project: &Project) -> anyhow::Result<Arc<dyn Store>> {
+        let store = pipectl_store::open(project.store.as_ref(), &project.state_dir).await;
+        store.map_err(|error| unreachable_store(project, error).into())
+    }
+
+    pub(crate) async fn open(project: Arc<Project>) -> anyhow::Result<Self> {
+        let store = Self::store(&project).await?;
+        let artifacts =
+            pipectl_store::open_artifacts(project.artifacts.as_deref(), &project.state_dir)
+                .map_err(|error| {
+                    Problem::environment("cannot open the artifact store").because(error)
+                })?;
+        Ok(Self {
+            project,
+            store,
+            artifacts,
+            clock: clock(),
+        })
+    }
+
+    /// A house for tests: nothing of it outlasts `scratch`.
+    pub(crate) fn in_memory(project: &Project, scratch: &Path) -> anyhow::Result<Self> {
+        let mut project = project.clone();
+        project.state_dir = scratch.to_owned();
+        let warehouse = scratch.join("warehouse.db");
+        project.connections.insert(Connection {
+            name: "warehouse".to_owned(),
+            url: Secret::new(format!("sqlite:{}", warehouse.display())),
+            settings: BTreeMap::new(),
+            origin: Origin::Default,
+        });
+        let artifacts = pipectl_store::open_artifacts(None, scratch)
+            .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
+        let clock = clock();
+        Ok(Self {
+            project: Arc::new(project),
+            store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
+            artifacts,
+            clock,
+        })
+    }
+
+    /// A runner whose runs this process owns.
+    pub(crate) fn runner(&self, listeners: Vec<Arc<dyn Listener>>) -> anyhow::Result<Runner> {
+        let state_dir = &self.project.state_dir;
+        let owner = Owner::new(state_dir, &host()).map_err(|error| {
+            Problem::environment(format!("cannot write in `{}`", state_dir.display()))
+                .because(error)
+                .hint("make it writable, or name another place with --state-dir")
+        })?;
+        let pools: BTreeMap<String, u32> = self.project.pools.clone();
+        Ok(Runner::new(Parts {
+            store: Arc::clone(&self.store),
+            writer: Writer::start(Arc::clone(&self.store)),
+            artifacts: Arc::clone(&self.artifacts),
+            project: Arc::clone(&self.project),
+            services: services(),
+            clock: Arc::clone(&self.clock),
+            listeners,
+            pipelines: Arc::new(Files::new(Arc::clone(&self.project), registry())),
+            owner: Arc::new(owner),
+            slots: Slots::new(SLOTS, pools),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Sends the mails that are due, for at most ten seconds; what is not sent stays in the outbox.
+    pub(crate) async fn send_mail(&self, output: &Output) {
+        let postman = Postman::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.project),
+            Arc::clone(&self.clock),
+        );
+        match tokio::time::timeout(MAIL, postman.deliver()).await {
+            Ok(Ok(delivery)) => {
+                if delivery.unconfigured > 0 {
+                    output.warning("mail was to be sent, but no mail server is configured");
+                    output.hint("set PIPECTL_SMTP_URL, or `smtp:` in pipectl.yaml");
+                }
+                if delivery.delayed + delivery.dead > 0 {
+                    output.warning("mail could not be sent; `pipectl doctor` says why");
+                }
+            }
+            Ok(Err(error)) => output.warning(format_args!("the outbox cannot be read: {error}")),
+            Err(_) => {
+                output.warning("the mail server does not answer; the mail waits in the outbox")
+            }
+        }
+    }
+}
+
+fn unreachable_store(project: &Project, error: StoreError) -> Problem {
+    let hint = if project.store.is_some() {
+        "is the address in PIPECTL_STORE or under `store:` in pipectl.yaml right, and the server up?"
+    } else {
+        "is there room on the disk, and may you write there? --state-dir names another place"
+    };
+    Problem::new(Exit::Environment, "cannot open the run history")
+        .because(error)
+        .hint(hint)
+}
+
+/// This machine's name.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
