@@ -33,6 +33,7 @@ pub mod runner;
 pub mod scheduler;
 pub mod secret;
 pub mod services;
+pub mod size;
 pub mod slot;
 pub mod spec;
 pub mod state;

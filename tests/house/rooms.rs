@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 7] = [
         "model",
         "secret",
         "services",
+        "size",
         "slot",
         "state",
         "time",

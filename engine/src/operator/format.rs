@@ -122,6 +122,30 @@ impl Serialize for DurationText {
     }
 }
 
+/// A size as people write it: `64KiB 64MiB 4GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeText(pub u64);
+
+impl SizeText {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "size";
+}
+
+impl<'de> Deserialize<'de> for SizeText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        crate::size::parse_size(&text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for SizeText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}B", self.0))
+    }
+}
+
 /// Gives a setting that is written as text the schema that marks it.
 macro_rules! marked_text {
     ($($type:ident),+) => {$(
@@ -141,4 +165,4 @@ macro_rules! marked_text {
     )+};
 }
 
-marked_text!(Script, ConnectionName, DurationText);
+marked_text!(Script, ConnectionName, DurationText, SizeText);

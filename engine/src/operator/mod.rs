@@ -27,7 +27,7 @@ pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken};
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
-pub use format::{ConnectionName, DurationText, ModelRef, Script, SqlText};
+pub use format::{ConnectionName, DurationText, ModelRef, Script, SizeText, SqlText};
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};

@@ -1,10 +1,12 @@
 //! The checked pipeline: a petgraph graph of tasks. Only a plan can run.
 
 mod compile;
+mod draw;
 mod load;
 mod model;
 mod params;
 mod path;
+mod schema;
 mod test_case;
 pub mod testing;
 
@@ -19,4 +21,5 @@ pub use model::{
     Source, TaskIndex,
 };
 pub use path::longest_paths;
+pub use schema::pipeline_schema;
 pub use test_case::{Expectation, Given, GivenData, TestCase};

@@ -72,7 +72,6 @@ codes! {
     NOT_BUILT = "P080", "a key of ours that is not built yet", "`isolation: process`";
     VERSION = "P081", "a version of the dialect that this program does not know", "`version: 2`";
     TEST = "P090", "a test that cannot be", "`expect` of a task that does not exist";
-    OUTPUT = "P091", "a top-level output that cannot be", "`outputs: {table: {from: nobody}}`";
     PROJECT = "P100", "a setting of the project that cannot be", "`pools: {gpu: 0}`";
 }
 

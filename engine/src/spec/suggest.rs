@@ -21,7 +21,7 @@ pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> St
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match similar(word, candidates.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if candidates.is_empty() => "there is nothing to choose from".to_owned(),
+        None if candidates.is_empty() => "there is none".to_owned(),
         None => format!(
             "there {} {}",
             if candidates.len() == 1 { "is" } else { "are" },

@@ -69,6 +69,23 @@ pub enum TriggerRule {
     Always,
 }
 
+impl TriggerRule {
+    /// All rules by name.
+    pub const ALL: [(&'static str, Self); 11] = [
+        ("all_success", Self::AllSuccess),
+        ("all_failed", Self::AllFailed),
+        ("all_done", Self::AllDone),
+        ("one_success", Self::OneSuccess),
+        ("one_failed", Self::OneFailed),
+        ("one_done", Self::OneDone),
+        ("none_failed", Self::NoneFailed),
+        ("none_failed_min_one_success", Self::NoneFailedMinOneSuccess),
+        ("none_skipped", Self::NoneSkipped),
+        ("all_skipped", Self::AllSkipped),
+        ("always", Self::Always),
+    ];
+}
+
 /// How the wait between tries grows.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{
     Complaints, ConnectionName, DurationText, DynOperator, Kind, ModelRef, Operator, Outcome,
-    Output, Outputs, Registry, Script, SqlText, Takes, TaskContext, TaskError, ValueType,
+    Output, Outputs, Registry, Script, SizeText, SqlText, Takes, TaskContext, TaskError, ValueType,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,6 +59,8 @@ struct File {
     path: String,
     #[serde(default)]
     poll: Option<DurationText>,
+    #[serde(default)]
+    least: Option<SizeText>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -285,7 +287,7 @@ toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| {
 });
 
 /// All of them.
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     const TOYS: [&dyn DynOperator; 13] = [
         &Noop,
         &Sensor,

@@ -1,6 +1,6 @@
 //! `if` and `foreach`.
 
-use super::{Compiler, expressions::Wanted};
+use super::{Compiler, wanted::Wanted};
 use crate::{
     plan::Foreach,
     spec::{

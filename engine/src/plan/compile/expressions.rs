@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Compiler, shape::Shape, shape::Shapes};
+use super::{
+    Compiler,
+    wanted::{Wanted, output_type},
+};
 use crate::{
-    operator::{Outputs, ValueType},
     plan::ParamType,
     project::Project,
     spec::{
@@ -33,85 +35,10 @@ pub(super) struct Mention {
     pub(super) repeated: bool,
 }
 
-/// The types that a setting takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted(u8);
-
-impl Wanted {
-    const TEXT: u8 = 1;
-    const WHOLE: u8 = 2;
-    const NUMBER: u8 = 4;
-    const BOOLEAN: u8 = 8;
-    const LIST: u8 = 16;
-    const MAP: u8 = 32;
-    const ANY: u8 = 63;
-    /// A list.
-    pub(super) const ITEMS: Self = Self(Self::LIST);
-
-    /// The types of a shape.
-    pub(super) fn of(shape: &Shape, shapes: &Shapes) -> Self {
-        Self(match shapes.follow(shape) {
-            Shape::Any | Shape::Named(_) => Self::ANY,
-            Shape::Null => 0,
-            Shape::Boolean => Self::BOOLEAN,
-            Shape::Number { whole: true, .. } => Self::WHOLE,
-            Shape::Number { .. } => Self::NUMBER | Self::WHOLE,
-            Shape::Text { .. } => Self::TEXT,
-            Shape::Choices(values) => values
-                .iter()
-                .fold(0, |types, value| types | Self::of_value(value)),
-            Shape::List { .. } => Self::LIST,
-            Shape::Map { .. } => Self::MAP,
-            Shape::OneOf(branches) => branches
-                .iter()
-                .fold(0, |types, branch| types | Self::of(branch, shapes).0),
-        })
-    }
-
-    fn of_value(value: &serde_json::Value) -> u8 {
-        use serde_json::Value;
-        match value {
-            Value::Null => 0,
-            Value::Bool(_) => Self::BOOLEAN,
-            Value::Number(_) => Self::NUMBER | Self::WHOLE,
-            Value::String(_) => Self::TEXT,
-            Value::Array(_) => Self::LIST,
-            Value::Object(_) => Self::MAP,
-        }
-    }
-
-    /// Whether text will do.
-    pub(super) fn takes_text(self) -> bool {
-        self.0 & Self::TEXT != 0
-    }
-
-    fn accepts(self, found: u8) -> bool {
-        self.0 & found != 0
-    }
-
-    fn phrase(self) -> String {
-        let names = [
-            (Self::TEXT, "text"),
-            (Self::NUMBER, "a number"),
-            (Self::WHOLE, "a whole number"),
-            (Self::BOOLEAN, "true or false"),
-            (Self::LIST, "a list"),
-            (Self::MAP, "a map"),
-        ];
-        let number = self.0 & Self::NUMBER != 0;
-        let words: Vec<&str> = names
-            .iter()
-            .filter(|(bit, _)| self.0 & bit != 0 && !(number && *bit == Self::WHOLE))
-            .map(|(_, name)| *name)
-            .collect();
-        words.join(" or ")
-    }
-}
-
 /// The names that expressions can see.
 pub(super) struct Names<'a> {
     tasks: HashMap<&'a str, Option<usize>>,
-    params: HashMap<&'a str, ParamType>,
+    pub(super) params: HashMap<&'a str, ParamType>,
     pub(super) used_params: BTreeSet<String>,
     all_params_used: bool,
     interval: bool,
@@ -379,56 +306,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// The type of an expression that is one path, against what is wanted.
-    fn check_type(&mut self, mention: &Mention) {
-        let (Some(wanted), Some(path)) = (mention.wanted, mention.expression.whole_path()) else {
-            return;
-        };
-        let Some((types, phrase)) = self.type_of_path(path) else {
-            return;
-        };
-        if !wanted.accepts(types) && wanted != Wanted(0) {
-            let complaint = self.found.error(
-                codes::EXPRESSION_TYPE,
-                mention.mark,
-                format!("`{path}` is {phrase}, but this must be {}", wanted.phrase()),
-            );
-            if path.starts_with("params.") {
-                complaint.hint(
-                    "change the parameter's `type`, or convert it with a filter such as `| int`",
-                );
-            }
-        }
-    }
-
-    fn type_of_path(&self, path: &str) -> Option<(u8, &'static str)> {
-        let mut parts = path.split('.');
-        let (root, next, last) = (parts.next()?, parts.next(), parts.next());
-        if parts.next().is_some() {
-            return (root == "tasks" && last == Some("metrics"))
-                .then_some((Wanted::NUMBER, "a number"));
-        }
-        match (root, next, last) {
-            ("params", Some(name), None) => {
-                let of = *self.names.params.get(name)?;
-                Some((param_types(of), of.phrase()))
-            }
-            ("run" | "interval", Some(_), None) => Some((Wanted::TEXT, "text")),
-            ("index", None, None) => Some((Wanted::WHOLE, "a whole number")),
-            ("tasks", Some(name), Some(output)) => {
-                let index = self.names.task(name)??;
-                match output_type(self.drafts[index].outputs.as_ref()?, output)? {
-                    ValueType::String => Some((Wanted::TEXT, "text")),
-                    ValueType::Integer => Some((Wanted::WHOLE, "a whole number")),
-                    ValueType::Number => Some((Wanted::NUMBER, "a number")),
-                    ValueType::Boolean => Some((Wanted::BOOLEAN, "true or false")),
-                    ValueType::Any => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
     /// Parameters that nothing reads.
     pub(super) fn check_unused_params(&mut self) {
         if self.names.all_params_used {
@@ -498,30 +375,5 @@ pub(super) fn compile(source: &str, mark: Mark, found: &mut Found) -> Option<Exp
             );
             None
         }
-    }
-}
-
-fn output_type(outputs: &Outputs, name: &str) -> Option<ValueType> {
-    match name {
-        "state" => Some(ValueType::String),
-        "rows" => Some(ValueType::Integer),
-        "metrics" => Some(ValueType::Any),
-        name => outputs
-            .values
-            .iter()
-            .find(|value| value.name == name)
-            .map(|value| value.of)
-            .or(outputs.open.then_some(ValueType::Any)),
-    }
-}
-
-fn param_types(of: ParamType) -> u8 {
-    match of {
-        ParamType::String => Wanted::TEXT,
-        ParamType::Integer => Wanted::WHOLE,
-        ParamType::Number => Wanted::NUMBER,
-        ParamType::Boolean => Wanted::BOOLEAN,
-        ParamType::Array => Wanted::LIST,
-        ParamType::Object => Wanted::MAP,
     }
 }

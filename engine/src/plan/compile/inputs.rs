@@ -129,6 +129,9 @@ impl Compiler<'_> {
             return;
         };
         let count = task.from.len();
+        if count == 0 && task.from_mark.is_some() {
+            return;
+        }
         let what = format!("`{}: {}`", operator.kind(), operator.name());
         let (message, hint) = match operator.takes() {
             Takes::Nothing if count > 0 => (

@@ -10,6 +10,7 @@ mod shape;
 mod sql;
 mod tests_section;
 mod walk;
+mod wanted;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -47,10 +48,10 @@ pub fn compile(
     compiler.check_settings();
     compiler.check_conditions();
     compiler.check_inputs();
+    let outputs = compiler.check_outputs();
     compiler.check_mentions();
     compiler.check_edges();
     compiler.check_unused_params();
-    let outputs = compiler.check_outputs();
     let tests = compiler.check_tests();
     let mut complaints = file.complaints.clone();
     complaints.append(

@@ -247,6 +247,7 @@ impl Shape {
             Self::Text { format, .. } => match format.as_deref() {
                 Some("sql") => "SQL".to_owned(),
                 Some("duration") => "a duration".to_owned(),
+                Some("size") => "a size".to_owned(),
                 _ => "text".to_owned(),
             },
             Self::Choices(values) => {
@@ -294,6 +295,7 @@ impl Shape {
             Self::Text { format, length, .. } => match format.as_deref() {
                 Some("sql") => Value::String("select 1".to_owned()),
                 Some("duration") => Value::String("1s".to_owned()),
+                Some("size") => Value::String("1B".to_owned()),
                 _ => {
                     let least = length[0].unwrap_or(1).clamp(1, 1_000);
                     Value::String("x".repeat(usize::try_from(least).unwrap_or(1)))

@@ -173,6 +173,10 @@ impl Reader<'_> {
     /// A duration.
     pub fn duration(&mut self, node: &Node) -> Option<Duration> {
         let text = match &node.value {
+            NodeValue::Text(text) if text.contains("${{") => {
+                self.wrong_type(node, "a duration");
+                return None;
+            }
             NodeValue::Text(text) => text.clone(),
             NodeValue::Number(number) => {
                 self.found

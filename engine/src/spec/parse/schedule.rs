@@ -48,19 +48,25 @@ impl Reader<'_> {
         let zone = section
             .get("timezone")
             .map_or(Some(Tz::UTC), |node| self.zone(node));
-        let trigger = self.trigger(&section, zone.unwrap_or(Tz::UTC));
-        let mut schedule = Schedule::new(trigger?);
-        if let Some(node) = section.get("catchup") {
-            schedule.catchup = self.choice(node, CATCHUP).unwrap_or_default();
-        }
-        if let Some(node) = section.get("overlap") {
-            schedule.overlap = self.choice(node, OVERLAP).unwrap_or_default();
-        }
         let zone = zone.unwrap_or(Tz::UTC);
-        schedule.start = section
+        let trigger = self.trigger(&section, zone);
+        let catchup = section
+            .get("catchup")
+            .and_then(|node| self.choice(node, CATCHUP));
+        let overlap = section
+            .get("overlap")
+            .and_then(|node| self.choice(node, OVERLAP));
+        let start = section
             .get("start")
             .and_then(|node| self.moment(node, zone));
-        schedule.end = section.get("end").and_then(|node| self.moment(node, zone));
+        let end = section.get("end").and_then(|node| self.moment(node, zone));
+        let schedule = Schedule {
+            trigger: trigger?,
+            catchup: catchup.unwrap_or_default(),
+            start,
+            end,
+            overlap: overlap.unwrap_or_default(),
+        };
         self.fires_in_time(&section, &schedule);
         Some(schedule)
     }

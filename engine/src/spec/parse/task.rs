@@ -51,23 +51,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("continue_on_failure", "`allow_failure: true`"),
 ];
 
-pub(crate) const RULES: &[(&str, TriggerRule)] = &[
-    ("all_success", TriggerRule::AllSuccess),
-    ("all_failed", TriggerRule::AllFailed),
-    ("all_done", TriggerRule::AllDone),
-    ("one_success", TriggerRule::OneSuccess),
-    ("one_failed", TriggerRule::OneFailed),
-    ("one_done", TriggerRule::OneDone),
-    ("none_failed", TriggerRule::NoneFailed),
-    (
-        "none_failed_min_one_success",
-        TriggerRule::NoneFailedMinOneSuccess,
-    ),
-    ("none_skipped", TriggerRule::NoneSkipped),
-    ("all_skipped", TriggerRule::AllSkipped),
-    ("always", TriggerRule::Always),
-];
-
 impl Reader<'_> {
     /// A task with its name.
     pub(super) fn task(&mut self, entry: &Entry) -> Option<TaskFile> {
@@ -101,7 +84,7 @@ impl Reader<'_> {
             foreach: section.get("foreach").and_then(|node| self.foreach(node)),
             trigger_rule: section
                 .get("trigger_rule")
-                .and_then(|node| self.choice(node, RULES)),
+                .and_then(|node| self.choice(node, &TriggerRule::ALL)),
             retry: section
                 .get("retry")
                 .map(|node| self.retry(node))

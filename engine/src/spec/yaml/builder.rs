@@ -1,108 +1,19 @@
-//! YAML 1.2 as a tree in which every key and value knows its place.
-//!
-//! Built from the events of granit-parser (the parser beneath serde-saphyr): events keep the style of a scalar and
-//! the bytes it comes from, and building goes on after a duplicate key, so that all complaints appear at once.
+//! Builds the tree from the parser's events.
 
 use std::{collections::HashMap, sync::Arc};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use indexmap::IndexMap;
-use serde_json::{Number, Value};
 
-use super::{Found, Mark, SourceFile, codes, scalar, source::count};
+use super::{
+    super::{Found, Mark, SourceFile, codes, scalar, source::count},
+    Entry, Node, NodeValue,
+};
 
 /// How many nodes a file may have, after its aliases are followed.
 const MAX_NODES: usize = 500_000;
 /// How deep a file may be nested.
 const MAX_DEPTH: usize = 64;
-
-/// A value with its place.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Where it stands.
-    pub mark: Mark,
-    /// What it is.
-    pub value: NodeValue,
-}
-
-/// What a node is.
-#[derive(Clone, Debug)]
-pub enum NodeValue {
-    /// Nothing: an empty value, `~` or `null`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number.
-    Number(Number),
-    /// Text.
-    Text(Arc<str>),
-    /// A list.
-    List(Vec<Node>),
-    /// A map, in the order of the file.
-    Map(Vec<Entry>),
-}
-
-/// A key with its value.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The key.
-    pub key: Arc<str>,
-    /// Where the key stands.
-    pub key_mark: Mark,
-    /// The value.
-    pub value: Node,
-}
-
-impl Node {
-    /// What it is, as messages say it.
-    pub fn kind(&self) -> &'static str {
-        match &self.value {
-            NodeValue::Null => "nothing",
-            NodeValue::Bool(_) => "true or false",
-            NodeValue::Number(number) if number.is_f64() => "a number",
-            NodeValue::Number(_) => "a whole number",
-            NodeValue::Text(_) => "text",
-            NodeValue::List(_) => "a list",
-            NodeValue::Map(_) => "a map",
-        }
-    }
-
-    /// Its text, when it is text.
-    pub fn text(&self) -> Option<&Arc<str>> {
-        match &self.value {
-            NodeValue::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The value of a key, when it is a map.
-    pub fn get(&self, key: &str) -> Option<&Self> {
-        match &self.value {
-            NodeValue::Map(entries) => entries
-                .iter()
-                .find(|entry| &*entry.key == key)
-                .map(|entry| &entry.value),
-            _ => None,
-        }
-    }
-
-    /// The value without its places.
-    pub fn to_json(&self) -> Value {
-        match &self.value {
-            NodeValue::Null => Value::Null,
-            NodeValue::Bool(value) => Value::Bool(*value),
-            NodeValue::Number(number) => Value::Number(number.clone()),
-            NodeValue::Text(text) => Value::String(text.to_string()),
-            NodeValue::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
-            NodeValue::Map(entries) => Value::Object(
-                entries
-                    .iter()
-                    .map(|entry| (entry.key.to_string(), entry.value.to_json()))
-                    .collect(),
-            ),
-        }
-    }
-}
 
 /// Reads the only document of a file. `None` when the file is empty or cannot be read; then there is a complaint.
 pub fn parse(source: &SourceFile, found: &mut Found) -> Option<Node> {
@@ -490,5 +401,5 @@ fn plain(message: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "yaml_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -1,0 +1,174 @@
+//! Single values: their types, choices, bounds and formats.
+
+use serde_json::Value;
+
+use super::{
+    super::shape::{Shape, plain},
+    Walk,
+};
+use crate::{
+    operator::{ConnectionName, DurationText, ModelRef, SizeText},
+    size::parse_size,
+    spec::{
+        Mark, codes, suggest,
+        yaml::{Node, NodeValue},
+    },
+    time::parse_duration,
+};
+
+impl Walk<'_> {
+    pub(super) fn wrong_type(&mut self, shape: &Shape, node: &Node) {
+        let wanted = shape.phrase(self.shapes);
+        let is_word = |key: &String| {
+            key.chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
+        };
+        let broken_flow = self.path.last().is_some_and(|key| !is_word(key));
+        let complaint = self.notes.found.error(
+            codes::WRONG_TYPE,
+            node.mark,
+            format!("this must be {wanted}, not {}", node.kind()),
+        );
+        match &node.value {
+            NodeValue::Number(_) | NodeValue::Bool(_) if wanted.contains("text") => {
+                complaint.hint("put it in quotes if it is text");
+            }
+            NodeValue::Text(_) if wanted == "true or false" => {
+                complaint.hint("YAML 1.2 knows `true` and `false` only");
+            }
+            NodeValue::Null if broken_flow => {
+                complaint.hint("inside `{ }`, text with a comma must be in quotes");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn scalar(&mut self, shape: &Shape, node: &Node) {
+        match (shape, &node.value) {
+            (Shape::Any | Shape::Named(_), _)
+            | (Shape::Null, NodeValue::Null)
+            | (Shape::Boolean, NodeValue::Bool(_)) => {}
+            (Shape::Choices(choices), _) => self.choice(choices, node),
+            (Shape::Number { whole, bounds }, NodeValue::Number(number)) => {
+                if *whole && number.is_f64() {
+                    self.wrong_type(shape, node);
+                    return;
+                }
+                self.range(number.as_f64().unwrap_or_default(), bounds, node.mark);
+            }
+            (
+                Shape::Text {
+                    format,
+                    length,
+                    pattern,
+                },
+                NodeValue::Text(text),
+            ) => {
+                self.size(text.chars().count(), *length, "characters", node.mark);
+                if let Some(pattern) = pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+                    let message = format!("`{text}` does not look like `{pattern}`");
+                    self.notes
+                        .found
+                        .error(codes::OUT_OF_RANGE, node.mark, message);
+                }
+                if let Some(format) = format {
+                    self.format(format, text, node.mark);
+                }
+            }
+            _ => self.wrong_type(shape, node),
+        }
+    }
+
+    fn choice(&mut self, choices: &[Value], node: &Node) {
+        let value = node.to_json();
+        if choices.contains(&value) {
+            return;
+        }
+        let words: Vec<String> = choices.iter().map(plain).collect();
+        let text = plain(&value);
+        self.notes
+            .found
+            .error(
+                codes::NOT_A_CHOICE,
+                node.mark,
+                format!("`{text}` is not one of the choices"),
+            )
+            .hint(suggest::hint(&text, words.iter().map(String::as_str)));
+    }
+
+    fn range(&mut self, value: f64, bounds: &[Option<(f64, bool)>; 2], mark: Mark) {
+        let [least, most] = bounds;
+        let message = match (least, most) {
+            (Some((bound, true)), _) if value <= *bound => {
+                format!("this must be greater than {bound}, not {value}")
+            }
+            (Some((bound, false)), _) if value < *bound => {
+                format!("this must be at least {bound}, not {value}")
+            }
+            (_, Some((bound, true))) if value >= *bound => {
+                format!("this must be less than {bound}, not {value}")
+            }
+            (_, Some((bound, false))) if value > *bound => {
+                format!("this must be at most {bound}, not {value}")
+            }
+            _ => return,
+        };
+        self.notes.found.error(codes::OUT_OF_RANGE, mark, message);
+    }
+
+    pub(super) fn size(
+        &mut self,
+        size: usize,
+        [least, most]: [Option<u64>; 2],
+        of: &str,
+        mark: Mark,
+    ) {
+        let size = size as u64;
+        let message = match (least, most) {
+            (Some(least), _) if size < least => {
+                format!("this must have at least {least} {of}, not {size}")
+            }
+            (_, Some(most)) if size > most => {
+                format!("this must have at most {most} {of}, not {size}")
+            }
+            _ => return,
+        };
+        self.notes.found.error(codes::OUT_OF_RANGE, mark, message);
+    }
+
+    fn format(&mut self, format: &str, text: &str, mark: Mark) {
+        match format {
+            DurationText::FORMAT => {
+                if let Err(message) = parse_duration(text) {
+                    self.notes.found.error(codes::DURATION, mark, message);
+                }
+            }
+            SizeText::FORMAT => {
+                if let Err(message) = parse_size(text) {
+                    self.notes.found.error(codes::SIZE, mark, message);
+                }
+            }
+            ConnectionName::FORMAT if self.project.connections.get(text).is_none() => {
+                let known = self
+                    .project
+                    .connections
+                    .iter()
+                    .map(|connection| connection.name.as_str());
+                let hint = match suggest::similar(text, known) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!(
+                        "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
+                        text.to_uppercase()
+                    ),
+                };
+                let message = format!("there is no connection `{text}`");
+                self.notes
+                    .found
+                    .error(codes::UNKNOWN_CONNECTION, mark, message)
+                    .hint(hint);
+            }
+            ModelRef::FORMAT => self.notes.models.push(self.path.clone()),
+            _ => {}
+        }
+    }
+}
