@@ -2,8 +2,15 @@
 
 use pipectl_engine::operator::DynOperator;
 
+mod data;
 mod drift;
+mod markdown;
 mod model;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&drift::Drift, &model::Model];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &data::Data,
+    &drift::Drift,
+    &markdown::Markdown,
+    &model::Model,
+];

@@ -41,7 +41,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use pipectl_engine::operator::{
-        Fault, Output,
+        Fault, Operator, Output,
         testing::{TestProject, complaints, frame, run_in},
     };
     use polars::prelude::*;
@@ -136,10 +136,10 @@ mod tests {
             "{}",
             error.message
         );
-        let skipped = Shell::run(
-            serde_json::from_value(json!({"script": "exit 99"})).unwrap(),
-            &TestProject::new().context(),
-        );
+        let project = TestProject::new();
+        let context = project.context();
+        let config = serde_json::from_value(json!({"script": "exit 99"})).unwrap();
+        let skipped = Shell::run(config, &context);
         assert!(matches!(skipped.await.unwrap(), Outcome::Skipped(_)));
     }
 

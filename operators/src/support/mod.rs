@@ -1,7 +1,9 @@
 //! What several operators share.
 
+pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod database;
+pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod model;
@@ -9,6 +11,7 @@ pub(crate) mod order;
 pub(crate) mod page;
 pub(crate) mod polars_sql;
 pub(crate) mod process;
+pub(crate) mod profile;
 pub(crate) mod script;
 pub(crate) mod settings;
 pub(crate) mod text;
