@@ -7,5 +7,7 @@
 )]
 
 mod postgres;
+mod smtp;
 
 pub use postgres::TestPostgres;
+pub use smtp::{PASSWORD, ReceivedMail, Security, TestSmtp, Trouble, USER};

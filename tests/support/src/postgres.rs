@@ -72,6 +72,9 @@ impl TestPostgres {
             "--locale=C",
         ]);
         succeed(as_user(&mut initdb, user));
+        // One user has to give a password; all others are trusted.
+        let access = "host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
+        std::fs::write(data.join("pg_hba.conf"), access).expect("the file is ours");
         let port = free_port();
         let mut options = format!(
             "-k {} -p {port} -c listen_addresses=127.0.0.1 -c max_connections=200",
@@ -139,6 +142,20 @@ impl TestPostgres {
             .expect("text")
             .trim_end()
             .to_owned()
+    }
+
+    /// The address of a new, empty database for the user `guarded`, with this password.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn guarded_database(&self, password: &str) -> String {
+        let make = "do $$ begin create role guarded superuser login; exception when duplicate_object then null; end $$";
+        self.sql("postgres", make);
+        self.sql("postgres", "alter role guarded password 'the right one'");
+        self.database().replace(
+            "postgres@",
+            &format!("guarded:{}@", password.replace(' ', "%20")),
+        )
     }
 
     /// The port on 127.0.0.1.
