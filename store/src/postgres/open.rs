@@ -1,6 +1,6 @@
 //! Connecting, and bringing the tables up to date.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use pipectl_engine::{secret::Secret, store::StoreError};
 use sqlx::{
@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::PostgresStore;
+use super::{PostgresStore, Trust};
 use crate::{error::failed, migration};
 
 /// How many connections a process has at most.
@@ -34,14 +34,18 @@ impl PostgresStore {
             // Plans must not depend on how many rows the first batches had; and these statements gain nothing by JIT.
             .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
         let what = format!("open the history in {place}");
+        let trust = Arc::new(Trust::default());
+        let asked = Arc::clone(&trust);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let trusted = meta.idle_for <= IDLE && asked.holds(meta.age);
+                let asked = Arc::clone(&asked);
                 Box::pin(async move {
-                    if meta.idle_for > IDLE {
-                        connection.ping().await?;
+                    if !trusted {
+                        connection.ping().await.inspect_err(|_| asked.lose())?;
                     }
                     Ok(true)
                 })
@@ -58,7 +62,7 @@ impl PostgresStore {
         migrate(&mut connection).await?;
         // Closing politely; the history does not depend on it.
         drop(connection.close().await);
-        Ok(Self { pool })
+        Ok(Self { pool, trust })
     }
 
     /// The connections, for tests that look at the tables.
@@ -90,13 +94,15 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     if migration::missing(&applied(connection).await?)?.is_empty() {
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(wrong)?;
-    // Of several processes that come here at once, one works and the others then find it done.
-    sqlx::query("select pg_advisory_xact_lock($1)")
+    // Of several processes that come here at once, one works and the others then find it done. The lock is taken before
+    // the transaction begins, for a transaction may not see a schema that was made while it waited; the connection is
+    // closed afterwards, and that releases it.
+    sqlx::query("select pg_advisory_lock($1)")
         .bind(LOCK)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await
         .map_err(wrong)?;
+    let mut transaction = connection.begin().await.map_err(wrong)?;
     let missing = migration::missing(&applied(&mut transaction).await?)?;
     if missing.len() == migration::MIGRATIONS.len() {
         let schema = "create schema if not exists pipectl;

@@ -182,7 +182,11 @@ impl RunStore for PostgresStore {
     }
 
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.write(writes).await
+        let answer = self.write(writes).await;
+        if matches!(answer, Err(StoreError::Unavailable { .. })) {
+            self.trust.lose();
+        }
+        answer
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {

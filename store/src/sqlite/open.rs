@@ -72,12 +72,25 @@ async fn migrate(writing: &mut Writing, path: &Path) -> Result<(), StoreError> {
             error,
         )
     };
-    if migration::missing(&applied(&mut writing.connection, path).await?)?.is_empty() {
+    let connection = &mut writing.connection;
+    if ours(connection).await.map_err(wrong)?
+        && migration::missing(&applied(connection).await.map_err(wrong)?)?.is_empty()
+    {
         return Ok(());
     }
     let connection = writing.begin().await.map_err(wrong)?;
     // Another process may have done it while this one waited for the lock.
-    let missing = migration::missing(&applied(connection, path).await?)?;
+    let done = if ours(connection).await.map_err(wrong)? {
+        applied(connection).await.map_err(wrong)?
+    } else if empty(connection).await.map_err(wrong)? {
+        Vec::new()
+    } else {
+        return Err(StoreError::invalid(format!(
+            "{} is an SQLite database of something else; give the history a file of its own",
+            path.display()
+        )));
+    };
+    let missing = migration::missing(&done)?;
     if missing.len() == migration::MIGRATIONS.len() {
         let tables = format!(
             "pragma application_id = {APPLICATION};
@@ -103,29 +116,20 @@ async fn migrate(writing: &mut Writing, path: &Path) -> Result<(), StoreError> {
     writing.commit().await.map_err(wrong)
 }
 
-async fn applied(
-    connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<Vec<String>, StoreError> {
-    let wrong = |error| failed(&format!("read the history in {}", path.display()), error);
+async fn ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let application: i64 = sqlx::query_scalar("pragma application_id")
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
+        .await?;
+    Ok(application == APPLICATION)
+}
+
+async fn empty(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let sql = "select not exists (select 1 from sqlite_schema where type = 'table')";
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
+async fn applied(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select name from migrations order by name")
+        .fetch_all(connection)
         .await
-        .map_err(wrong)?;
-    if application != APPLICATION {
-        let others = "select count(*) from sqlite_schema where type = 'table'";
-        let others: i64 = sqlx::query_scalar(others)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(wrong)?;
-        return match others {
-            0 => Ok(Vec::new()),
-            _ => Err(StoreError::invalid(format!(
-                "{} is an SQLite database of something else; give the history a file of its own",
-                path.display()
-            ))),
-        };
-    }
-    let names = sqlx::query_scalar("select name from migrations order by name");
-    names.fetch_all(connection).await.map_err(wrong)
 }

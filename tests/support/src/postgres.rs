@@ -18,6 +18,8 @@ use std::{
 #[derive(Debug)]
 pub struct TestPostgres {
     bin: PathBuf,
+    directory: PathBuf,
+    user: Option<(u32, u32)>,
     port: u16,
     databases: AtomicU32,
     watch: Child,
@@ -100,6 +102,8 @@ impl TestPostgres {
         let watch = watch(&bin, &directory, user);
         Self {
             bin,
+            directory,
+            user,
             port,
             databases: AtomicU32::new(0),
             watch,
@@ -156,6 +160,24 @@ impl TestPostgres {
             "postgres@",
             &format!("guarded:{}@", password.replace(' ', "%20")),
         )
+    }
+
+    /// Stops the server as if the machine had lost its power, and starts it again.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn crash_and_restart(&self) {
+        let mut restart = Command::new(self.bin.join("pg_ctl"));
+        restart
+            .arg("-D")
+            .arg(self.directory.join("data"))
+            .arg("-w")
+            .arg("-l")
+            .arg(self.directory.join("log"));
+        restart
+            .args(["-m", "immediate", "restart"])
+            .stdin(Stdio::null());
+        succeed(as_user(&mut restart, self.user));
     }
 
     /// The port on 127.0.0.1.
