@@ -6,6 +6,7 @@ mod open;
 mod outbox;
 mod runs;
 mod statement;
+mod tables;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

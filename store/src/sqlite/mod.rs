@@ -9,6 +9,7 @@ mod open;
 mod outbox;
 mod runs;
 mod statement;
+mod tables;
 
 use std::sync::Arc;
 

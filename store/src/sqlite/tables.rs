@@ -1,0 +1,247 @@
+//! The statement of a commit for each table, and the rows for it.
+
+use indexmap::IndexMap;
+use pipectl_engine::id::TaskKey;
+use serde_json::json;
+
+use super::{commit::micros, statement::Script};
+use crate::batch::{self, Output, Rows, Slot, element, output_json, text};
+
+const RUNS: &str = "update runs set state = c.state, started = coalesce(c.started, runs.started),
+        ended = iif(c.keep_ended, coalesce(c.ended, runs.ended), c.ended),
+        error = iif(c.keep_error, coalesce(c.error, runs.error), c.error),
+        outputs = coalesce(c.outputs, runs.outputs), redo = coalesce(c.redo, runs.redo)
+    from (select f.run, j.value ->> 1 as state, j.value ->> 2 as started, j.value ->> 3 as ended,
+            j.value ->> 4 as keep_ended, j.value ->> 5 as error, j.value ->> 6 as keep_error, j.value ->> 7 as outputs,
+            j.value ->> 8 as redo
+        from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0) as c
+    where runs.id = c.run;";
+
+const TASKS: &str = "insert into tasks
+        (run, task, element, state, attempt, tries, started, ended, note, elements, error, wait, retry_at)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element) do update set state = excluded.state, attempt = excluded.attempt,
+        tries = excluded.tries, started = excluded.started, ended = excluded.ended, note = excluded.note,
+        elements = excluded.elements, error = excluded.error, wait = excluded.wait, retry_at = excluded.retry_at;";
+
+const SETTINGS: &str = "insert into task_settings (run, task, element, settings)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element) do update set settings = excluded.settings;";
+
+const ATTEMPTS: &str = "insert into attempts (run, task, element, number, state, started, ended, error)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        j.value ->> 7
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element, number) do update set state = excluded.state, started = excluded.started,
+        ended = excluded.ended, error = excluded.error;";
+
+const OUTPUTS: &str = "insert into task_outputs (run, task, element, attempt, written, output)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element) do update set attempt = excluded.attempt, written = excluded.written,
+        output = excluded.output;";
+
+const METRICS: &str = "insert into metrics (run, task, element, attempt, name, value)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element, attempt, name) do update set value = excluded.value;";
+
+const ARTIFACTS: &str = "insert into artifacts (run, task, element, attempt, name, key, media_type, bytes, path)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        j.value ->> 7, j.value ->> 8
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element, attempt, name) do update set key = excluded.key,
+        media_type = excluded.media_type, bytes = excluded.bytes, path = excluded.path;";
+
+const DATASETS: &str = "insert into datasets
+        (run, task, element, attempt, name, key, rows, bytes, columns, fingerprint)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        j.value ->> 7, j.value ->> 8, j.value ->> 9
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, task, element, attempt, name) do update set key = excluded.key, rows = excluded.rows,
+        bytes = excluded.bytes, columns = excluded.columns, fingerprint = excluded.fingerprint;";
+
+const EVENTS: &str = "insert into events (run, number, happened, kind, task, element, data)
+    select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (run, number) do update set happened = excluded.happened, kind = excluded.kind, task = excluded.task,
+        element = excluded.element, data = excluded.data;";
+
+const MAILS: &str = "insert into outbox (id, run, kind, recipients, content, created, state, attempts, due)
+    select unhex(j.value ->> 1), unhex(j.value ->> 2), j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        'pending', 0, j.value ->> 6
+    from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
+    on conflict (id) do nothing;";
+
+/// Adds all rows to the script. The order of the values is that of the statements above.
+pub(super) fn add(script: &mut Script, rows: &Rows<'_>) {
+    let Rows {
+        runs,
+        tasks,
+        settings,
+        outputs,
+        attempts,
+        events,
+        mails,
+    } = rows;
+    let list = |(slot, row): (&Slot, &batch::RunRow<'_>)| {
+        let (started, ended) = (row.started.map(micros), row.ended.map(micros));
+        let (error, outputs) = (row.error.map(text), row.outputs.map(batch::json));
+        json!([
+            slot,
+            row.state.name(),
+            started,
+            ended,
+            row.keep_ended,
+            error,
+            row.keep_error,
+            outputs,
+            row.redo
+        ])
+    };
+    script.rows(RUNS, &runs.iter().map(list).collect::<Vec<_>>());
+    let list = tasks.iter().map(|((slot, name, element), task)| {
+        let (started, ended, retry_at) = (
+            task.started.map(micros),
+            task.ended.map(micros),
+            task.retry_at.map(micros),
+        );
+        let (error, wait) = (
+            task.error.as_ref().map(batch::json),
+            task.wait.as_ref().map(batch::json),
+        );
+        let (state, note) = (task.state.name(), task.note.as_deref().map(text));
+        json!([
+            slot,
+            name,
+            element,
+            state,
+            task.attempt,
+            task.tries,
+            started,
+            ended,
+            note,
+            task.elements,
+            error,
+            wait,
+            retry_at
+        ])
+    });
+    script.rows(TASKS, &list.collect::<Vec<_>>());
+    let list = settings.iter().map(|((slot, key), settings)| {
+        json!([slot, key.task, element(key.element), batch::json(settings)])
+    });
+    script.rows(SETTINGS, &list.collect::<Vec<_>>());
+    let list = attempts.iter().map(|((slot, key, number), attempt)| {
+        let (started, ended) = (micros(attempt.started), attempt.ended.map(micros));
+        let error = attempt.error.as_ref().map(batch::json);
+        json!([
+            slot,
+            key.task,
+            element(key.element),
+            number,
+            attempt.state.name(),
+            started,
+            ended,
+            error
+        ])
+    });
+    script.rows(ATTEMPTS, &list.collect::<Vec<_>>());
+    add_outputs(script, outputs);
+    let list = events.iter().map(|((slot, number), event)| {
+        let task = event.key.as_ref().map(|key| &key.task);
+        let element = element(event.key.as_ref().and_then(|key| key.element));
+        json!([
+            slot,
+            number,
+            micros(event.at),
+            event.kind,
+            task,
+            element,
+            batch::json(&event.data)
+        ])
+    });
+    script.rows(EVENTS, &list.collect::<Vec<_>>());
+    let list = mails.iter().map(|((slot, id), mail)| {
+        let (to, content) = (batch::json(&mail.to), batch::json(&mail.content));
+        let run = mail.run.map(|run| run.uuid().simple().to_string());
+        json!([
+            slot,
+            id.simple().to_string(),
+            run,
+            mail.kind.name(),
+            to,
+            content,
+            micros(mail.created)
+        ])
+    });
+    script.rows(MAILS, &list.collect::<Vec<_>>());
+}
+
+fn add_outputs(script: &mut Script, outputs: &IndexMap<(Slot, &TaskKey), Output<'_>>) {
+    let (mut whole, mut metrics, mut artifacts, mut datasets) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (
+        (slot, key),
+        Output {
+            attempt,
+            output,
+            at,
+        },
+    ) in outputs
+    {
+        let (task, element) = (&key.task, element(key.element));
+        whole.push(json!([
+            slot,
+            task,
+            element,
+            attempt,
+            micros(*at),
+            output_json(output)
+        ]));
+        for (name, value) in output.metrics.iter().filter(|(_, value)| value.is_finite()) {
+            metrics.push(json!([slot, task, element, attempt, text(name), value]));
+        }
+        for file in &output.artifacts {
+            let (name, path) = (text(&file.name), file.path.as_deref().map(text));
+            artifacts.push(json!([
+                slot,
+                task,
+                element,
+                attempt,
+                name,
+                file.key,
+                file.media_type,
+                file.bytes,
+                path
+            ]));
+        }
+        for table in &output.datasets {
+            let (name, columns) = (text(&table.name), batch::json(&table.columns));
+            let (rows, bytes) = (table.rows, table.bytes);
+            datasets.push(json!([
+                slot,
+                task,
+                element,
+                attempt,
+                name,
+                table.key,
+                rows,
+                bytes,
+                columns,
+                table.fingerprint
+            ]));
+        }
+    }
+    for (sql, rows) in [
+        (OUTPUTS, whole),
+        (METRICS, metrics),
+        (ARTIFACTS, artifacts),
+        (DATASETS, datasets),
+    ] {
+        script.rows(sql, &rows);
+    }
+}
