@@ -9,6 +9,7 @@
 )]
 
 mod crates;
+mod pipelines;
 mod rooms;
 mod sizes;
 

@@ -218,3 +218,164 @@ fn the_schema_has_the_keys_of_the_checker_and_no_dangling_reference() {
     }
     assert!(text.contains("extract_csv") && text.contains("Where it is."));
 }
+
+/// `docs/diagnostics.md`: every code with its meaning, an example, and where the corpus shows it.
+fn documentation() -> String {
+    let mut text = String::from(
+        "# Diagnostics\n\n\
+         `pipectl validate` names every complaint by a code. A code keeps its meaning; new mistakes get new codes.\n\
+         Where a case is named, `tests/conformance/<case>.yaml` makes the mistake and `<case>.expect` shows the answer.\n\n\
+         | code | what it says | for example | case |\n|---|---|---|---|\n",
+    );
+    let cases: Vec<(String, String)> = cases()
+        .iter()
+        .map(|case| {
+            let name = case.strip_prefix(corpus()).unwrap().with_extension("");
+            (
+                name.to_string_lossy().into_owned(),
+                fs::read_to_string(case.with_extension("expect")).unwrap_or_default(),
+            )
+        })
+        .collect();
+    for code in pipectl_engine::spec::codes::ALL {
+        let tag = format!("[{}]", code.code);
+        let case = cases
+            .iter()
+            .filter(|(_, expect)| expect.contains(&tag))
+            .min_by_key(|(_, expect)| expect.len());
+        let case = case.map_or_else(String::new, |(name, _)| format!("`{name}`"));
+        let cell = |text: &str| text.replace('|', "\\|");
+        text += &format!(
+            "| {} | {} | {} | {case} |\n",
+            code.code,
+            cell(code.meaning),
+            cell(code.example)
+        );
+    }
+    text
+}
+
+#[test]
+fn every_code_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, documentation()).unwrap();
+    }
+    assert_eq!(
+        fs::read_to_string(&path).unwrap_or_default(),
+        documentation(),
+        "run with UPDATE_EXPECT=1"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_have_one_clear_complaint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bad.yaml");
+    let complaint = |content: Option<&[u8]>| {
+        if let Some(content) = content {
+            fs::write(&path, content).unwrap();
+        }
+        let diagnostic = SourceFile::read(&path, "bad.yaml").unwrap_err();
+        format!(
+            "{} {}:{} {}",
+            diagnostic.code, diagnostic.place.line, diagnostic.place.column, diagnostic.message
+        )
+    };
+    assert!(complaint(None).starts_with("P001 1:1 cannot read the file: "));
+    assert_eq!(
+        complaint(Some(b"name: a\nb: \xff\n")),
+        "P001 2:4 the file is not UTF-8"
+    );
+    let huge = vec![b'#'; 5 * 1024 * 1024];
+    assert_eq!(
+        complaint(Some(&huge)),
+        "P001 1:1 the file is greater than 4 MiB"
+    );
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(complaint(None).starts_with("P001 1:1 cannot read the file: "));
+}
+
+#[test]
+fn what_was_checked_is_what_runs() {
+    use pipectl_engine::{plan::TaskIndex, spec::Scope};
+    let text = "name: p
+params: {day: monday, limit: {type: integer}}
+schedule: {every: 1h}
+tasks:
+  a:
+    extract: csv
+    with: {path: \"data/${{ params.day }}/${{ interval.start | date('%F') }}.csv\", null_values: [\"\"]}
+  b:
+    transform: sql
+    from: a
+    with: {query: \"select * from a where n < ${{ params.limit }} and m = ${{ tasks.a.rows }}\"}
+  c:
+    predict: model
+    from: b
+    needs: a
+    with: {model: \"${{ tasks.m.model }}\"}
+    if: params.limit > 1
+  m:
+    train: classifier
+    from: {rows: a}
+    with: {target: t, candidates: {}}
+    foreach: {items: [x, y]}
+";
+    let file = PipelineFile::parse(SourceFile::new("p.yaml", text));
+    let (plan, warnings) = compile(&file, &toys::registry(), &project()).unwrap_or_else(|found| {
+        panic!(
+            "{}",
+            render(&found, &Sources::new().with("p.yaml", text), Colour::Plain)
+        )
+    });
+    assert!(warnings.is_empty());
+    let task = |name: &str| &plan.graph[plan.find(name).unwrap()];
+    let mut scope = Scope::default();
+    scope.set("params", serde_json::json!({"day": "friday", "limit": 3}));
+    scope.set("interval", serde_json::json!({"start": "2026-03-01T00:00:00+01:00", "end": "2026-03-01T01:00:00+01:00"}));
+    scope.set_task("a", serde_json::json!({"rows": 7}));
+    scope.set_task("m", serde_json::json!({"model": "churn:3"}));
+    assert_eq!(
+        task("a").with.resolve(&scope).unwrap(),
+        serde_json::json!({"path": "data/friday/2026-03-01.csv", "null_values": [""]})
+    );
+    assert_eq!(
+        task("b").with.resolve(&scope).unwrap(),
+        serde_json::json!({"query": {"sql": "select * from a where n < $1 and m = $2", "values": [3, 7]}})
+    );
+    assert_eq!(
+        task("c").with.resolve(&scope).unwrap(),
+        serde_json::json!({"model": "churn:3"})
+    );
+    assert!(
+        task("c")
+            .condition
+            .as_ref()
+            .unwrap()
+            .is_true(&scope)
+            .unwrap()
+    );
+    assert_eq!(task("c").models, [["model"]]);
+    assert_eq!(task("m").from[0].name, "rows");
+    let upstream = |name: &str| {
+        let mut names: Vec<&str> = plan
+            .upstream(plan.find(name).unwrap())
+            .map(|task: TaskIndex| &*plan.graph[task].name)
+            .collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(
+        (upstream("a"), upstream("b"), upstream("c")),
+        (String::new(), "a".into(), "a b m".into())
+    );
+    let given = |limit: serde_json::Value| {
+        plan.params(&[("limit".to_owned(), limit)].into_iter().collect())
+    };
+    assert_eq!(given(3.into()).unwrap()["day"], "monday");
+    assert!(given("3".into()).is_err());
+    assert!(plan.params(&serde_json::Map::new()).is_err());
+}

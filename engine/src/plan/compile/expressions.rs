@@ -19,6 +19,7 @@ use crate::{
         lexer::{self, Use},
         suggest,
     },
+    trigger::Trigger,
 };
 
 /// An expression in the file.
@@ -64,7 +65,11 @@ impl<'a> Names<'a> {
                 .collect(),
             used_params: BTreeSet::new(),
             all_params_used: false,
-            interval: file.schedule.is_some() || file.interval.is_some(),
+            interval: file.interval.is_some()
+                || file
+                    .schedule
+                    .as_ref()
+                    .is_some_and(|schedule| !matches!(schedule.value.trigger, Trigger::Sensor(_))),
             project,
         }
     }
