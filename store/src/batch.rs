@@ -32,7 +32,7 @@ pub(crate) struct Batch<'a> {
 /// One step of a batch.
 pub(crate) enum Step<'a> {
     /// Rows to be inserted or updated.
-    Rows(Rows<'a>),
+    Rows(Box<Rows<'a>>),
     /// A task starts over.
     Reset(Slot, &'a str),
     /// A model is registered.
@@ -55,7 +55,7 @@ pub(crate) struct Rows<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Output<'a> {
     pub(crate) attempt: u32,
-    pub(crate) output: &'a OutputRecord,
+    pub(crate) record: &'a OutputRecord,
     pub(crate) at: Timestamp,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Batch<'a> {
                     (slot, key),
                     Output {
                         attempt: *attempt,
-                        output,
+                        record: output,
                         at: *at,
                     },
                 );
@@ -166,7 +166,8 @@ impl<'a> Batch<'a> {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.steps.push(Step::Rows(std::mem::take(&mut self.open)));
+            self.steps
+                .push(Step::Rows(Box::new(std::mem::take(&mut self.open))));
         }
     }
 }

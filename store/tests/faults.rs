@@ -149,8 +149,8 @@ async fn a_lost_connection_is_reported_and_the_writer_goes_on() {
             }
         }
     };
-    let writes = [write(2)];
-    let (answer, ()) = tokio::join!(store.commit(&writes), terminated());
+    let second = [write(2)];
+    let (answer, ()) = tokio::join!(store.commit(&second), terminated());
     assert!(
         matches!(answer, Err(StoreError::Unavailable { .. })),
         "{answer:?}"

@@ -4,6 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::print_stdout,
+    clippy::similar_names,
     reason = "a measurement"
 )]
 

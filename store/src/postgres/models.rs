@@ -93,20 +93,19 @@ impl ModelRegistry for PostgresStore {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(wrong)?;
-        let version = match reserved {
-            Some(version) => version,
-            None => {
-                let sql = "insert into pipectl.models (name, version, run, task, element, reservation)
+        let version = if let Some(version) = reserved {
+            version
+        } else {
+            let sql = "insert into pipectl.models (name, version, run, task, element, reservation)
                     select $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5 from pipectl.models where name = $1
                     returning version";
-                let insert = sqlx::query_scalar(sql)
-                    .bind(name)
-                    .bind(run.uuid())
-                    .bind(&key.task)
-                    .bind(element(key.element))
-                    .bind(&mine);
-                insert.fetch_one(&mut *transaction).await.map_err(wrong)?
-            }
+            let insert = sqlx::query_scalar(sql)
+                .bind(name)
+                .bind(run.uuid())
+                .bind(&key.task)
+                .bind(element(key.element))
+                .bind(&mine);
+            insert.fetch_one(&mut *transaction).await.map_err(wrong)?
         };
         transaction.commit().await.map_err(wrong)?;
         u32::try_from(version).map_err(unreadable)

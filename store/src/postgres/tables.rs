@@ -141,7 +141,7 @@ fn outputs(statement: &mut Statement, Rows { outputs, .. }: &Rows<'_>) {
         .bind(column!(outputs, ((_, key), _) => element(key.element)))
         .bind(column!(outputs, (_, output) => i64::from(output.attempt)))
         .bind(column!(outputs, (_, output) => output.at))
-        .bind(column!(outputs, (_, output) => output_json(output.output)));
+        .bind(column!(outputs, (_, output) => output_json(output.record)));
     metrics(statement, outputs);
     artifacts(statement, outputs);
     datasets(statement, outputs);
@@ -163,7 +163,7 @@ macro_rules! bind_pieces {
 fn metrics(statement: &mut Statement, outputs: &Outputs<'_>) {
     let pieces = outputs.iter().flat_map(|(key, output)| {
         output
-            .output
+            .record
             .metrics
             .iter()
             .map(move |piece| (key, output, piece))
@@ -187,7 +187,7 @@ fn metrics(statement: &mut Statement, outputs: &Outputs<'_>) {
 fn artifacts(statement: &mut Statement, outputs: &Outputs<'_>) {
     let pieces = outputs.iter().flat_map(|(key, output)| {
         output
-            .output
+            .record
             .artifacts
             .iter()
             .map(move |piece| (key, output, piece))
@@ -213,7 +213,7 @@ fn artifacts(statement: &mut Statement, outputs: &Outputs<'_>) {
 fn datasets(statement: &mut Statement, outputs: &Outputs<'_>) {
     let pieces = outputs.iter().flat_map(|(key, output)| {
         output
-            .output
+            .record
             .datasets
             .iter()
             .map(move |piece| (key, output, piece))

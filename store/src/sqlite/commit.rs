@@ -22,10 +22,10 @@ impl SqliteStore {
         if batch.fences.is_empty() {
             return Ok(Vec::new());
         }
-        let mut writer = self.writer().await.map_err(wrong)?;
-        let answer = transact(&mut writer, &batch).await;
+        let mut connection = self.writer().await.map_err(wrong)?;
+        let answer = transact(&mut connection, &batch).await;
         if answer.is_err() {
-            writer.clean().await.map_err(wrong)?;
+            connection.clean().await.map_err(wrong)?;
         }
         let good = answer?;
         let outcome = |slot| {

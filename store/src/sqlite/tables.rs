@@ -1,11 +1,15 @@
 //! The statement of a commit for each table, and the rows for it.
 
 use indexmap::IndexMap;
-use pipectl_engine::id::TaskKey;
-use serde_json::json;
+use pipectl_engine::{
+    id::TaskKey,
+    store::{AttemptRecord, EventRecord, NewMail, TaskChange},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{commit::micros, statement::Script};
-use crate::batch::{self, Output, Rows, Slot, element, output_json, text};
+use crate::batch::{self, Output, Rows, RunRow, Slot, element, output_json, text};
 
 const RUNS: &str = "update runs set state = c.state, started = coalesce(c.started, runs.started),
         ended = iif(c.keep_ended, coalesce(c.ended, runs.ended), c.ended),
@@ -78,107 +82,90 @@ const MAILS: &str = "insert into outbox (id, run, kind, recipients, content, cre
 
 /// Adds all rows to the script. The order of the values is that of the statements above.
 pub(super) fn add(script: &mut Script, rows: &Rows<'_>) {
-    let Rows {
-        runs,
-        tasks,
-        settings,
-        outputs,
-        attempts,
-        events,
-        mails,
-    } = rows;
-    let list = |(slot, row): (&Slot, &batch::RunRow<'_>)| {
-        let (started, ended) = (row.started.map(micros), row.ended.map(micros));
-        let (error, outputs) = (row.error.map(text), row.outputs.map(batch::json));
-        json!([
-            slot,
-            row.state.name(),
-            started,
-            ended,
-            row.keep_ended,
-            error,
-            row.keep_error,
-            outputs,
-            row.redo
-        ])
-    };
-    script.rows(RUNS, &runs.iter().map(list).collect::<Vec<_>>());
-    let list = tasks.iter().map(|((slot, name, element), task)| {
-        let (started, ended, retry_at) = (
-            task.started.map(micros),
-            task.ended.map(micros),
-            task.retry_at.map(micros),
-        );
-        let (error, wait) = (
-            task.error.as_ref().map(batch::json),
-            task.wait.as_ref().map(batch::json),
-        );
-        let (state, note) = (task.state.name(), task.note.as_deref().map(text));
-        json!([
-            slot,
-            name,
-            element,
-            state,
-            task.attempt,
-            task.tries,
-            started,
-            ended,
-            note,
-            task.elements,
-            error,
-            wait,
-            retry_at
-        ])
-    });
-    script.rows(TASKS, &list.collect::<Vec<_>>());
-    let list = settings.iter().map(|((slot, key), settings)| {
+    script.rows(RUNS, &rows.runs.iter().map(run).collect::<Vec<_>>());
+    script.rows(TASKS, &rows.tasks.iter().map(task).collect::<Vec<_>>());
+    let list = rows.settings.iter().map(|((slot, key), settings)| {
         json!([slot, key.task, element(key.element), batch::json(settings)])
     });
     script.rows(SETTINGS, &list.collect::<Vec<_>>());
-    let list = attempts.iter().map(|((slot, key, number), attempt)| {
-        let (started, ended) = (micros(attempt.started), attempt.ended.map(micros));
-        let error = attempt.error.as_ref().map(batch::json);
-        json!([
-            slot,
-            key.task,
-            element(key.element),
-            number,
-            attempt.state.name(),
-            started,
-            ended,
-            error
-        ])
-    });
-    script.rows(ATTEMPTS, &list.collect::<Vec<_>>());
-    add_outputs(script, outputs);
-    let list = events.iter().map(|((slot, number), event)| {
-        let task = event.key.as_ref().map(|key| &key.task);
-        let element = element(event.key.as_ref().and_then(|key| key.element));
-        json!([
-            slot,
-            number,
-            micros(event.at),
-            event.kind,
-            task,
-            element,
-            batch::json(&event.data)
-        ])
-    });
-    script.rows(EVENTS, &list.collect::<Vec<_>>());
-    let list = mails.iter().map(|((slot, id), mail)| {
-        let (to, content) = (batch::json(&mail.to), batch::json(&mail.content));
-        let run = mail.run.map(|run| run.uuid().simple().to_string());
-        json!([
-            slot,
-            id.simple().to_string(),
-            run,
-            mail.kind.name(),
-            to,
-            content,
-            micros(mail.created)
-        ])
-    });
-    script.rows(MAILS, &list.collect::<Vec<_>>());
+    script.rows(
+        ATTEMPTS,
+        &rows.attempts.iter().map(attempt).collect::<Vec<_>>(),
+    );
+    add_outputs(script, &rows.outputs);
+    script.rows(EVENTS, &rows.events.iter().map(event).collect::<Vec<_>>());
+    script.rows(MAILS, &rows.mails.iter().map(mail).collect::<Vec<_>>());
+}
+
+fn run((slot, row): (&Slot, &RunRow<'_>)) -> Value {
+    let (started, ended) = (row.started.map(micros), row.ended.map(micros));
+    let (error, outputs) = (row.error.map(text), row.outputs.map(batch::json));
+    let state = row.state.name();
+    json!([
+        slot,
+        state,
+        started,
+        ended,
+        row.keep_ended,
+        error,
+        row.keep_error,
+        outputs,
+        row.redo
+    ])
+}
+
+fn task(((slot, name, element), task): (&(Slot, &str, i64), &&TaskChange)) -> Value {
+    let times = [task.started, task.ended, task.retry_at].map(|time| time.map(micros));
+    let [started, ended, retry_at] = times;
+    let (state, note) = (task.state.name(), task.note.as_deref().map(text));
+    let (error, wait) = (
+        task.error.as_ref().map(batch::json),
+        task.wait.as_ref().map(batch::json),
+    );
+    let (number, tries, elements) = (task.attempt, task.tries, task.elements);
+    json!([
+        slot, name, element, state, number, tries, started, ended, note, elements, error, wait,
+        retry_at
+    ])
+}
+
+fn attempt(((slot, key, number), attempt): (&(Slot, &TaskKey, u32), &&AttemptRecord)) -> Value {
+    let (started, ended) = (micros(attempt.started), attempt.ended.map(micros));
+    let (state, error) = (
+        attempt.state.name(),
+        attempt.error.as_ref().map(batch::json),
+    );
+    json!([
+        slot,
+        key.task,
+        element(key.element),
+        number,
+        state,
+        started,
+        ended,
+        error
+    ])
+}
+
+fn event(((slot, number), event): (&(Slot, u64), &&EventRecord)) -> Value {
+    let task = event.key.as_ref().map(|key| &key.task);
+    let element = element(event.key.as_ref().and_then(|key| key.element));
+    json!([
+        slot,
+        number,
+        micros(event.at),
+        event.kind,
+        task,
+        element,
+        batch::json(&event.data)
+    ])
+}
+
+fn mail(((slot, id), mail): (&(Slot, Uuid), &&NewMail)) -> Value {
+    let (to, content) = (batch::json(&mail.to), batch::json(&mail.content));
+    let run = mail.run.map(|run| run.uuid().simple().to_string());
+    let (id, kind) = (id.simple().to_string(), mail.kind.name());
+    json!([slot, id, run, kind, to, content, micros(mail.created)])
 }
 
 fn add_outputs(script: &mut Script, outputs: &IndexMap<(Slot, &TaskKey), Output<'_>>) {
@@ -188,7 +175,7 @@ fn add_outputs(script: &mut Script, outputs: &IndexMap<(Slot, &TaskKey), Output<
         (slot, key),
         Output {
             attempt,
-            output,
+            record: output,
             at,
         },
     ) in outputs

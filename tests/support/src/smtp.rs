@@ -391,8 +391,10 @@ mod tests {
             if stream.read_line(&mut line).unwrap() == 0 {
                 return "end".to_owned();
             }
-            if line.as_bytes()[3] == b' ' {
-                return line[..3].to_owned();
+            if let Some((code, _)) = line.split_once(' ')
+                && code.len() == 3
+            {
+                return code.to_owned();
             }
         }
     }

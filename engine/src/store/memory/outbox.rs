@@ -61,7 +61,7 @@ impl Outbox for MemoryStore {
             MailState::Dead { .. } => entry.state = "dead",
             MailState::Retry { at, .. } => (entry.state, entry.due) = ("pending", *at),
             MailState::Unconfigured => {
-                (entry.state, entry.due) = ("unconfigured", now + UNCONFIGURED_PAUSE)
+                (entry.state, entry.due) = ("unconfigured", now + UNCONFIGURED_PAUSE);
             }
         }
         if *state != MailState::Unconfigured {

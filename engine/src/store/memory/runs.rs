@@ -1,6 +1,6 @@
 //! The history in memory.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -292,10 +292,10 @@ impl RunEntry {
         Self {
             record,
             leased_until: None,
-            tasks: Default::default(),
-            attempts: Default::default(),
-            events: Default::default(),
-            checkpoints: Default::default(),
+            tasks: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            events: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
         }
     }
 
