@@ -4,6 +4,20 @@
 //! columns into numbers, an estimator learns, and the whole becomes one ONNX file that [`scorer::Model`] (or any other
 //! ONNX runtime) applies to raw rows again.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unreadable_literal,
+        clippy::excessive_precision,
+        clippy::float_cmp,
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "data of tests is made by arithmetic and compared to the last digit"
+    )
+)]
+
 pub mod data;
 pub mod drift;
 mod error;

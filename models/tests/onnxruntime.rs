@@ -1,5 +1,17 @@
 //! A trained model gives Python's onnxruntime and the built-in scorer the same answers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unreadable_literal,
+    clippy::excessive_precision,
+    clippy::float_cmp,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "data of tests is made by arithmetic and compared to the last digit"
+)]
+
 use std::process::Command;
 
 use indexmap::IndexMap;

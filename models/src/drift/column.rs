@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Column, ColumnKind, Values};
-use crate::drift::bins::{counts, distinct, edges, histogram, of_levels, of_numbers};
+use crate::drift::bins::{counts, distinct, edges, histogram, key, of_levels, of_numbers};
 use crate::drift::tests_of_samples::{
     chi_square, jensen_shannon, kolmogorov_smirnov, kullback_leibler, levels, proportions,
     stability_index, wasserstein,
@@ -302,7 +302,10 @@ fn of_numbers_exact(one: &[f64], other: &[f64], values: &[f64]) -> (Vec<f64>, Ve
         values
             .iter()
             .map(|value| {
-                let count = sample.iter().filter(|other| *other == value).count();
+                let count = sample
+                    .iter()
+                    .filter(|other| key(**other) == key(*value))
+                    .count();
                 count as f64 / sample.len().max(1) as f64
             })
             .collect()

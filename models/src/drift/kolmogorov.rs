@@ -149,7 +149,12 @@ fn marsaglia(gap: f64, rows: f64) -> f64 {
     share * 10f64.powi(exponent)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a small matrix")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a small matrix"
+)]
 fn start(size: usize, offset: f64) -> Vec<f64> {
     let mut matrix = vec![0.0; size * size];
     for row in 0..size {

@@ -64,13 +64,17 @@ impl DriftReport {
 
     /// The verdict in one sentence.
     pub fn verdict(&self) -> String {
-        let columns = format!("{} of {} columns", self.drifted(), self.columns.len());
+        let columns = format!(
+            "{} of {} columns differ",
+            self.drifted(),
+            self.columns.len()
+        );
         match (self.data_drift, self.prediction_drift) {
             (true, true) => {
                 format!("the data have drifted ({columns}), and so have the predictions")
             }
             (true, false) => format!("the data have drifted ({columns})"),
-            (false, true) => format!("the predictions have drifted ({columns} of the data)"),
+            (false, true) => format!("the predictions have drifted ({columns})"),
             (false, false) => format!("no drift ({columns})"),
         }
     }
@@ -217,12 +221,15 @@ mod tests {
         let settings = DriftSettings::default();
         let same = drift(&table(3000, 0.0, "a"), &table(1500, 0.0, "a"), &settings).unwrap();
         assert!(!same.data_drift && !same.prediction_drift, "{same:?}");
-        assert_eq!(same.verdict(), "no drift (0 of 2 columns)");
+        assert_eq!(same.verdict(), "no drift (0 of 2 columns differ)");
         let shifted = drift(&table(3000, 0.0, "a"), &table(1500, 60.0, "a"), &settings).unwrap();
         assert!(shifted.data_drift);
         assert_eq!(shifted.columns[0].name, "n");
         assert_eq!(shifted.columns[0].test, Some(Test::Wasserstein));
-        assert_eq!(shifted.verdict(), "the data have drifted (1 of 2 columns)");
+        assert_eq!(
+            shifted.verdict(),
+            "the data have drifted (1 of 2 columns differ)"
+        );
         let small = drift(&table(300, 0.0, "a"), &table(150, 0.0, "c"), &settings).unwrap();
         let text = small
             .columns

@@ -1,6 +1,6 @@
 //! Histogram gradient boosting: trees grown leaf by leaf on gradients, Newton leaves, L2, early stopping.
 //!
-//! Friedman: Greedy function approximation (2001); the histogram scheme is LightGBM's (Ke et al. 2017).
+//! Friedman: Greedy function approximation (2001); the histogram scheme is `LightGBM`'s (Ke et al. 2017).
 
 use rayon::prelude::*;
 

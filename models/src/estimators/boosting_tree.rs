@@ -16,8 +16,8 @@ const COUNT_MASK: i64 = (1 << COUNT_BITS) - 1;
 /// Cells of a feature.
 const CELLS: usize = 256;
 /// Gradients are scaled to at most 2³⁰.
-const GRADIENT_SCALE: f64 = (1u64 << 30) as f64;
-/// The smallest sum of hessians in a leaf (scikit-learn's and LightGBM's).
+const GRADIENT_SCALE: f64 = 1_073_741_824.0;
+/// The smallest sum of hessians in a leaf (scikit-learn's and `LightGBM`'s).
 const MIN_HESSIAN: f64 = 1e-3;
 /// Rows × features from which a histogram is built by several threads.
 const PARALLEL: usize = 400_000;

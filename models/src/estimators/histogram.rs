@@ -46,7 +46,7 @@ struct Group {
 #[derive(Debug)]
 pub(crate) struct Groups {
     classes: usize,
-    groups: Vec<Group>,
+    bins: Vec<Group>,
     /// With more than two classes: class sums of every group.
     sums: Vec<f64>,
     cells: Vec<Group>,
@@ -61,7 +61,7 @@ impl Groups {
         let sums = if classes > 2 { classes } else { 0 };
         Self {
             classes,
-            groups: Vec::with_capacity(256),
+            bins: Vec::with_capacity(256),
             sums: Vec::new(),
             cells: vec![Group::default(); 256],
             cell_sums: vec![0.0; 256 * sums],
@@ -72,12 +72,12 @@ impl Groups {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.groups.len()
+        self.bins.len()
     }
 
     /// Collects the bins of `samples`, ascending; the missing one is last.
     pub(crate) fn collect(&mut self, bins: &[u8], samples: &[Sample]) {
-        self.groups.clear();
+        self.bins.clear();
         self.sums.clear();
         if samples.len() <= SORTED {
             self.collect_sorted(bins, samples);
@@ -103,8 +103,8 @@ impl Groups {
                 reason = "the key is a bin of 8 bits over an index below 40"
             )]
             let (bin, sample) = ((key >> 32) as u8, samples[key as u32 as usize]);
-            if self.groups.last().is_none_or(|group| group.bin != bin) {
-                self.groups.push(Group {
+            if self.bins.last().is_none_or(|group| group.bin != bin) {
+                self.bins.push(Group {
                     bin,
                     ..Group::default()
                 });
@@ -113,7 +113,7 @@ impl Groups {
                 }
             }
             let weight = f64::from(sample.weight);
-            if let Some(group) = self.groups.last_mut() {
+            if let Some(group) = self.bins.last_mut() {
                 group.rows += 1;
                 group.weight += weight;
                 group.positive += weight * f64::from(u8::from(sample.class == 1));
@@ -135,7 +135,7 @@ impl Groups {
         }
         for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
             if cell.rows > 0 {
-                self.groups.push(Group { bin, ..*cell });
+                self.bins.push(Group { bin, ..*cell });
                 *cell = Group::default();
             }
         }
@@ -154,7 +154,7 @@ impl Groups {
         for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
             if cell.rows > 0 {
                 let sums = &mut self.cell_sums[bin as usize * classes..][..classes];
-                self.groups.push(Group { bin, ..*cell });
+                self.bins.push(Group { bin, ..*cell });
                 self.sums.extend_from_slice(sums);
                 *cell = Group::default();
                 sums.fill(0.0);
@@ -165,11 +165,11 @@ impl Groups {
     /// Tries every branch between two groups, with missing values on either side.
     pub(crate) fn scan(&mut self, feature: usize, min_rows: usize, best: &mut Option<Best>) {
         let missing = self
-            .groups
+            .bins
             .last()
             .copied()
             .filter(|group| group.bin == MISSING);
-        let real = self.groups.len() - usize::from(missing.is_some());
+        let real = self.bins.len() - usize::from(missing.is_some());
         if self.classes > 2 {
             self.total.fill(0.0);
             for sums in self.sums.chunks_exact(self.classes) {
@@ -177,7 +177,7 @@ impl Groups {
             }
         }
         let total = self
-            .groups
+            .bins
             .iter()
             .fold(Group::default(), |sum, group| sum.plus(group));
         for missing_left in [false, true] {
@@ -209,7 +209,7 @@ impl Groups {
     fn scan_side(&mut self, side: &mut Side, ends: usize, real: usize, best: &mut Option<Best>) {
         let mut left = side.start;
         for end in 0..ends {
-            left = left.plus(&self.groups[end]);
+            left = left.plus(&self.bins[end]);
             if self.classes > 2 {
                 add(
                     &mut self.left,
@@ -222,10 +222,10 @@ impl Groups {
             }
             let gain = self.gain(&left, &side.total);
             if best.is_none_or(|best| gain > best.gain) {
-                let here = self.groups[end].bin;
+                let here = self.bins[end].bin;
                 // Midway between this bin and the next one that is not empty here.
                 let next = if end + 1 < real {
-                    self.groups[end + 1].bin
+                    self.bins[end + 1].bin
                 } else {
                     here + 1
                 };

@@ -40,13 +40,13 @@ pub(crate) fn minimise(
         let direction = direction(&pairs, &gradient);
         let (next, next_gradient, next_value) =
             search(&point, &gradient, value, &direction, &function);
-        let step = difference(&next, &point);
+        let moved = difference(&next, &point);
         let change = difference(&next_gradient, &gradient);
-        let curvature = dot(&step, &change);
+        let curvature = dot(&moved, &change);
         let progress = (value - next_value) / value.abs().max(next_value.abs()).max(1.0);
         if curvature > 1e-12 * dot(&change, &change) {
             pairs.push(Pair {
-                step,
+                step: moved,
                 change,
                 inverse: 1.0 / curvature,
             });
@@ -107,7 +107,7 @@ fn search(
             break;
         }
         length = if high.is_finite() {
-            (low + high) / 2.0
+            f64::midpoint(low, high)
         } else {
             2.0 * low
         };

@@ -56,15 +56,15 @@ impl Linear {
     }
 }
 
-/// Fits; `scaled` features are standardised before the penalty sees them.
+/// Fits; `standardised` features are scaled before the penalty sees them.
 pub(crate) fn fit(
     matrix: &Matrix,
-    scaled: &[bool],
+    standardised: &[bool],
     targets: &Targets<'_>,
     settings: &LogisticSettings,
     cancel: &Cancel<'_>,
 ) -> Result<Linear> {
-    let problem = Problem::new(matrix, scaled, targets, settings);
+    let problem = Problem::new(matrix, standardised, targets, settings);
     let coefficients = if problem.outputs == 1 && matrix.width <= WIDE {
         problem.newton(cancel)?
     } else {
@@ -96,7 +96,7 @@ struct Problem<'a> {
 impl<'a> Problem<'a> {
     fn new(
         matrix: &Matrix,
-        scaled: &[bool],
+        standardised: &[bool],
         targets: &'a Targets<'a>,
         settings: &'a LogisticSettings,
     ) -> Self {
@@ -112,8 +112,8 @@ impl<'a> Problem<'a> {
         // doesn't standardise is rescaled so that the optimum is that of the raw column.
         let penalties = scales
             .iter()
-            .zip(scaled)
-            .map(|(scale, scaled)| if *scaled { 1.0 } else { 1.0 / (scale * scale) } / settings.c)
+            .zip(standardised)
+            .map(|(scale, standardised)| if *standardised { 1.0 } else { 1.0 / (scale * scale) } / settings.c)
             .chain([0.0])
             .collect();
         let total_weight = (0..matrix.rows)

@@ -103,26 +103,27 @@ pub(crate) fn probabilities(counts: &[Vec<usize>; 2]) -> Result<String> {
 
 /// Both distributions of a column.
 pub(crate) fn distributions(picture: &Picture) -> Result<String> {
+    const WIDTH: u32 = 340;
     let every = if picture.numeric { 5 } else { 1 };
+    // A letter takes about six points.
+    let letters = WIDTH as usize / picture.labels.len().max(1) * every / 7;
     pairs(
         &picture.reference,
         &picture.current,
-        (340, 150),
+        (WIDTH, 150),
         |bar, _| {
-            (bar % every == 0)
-                .then(|| picture.labels.get(bar).map(|label| shortened(label)))
-                .flatten()
+            let label = picture.labels.get(bar).filter(|_| bar % every == 0)?;
+            Some(shortened(label, letters.max(1)))
         },
     )
 }
 
 /// Labels stay under their bars.
-fn shortened(label: &str) -> String {
-    const LONGEST: usize = 11;
-    if label.chars().count() <= LONGEST {
+fn shortened(label: &str, letters: usize) -> String {
+    if label.chars().count() <= letters {
         return label.to_owned();
     }
-    label.chars().take(LONGEST - 1).chain(['…']).collect()
+    label.chars().take(letters - 1).chain(['…']).collect()
 }
 
 /// Bars side by side; a label under those that `label` gives one.

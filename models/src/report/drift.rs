@@ -89,7 +89,7 @@ impl DriftPage {
         let columns = rows(&report.columns)?;
         Ok(Self {
             title: title.to_owned(),
-            verdict: report.verdict(),
+            verdict: sentence(&report.verdict()),
             drift: report.data_drift || report.prediction_drift,
             data_drift: report.data_drift,
             prediction_drift: report.prediction_drift,
@@ -105,6 +105,14 @@ impl DriftPage {
             only_in_one: report.only_in_one.clone(),
         })
     }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).chain(['.']).collect()
+    })
 }
 
 fn row(column: &ColumnDrift, draw: bool) -> Result<DriftColumn> {

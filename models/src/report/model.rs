@@ -217,7 +217,7 @@ fn value_of(metadata: &Metadata, wanted: Metric) -> Option<f64> {
 fn summary(metadata: &Metadata, classes: &[String]) -> Vec<String> {
     let rows = count(metadata.rows);
     let mut lines = vec![format!(
-        "Learned from {rows} rows to tell `{}` apart into {}; judged on rows that it had not seen ({} parts, each held out once).",
+        "Learned from {rows} rows to tell “{}” apart into {}; judged on rows that it had not seen ({} parts, each held out once).",
         metadata.target,
         classes.join(", "),
         metadata.folds

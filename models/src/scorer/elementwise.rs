@@ -112,9 +112,11 @@ fn real_function(operator: &str) -> Option<Real> {
     })
 }
 
+type Binary = fn(f64, f64) -> f64;
 type Whole = fn(i64, i64) -> i64;
+type Ordered = (fn(f64, f64) -> bool, fn(i64, i64) -> bool);
 
-fn arithmetic(operator: &str) -> Option<(fn(f64, f64) -> f64, Whole)> {
+fn arithmetic(operator: &str) -> Option<(Binary, Whole)> {
     Some(match operator {
         "Add" => (|a, b| a + b, i64::wrapping_add),
         "Sub" => (|a, b| a - b, i64::wrapping_sub),
@@ -128,7 +130,7 @@ fn arithmetic(operator: &str) -> Option<(fn(f64, f64) -> f64, Whole)> {
     })
 }
 
-fn comparison(operator: &str) -> Option<(fn(f64, f64) -> bool, fn(i64, i64) -> bool)> {
+fn comparison(operator: &str) -> Option<Ordered> {
     Some(match operator {
         "Less" => (|a, b| a < b, |a, b| a < b),
         "LessOrEqual" => (|a, b| a <= b, |a, b| a <= b),

@@ -62,6 +62,7 @@ impl Prediction {
             .chunks_exact(width)
             .map(|row| match row {
                 [_, positive] => u32::from(*positive >= threshold),
+                #[allow(clippy::cast_possible_truncation, reason = "at most a hundred classes")]
                 row => (1..row.len())
                     .fold(0, |best, at| if row[at] > row[best] { at } else { best })
                     as u32,
@@ -213,7 +214,7 @@ impl Model {
             .columns
             .iter()
             .zip(given)
-            .map(|(column, cell)| cell_tensor(column, cell))
+            .map(|(column, cell)| cell_tensor(column, &cell))
             .collect::<Result<_>>()?;
         let probabilities = numbers(self.session.run(inputs)?, self.probabilities, 1)?;
         let threshold = threshold.unwrap_or(self.metadata.threshold);
@@ -296,7 +297,7 @@ pub(crate) fn column_tensor(column: &Column, start: usize, end: usize) -> Tensor
     Tensor::new(vec![end - start, 1], elements)
 }
 
-fn cell_tensor(column: &ColumnSpec, cell: Cell) -> Result<Tensor> {
+fn cell_tensor(column: &ColumnSpec, cell: &Cell) -> Result<Tensor> {
     let wrong = |cell: &Cell| {
         ModelError::data(format!(
             "column `{}` wants a {}, not {cell:?}",
@@ -305,23 +306,23 @@ fn cell_tensor(column: &ColumnSpec, cell: Cell) -> Result<Tensor> {
         ))
     };
     let elements = match column.kind {
-        ColumnKind::Number | ColumnKind::Boolean => Elements::Double(vec![match &cell {
+        ColumnKind::Number | ColumnKind::Boolean => Elements::Double(vec![match cell {
             Cell::Null => f64::NAN,
             Cell::Number(value) => *value,
             Cell::Boolean(value) => f64::from(u8::from(*value)),
             Cell::Text(text) if text.trim().is_empty() => f64::NAN,
-            Cell::Text(text) => text.trim().parse().map_err(|_| wrong(&cell))?,
-            Cell::Date(_) => return Err(wrong(&cell)),
+            Cell::Text(text) => text.trim().parse().map_err(|_| wrong(cell))?,
+            Cell::Date(_) => return Err(wrong(cell)),
         }]),
-        ColumnKind::Text => Elements::Text(TextColumn::new([match &cell {
+        ColumnKind::Text => Elements::Text(TextColumn::new([match cell {
             Cell::Null => None,
             Cell::Text(text) => Some(text.as_str()),
-            _ => return Err(wrong(&cell)),
+            _ => return Err(wrong(cell)),
         }])),
-        ColumnKind::Date => Elements::Integer(vec![match &cell {
+        ColumnKind::Date => Elements::Integer(vec![match cell {
             Cell::Null => i64::MIN,
             Cell::Date(instant) => *instant,
-            _ => return Err(wrong(&cell)),
+            _ => return Err(wrong(cell)),
         }]),
     };
     Ok(Tensor::new(vec![1, 1], elements))

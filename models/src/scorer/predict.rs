@@ -142,7 +142,7 @@ impl Linear {
         };
         let coefficients: Vec<f64> = doubles("coefficients");
         let outputs = usize::try_from(outputs).unwrap_or(0);
-        if outputs == 0 || coefficients.is_empty() || coefficients.len() % outputs != 0 {
+        if outputs == 0 || coefficients.is_empty() || !coefficients.len().is_multiple_of(outputs) {
             return Err(ModelError::format(
                 "a linear model whose coefficients do not fit",
             ));

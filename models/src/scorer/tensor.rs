@@ -121,16 +121,16 @@ fn elements(stored: &TensorProto) -> Result<Elements> {
         element::DOUBLE => Elements::Double(fixed(raw, f64::from_le_bytes)?),
         element::INT64 if raw.is_empty() => Elements::Integer(stored.int64_data.clone()),
         element::INT64 => Elements::Integer(fixed(raw, i64::from_le_bytes)?),
-        element::INT32 if raw.is_empty() => Elements::Integer(small(&stored.int32_data)),
+        element::INT32 | element::INT16 | element::UINT16 | element::INT8 | element::UINT8
+            if raw.is_empty() =>
+        {
+            Elements::Integer(small(&stored.int32_data))
+        }
         element::INT32 => Elements::Integer(fixed(raw, |b| i64::from(i32::from_le_bytes(b)))?),
         element::UINT32 => Elements::Integer(fixed(raw, |b| i64::from(u32::from_le_bytes(b)))?),
-        element::INT16 if raw.is_empty() => Elements::Integer(small(&stored.int32_data)),
         element::INT16 => Elements::Integer(fixed(raw, |b| i64::from(i16::from_le_bytes(b)))?),
-        element::UINT16 if raw.is_empty() => Elements::Integer(small(&stored.int32_data)),
         element::UINT16 => Elements::Integer(fixed(raw, |b| i64::from(u16::from_le_bytes(b)))?),
-        element::INT8 if raw.is_empty() => Elements::Integer(small(&stored.int32_data)),
         element::INT8 => Elements::Integer(fixed(raw, |b| i64::from(i8::from_le_bytes(b)))?),
-        element::UINT8 if raw.is_empty() => Elements::Integer(small(&stored.int32_data)),
         element::UINT8 => Elements::Integer(raw.iter().map(|byte| i64::from(*byte)).collect()),
         element::BOOL if raw.is_empty() => {
             Elements::Boolean(stored.int32_data.iter().map(|value| *value != 0).collect())

@@ -207,5 +207,5 @@ pub fn train(frame: &DataFrame, settings: &Settings, hooks: &Hooks<'_>) -> Resul
     let folds = folds::stratified(&problem.target, settings.folds, settings.seed)?;
     let found = search::search(&mut problem, &folds, hooks, &cancel)?;
     let importances = importance::importances(&problem, &folds[0], &found, &cancel)?;
-    outcome::finish(frame, problem, &found, importances, &cancel)
+    outcome::finish(frame, &problem, &found, importances, &cancel)
 }

@@ -29,7 +29,7 @@ const SUSPICIOUS: f64 = 0.9999;
 /// Refits, writes, checks.
 pub(crate) fn finish(
     frame: &DataFrame,
-    problem: Problem<'_>,
+    problem: &Problem<'_>,
     found: &Found,
     importances: Vec<Importance>,
     cancel: &Cancel<'_>,
@@ -52,7 +52,7 @@ pub(crate) fn finish(
         &mut |warning| warnings.push(warning),
     )?;
     let fitted = prepared.fit(estimator, settings.seed, cancel)?;
-    let columns = inputs(&problem, &prepared.preparation);
+    let columns = inputs(problem, &prepared.preparation);
     let mut stored = export(&Parts {
         columns: &columns,
         features: &problem.features,
@@ -63,7 +63,7 @@ pub(crate) fn finish(
         threshold,
     })?;
     let graph = Graph::load(&stored)?;
-    let max_difference = difference(&problem, &columns, &prepared, (estimator, &fitted), &graph)?;
+    let max_difference = difference(problem, &columns, &prepared, (estimator, &fitted), &graph)?;
     let held_out = Prediction::new(target.classes.clone(), found.out_of_fold.clone(), threshold);
     let metrics = all_metrics(&target.codes, &held_out);
     if let Some(warning) = too_good(&metrics) {

@@ -40,7 +40,8 @@ fn best(metric: Metric, codes: &[u32], classes: &Classes, probabilities: &[f64])
             best = (threshold, value);
         }
     }
-    best.0
+    // Six digits survive every writing and reading of the number.
+    (best.0 * 1e6).floor() / 1e6
 }
 
 #[cfg(test)]

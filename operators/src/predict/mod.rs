@@ -2,7 +2,7 @@
 
 use pipectl_engine::operator::DynOperator;
 
-mod model;
+pub(crate) mod model;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&model::Model];

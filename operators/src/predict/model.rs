@@ -147,7 +147,7 @@ mod tests {
         let names: Vec<&str> = scored
             .get_column_names()
             .into_iter()
-            .map(|name| name.as_str())
+            .map(PlSmallStr::as_str)
             .collect();
         assert_eq!(
             names,

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(
             output.warnings,
             [
-                "the data have drifted (1 of 2 columns), and so have the predictions: `charges`, `probability`"
+                "the data have drifted (1 of 2 columns differ), and so have the predictions: `charges`, `probability`"
             ]
         );
         assert_eq!(output.values["drift"], json!(true));

@@ -2,6 +2,8 @@
 
 use pipectl_engine::operator::DynOperator;
 
+#[cfg(test)]
+mod churn;
 mod data;
 mod drift;
 mod markdown;

@@ -55,11 +55,11 @@ fn parse(text: &str) -> Result<Reference<'_>, TaskError> {
 /// # Errors
 /// When there is no such model, or its file cannot be read or used.
 pub(crate) async fn load(context: &TaskContext, reference: &str) -> Result<Arc<Model>, TaskError> {
-    let content = content(context, reference).await?;
+    let file = content(context, reference).await?;
     let shown = reference.to_owned();
     context
         .compute(move || {
-            Model::load(&content).map(Arc::new).map_err(|error| {
+            Model::load(&file).map(Arc::new).map_err(|error| {
                 let error = model_error(error);
                 TaskError {
                     message: format!("the model `{shown}`: {}", error.message),
@@ -87,20 +87,20 @@ async fn content(context: &TaskContext, reference: &str) -> Result<Bytes, TaskEr
             "`pipectl models list` shows those that are; a `train` task with `register:` makes one",
         )
     })?;
-    let content = context
+    let file = context
         .artifacts
         .get(&version.artifact)
         .await
         .map_err(|error| {
             TaskError::external(format!("cannot read the model `{reference}`")).because(error)
         })?;
-    if sha256(&content) != version.digest {
+    if sha256(&file) != version.digest {
         return Err(TaskError::external(format!(
             "the file of the model `{reference}` is not the one that was registered"
         ))
         .retryable(false));
     }
-    Ok(content)
+    Ok(file)
 }
 
 /// A failure of the models' crate as a task's.

@@ -229,7 +229,7 @@ impl Operator for Classifier {
         let (_, frame) = only_input(context).await?;
         let settings = config.settings(context.seed);
         let trained = learn(context, frame, settings).await?;
-        let content = Bytes::from(trained.bytes);
+        let file = Bytes::from(trained.bytes);
         let metadata = trained.metadata;
         let metrics: BTreeMap<String, f64> = metadata
             .metrics
@@ -243,7 +243,7 @@ impl Operator for Classifier {
         output.metrics.clone_from(&metrics);
         output.warnings.clone_from(&metadata.warnings);
         if let Some(path) = &config.path {
-            Whole::write(context, path, &content)?;
+            Whole::write(context, path, &file)?;
             output = output.value("model", path.as_str());
         }
         match config.register {
@@ -254,7 +254,7 @@ impl Operator for Classifier {
                     .metric();
                 output.model = Some(NewModel {
                     name,
-                    content,
+                    content: file,
                     metrics,
                     card: json!(metadata),
                     promote: Promote::Best {
@@ -267,7 +267,7 @@ impl Operator for Classifier {
                 output = output.artifact(Artifact {
                     name: "model.onnx".to_owned(),
                     media_type: "application/octet-stream".to_owned(),
-                    content,
+                    content: file,
                     path: config.path.map(Into::into),
                 });
             }
@@ -323,26 +323,23 @@ pub(crate) mod tests {
     use super::*;
 
     /// Customers of whom those with short contracts and high charges leave.
-    pub(crate) fn customers(rows: i32) -> DataFrame {
-        let tenure: Vec<i32> = (0..rows).map(|row| row * 37 % 72).collect();
-        let charges: Vec<Option<f64>> = (0..rows)
-            .map(|row| (row % 19 != 0).then_some(f64::from(row * 7919 % 1009) / 10.0))
-            .collect();
-        let contract: Vec<&str> = (0..rows)
-            .map(|row| ["Month-to-month", "One year", "Two year"][(row * 13 % 3) as usize])
-            .collect();
-        let id: Vec<String> = (0..rows).map(|row| format!("C-{row}")).collect();
-        let churn: Vec<&str> = (0..rows as usize)
-            .map(|row| {
-                let leaves = contract[row] == "Month-to-month"
-                    && charges[row].unwrap_or(50.0) / 100.0 - f64::from(tenure[row]) / 144.0
-                        + f64::from(row as i32 * 31 % 17) / 34.0
-                        > 0.4;
-                if leaves { "Yes" } else { "No" }
-            })
-            .collect();
-        df!["customerID" => id, "tenure" => tenure, "TotalCharges" => charges, "Contract" => contract, "Churn" => churn]
-            .unwrap()
+    pub(crate) fn customers(rows: u32) -> DataFrame {
+        const CONTRACTS: [&str; 3] = ["Month-to-month", "One year", "Two year"];
+        let tenure = |row: u32| row * 37 % 72;
+        let charges = |row: u32| (row % 19 != 0).then_some(f64::from(row * 7919 % 1009) / 10.0);
+        let leaves = |row: u32| {
+            let pull = charges(row).unwrap_or(50.0) / 100.0 - f64::from(tenure(row)) / 144.0;
+            row.is_multiple_of(3) && pull + f64::from(row * 31 % 17) / 34.0 > 0.4
+        };
+        let column = |of: &dyn Fn(u32) -> String| (0..rows).map(of).collect::<Vec<String>>();
+        df![
+            "customerID" => column(&|row| format!("C-{row}")),
+            "tenure" => (0..rows).map(tenure).collect::<Vec<_>>(),
+            "TotalCharges" => (0..rows).map(charges).collect::<Vec<_>>(),
+            "Contract" => column(&|row| CONTRACTS[row as usize % 3].to_owned()),
+            "Churn" => column(&|row| if leaves(row) { "Yes" } else { "No" }.to_owned()),
+        ]
+        .unwrap()
     }
 
     fn settings() -> Value {
