@@ -60,14 +60,14 @@ fn hint_of(error: &sqlx::Error) -> Option<String> {
     postgres.hint().map(ToOwned::to_owned)
 }
 
-/// The error without sqlx's introduction, with what Postgres calls the detail.
+/// The error without sqlx's introduction, with what Postgres calls the detail, or the row that it was at.
 fn plain(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
         sqlx::Error::Database(inner) => {
-            let detail = inner
-                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-                .and_then(|error| error.detail());
-            match detail {
+            let postgres = inner.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+            let row = postgres.and_then(|error| copied_row(error.r#where()?));
+            let detail = postgres.and_then(|error| error.detail().map(ToOwned::to_owned));
+            match detail.or(row) {
                 Some(detail) => format!("{} ({detail})", inner.message()).into(),
                 None => inner.message().to_owned().into(),
             }
@@ -75,6 +75,13 @@ fn plain(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
         sqlx::Error::PoolTimedOut => "no connection was free in time".into(),
         other => Box::new(other),
     }
+}
+
+/// `COPY people, line 3, column name: "…"` becomes `row 3, column name`.
+fn copied_row(place: &str) -> Option<String> {
+    let (_, rest) = place.strip_prefix("COPY ")?.split_once(", line ")?;
+    let row = rest.lines().next()?.split(':').next()?;
+    Some(format!("row {row}"))
 }
 
 struct Verdict {
@@ -203,6 +210,13 @@ mod tests {
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn the_row_of_a_copy_is_told() {
+        let place = "COPY people, line 3, column name: \"o'hara\"";
+        assert_eq!(copied_row(place).as_deref(), Some("row 3, column name"));
+        assert_eq!(copied_row("SQL statement \"select 1\""), None);
     }
 
     #[test]

@@ -39,3 +39,57 @@ pub fn all() -> Registry {
     ];
     Registry::new(kinds.into_iter().flatten().copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_operator_has_an_example_of_its_name() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        for operator in all().iter() {
+            let (kind, name) = (operator.kind(), operator.name());
+            let path = examples.join(format!("{kind}_{name}.yaml"));
+            let text = std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(
+                text.starts_with("# "),
+                "{}: say what it shows",
+                path.display()
+            );
+            for line in [
+                format!("name: {kind}_{name}"),
+                format!("    {kind}: {name}"),
+            ] {
+                assert!(
+                    text.lines().any(|found| found == line),
+                    "{}: {line}",
+                    path.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_described() {
+        for operator in all().iter() {
+            let schema = operator.schema();
+            assert_eq!(
+                schema.get("additionalProperties"),
+                Some(&false.into()),
+                "{operator:?}"
+            );
+            let properties = schema
+                .get("properties")
+                .and_then(|properties| properties.as_object());
+            for (name, property) in properties.into_iter().flatten() {
+                assert!(
+                    property.get("description").is_some(),
+                    "{operator:?}: {name}"
+                );
+            }
+        }
+    }
+}

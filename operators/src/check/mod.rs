@@ -2,6 +2,7 @@
 
 use pipectl_engine::operator::DynOperator;
 
+mod columns;
 mod expectations;
 mod rules;
 mod verdict;

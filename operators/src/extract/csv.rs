@@ -1,7 +1,11 @@
 //! `extract: csv`: reads text files with separated values.
 
+mod dates;
+mod flaws;
+
 use std::{io::Cursor, sync::Arc};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
@@ -14,12 +18,16 @@ use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::{
+    dates::recognised,
+    flaws::{changed_type, describe},
+};
 use crate::support::{
-    csv::{Dialect, Flaw, inspect, without_mark},
+    csv::{Dialect, inspect, without_mark},
     files::{Found, at_least_one, io_error},
     frame::polars_error,
-    settings::{ColumnType, type_name},
-    text::{count, hint_for_name, list, shortened},
+    settings::ColumnType,
+    text::{count, hint_for_name, list},
 };
 
 /// `extract: csv`.
@@ -53,7 +61,8 @@ pub(crate) struct Config {
     /// How many rows decide about the types that are not declared; 0 stands for all.
     #[serde(default = "infer_rows")]
     pub(crate) infer_rows: usize,
-    /// Whether texts like `2026-03-01` and `2026-03-01T12:00:00` become dates and times.
+    /// Whether columns of texts like `2026-03-01` and `2026-03-01T12:00:00Z` become dates and times; other forms of
+    /// dates stay text.
     #[serde(default = "yes")]
     pub(crate) dates: bool,
     /// How the text is encoded.
@@ -182,26 +191,15 @@ fn read(
             }),
         );
     }
-    let body: Arc<[u8]> = without_mark(&content).into();
-    drop(content);
+    let mark = content.len() - without_mark(&content).len();
+    let body = Bytes::from(content).slice(mark..);
     let names = header(&body, config, dialect, file)?;
     let types = declared(config, &names, earlier, file)?;
-    let frame = options(config, dialect, types)
+    let frame = options(config, dialect, types.clone())
         .into_reader_with_file_handle(Cursor::new(body.clone()))
         .finish()
-        .map_err(|error| {
-            changed_type(
-                &body,
-                config,
-                dialect,
-                declared(config, &names, earlier, file).ok(),
-                file,
-                &error,
-            )
-        })?;
-    if let Some(wrong) = silent_nulls(&frame, &body, config, dialect, file) {
-        return Err(wrong);
-    }
+        .map_err(|error| changed_type(&body, config, dialect, types.clone(), file, &error))?;
+    let frame = recognised(frame, &types, config, file)?;
     let wanted: Vec<_> = match (config.columns.is_empty(), earlier) {
         (false, _) => config
             .columns
@@ -220,7 +218,6 @@ fn options(config: &Config, dialect: Dialect, types: Schema) -> CsvReadOptions {
     let parse = CsvParseOptions::default()
         .with_separator(dialect.delimiter)
         .with_quote_char(dialect.quote)
-        .with_try_parse_dates(config.dates)
         .with_null_values((!config.null_values.is_empty()).then(|| {
             NullValues::AllColumns(
                 config
@@ -230,17 +227,26 @@ fn options(config: &Config, dialect: Dialect, types: Schema) -> CsvReadOptions {
                     .collect(),
             )
         }));
+    // Dates and times are read as text, and looked at afterwards.
+    let types = types.into_iter().map(|(name, of)| {
+        let of = if of.is_temporal() {
+            DataType::String
+        } else {
+            of
+        };
+        (name, of)
+    });
     CsvReadOptions::default()
         .with_parse_options(parse)
         .with_has_header(config.header)
         .with_infer_schema_length((config.infer_rows > 0).then_some(config.infer_rows))
-        .with_schema_overwrite(Some(Arc::new(types)))
+        .with_schema_overwrite(Some(Arc::new(types.collect())))
         .with_rechunk(true)
 }
 
 /// The names of the columns, as the file has them.
 fn header(
-    body: &Arc<[u8]>,
+    body: &Bytes,
     config: &Config,
     dialect: Dialect,
     file: &Found,
@@ -252,7 +258,7 @@ fn header(
         .with_has_header(false)
         .with_n_rows(Some(1));
     let row = options
-        .map_parse_options(|parse| parse.with_try_parse_dates(false).with_null_values(None))
+        .map_parse_options(|parse| parse.with_null_values(None))
         .with_infer_schema_length(Some(0))
         .into_reader_with_file_handle(Cursor::new(body.clone()))
         .finish()
@@ -338,141 +344,6 @@ fn declared(
     Ok(types)
 }
 
-/// All fields as text, for a close look when something is wrong.
-fn as_text(body: &Arc<[u8]>, config: &Config, dialect: Dialect) -> Option<DataFrame> {
-    options(config, dialect, Schema::default())
-        .map_parse_options(|parse| parse.with_try_parse_dates(false))
-        .with_infer_schema_length(Some(0))
-        .into_reader_with_file_handle(Cursor::new(body.clone()))
-        .finish()
-        .ok()
-}
-
-/// Finds the field that polars could not read as its column's type.
-fn changed_type(
-    body: &Arc<[u8]>,
-    config: &Config,
-    dialect: Dialect,
-    types: Option<Schema>,
-    file: &Found,
-    error: &PolarsError,
-) -> TaskError {
-    let found = || -> Option<TaskError> {
-        let text = as_text(body, config, dialect)?;
-        let first = options(config, dialect, types?)
-            .with_n_rows(Some(config.infer_rows.max(1)))
-            .with_ignore_errors(true)
-            .into_reader_with_file_handle(Cursor::new(body.clone()))
-            .finish()
-            .ok()?;
-        let wrong = |column: &Column| {
-            first_wrong(
-                text.column(column.name()).ok()?,
-                column.dtype(),
-                config,
-                file,
-            )
-        };
-        first.columns().iter().find_map(wrong)
-    };
-    found().unwrap_or_else(|| polars_error(&format!("read `{}`", file.shown), error))
-}
-
-/// Declared types that polars reads leniently: a field that became null without being empty is an error.
-fn silent_nulls(
-    frame: &DataFrame,
-    body: &Arc<[u8]>,
-    config: &Config,
-    dialect: Dialect,
-    file: &Found,
-) -> Option<TaskError> {
-    let suspects: Vec<_> = frame
-        .columns()
-        .iter()
-        .filter(|column| column.null_count() > 0 && column.dtype().is_temporal())
-        .collect();
-    if suspects.is_empty() {
-        return None;
-    }
-    let text = as_text(body, config, dialect)?;
-    suspects.into_iter().find_map(|column| {
-        let written = text.column(column.name()).ok()?;
-        (written.null_count() < column.null_count()).then(|| {
-            let (nulls, had) = (column.is_null(), written.is_null());
-            let row = (0..column.len())
-                .find(|row| nulls.get(*row) == Some(true) && had.get(*row) == Some(false))?;
-            Some(type_error(written, row, column.dtype(), config, file))
-        })?
-    })
-}
-
-fn first_wrong(text: &Column, of: &DataType, config: &Config, file: &Found) -> Option<TaskError> {
-    if *of == DataType::String {
-        return None;
-    }
-    let read = text.cast(of).ok()?;
-    let (nulls, had) = (read.is_null(), text.is_null());
-    let row = (0..text.len())
-        .find(|row| nulls.get(*row) == Some(true) && had.get(*row) == Some(false))?;
-    Some(type_error(text, row, of, config, file))
-}
-
-fn type_error(
-    text: &Column,
-    row: usize,
-    of: &DataType,
-    config: &Config,
-    file: &Found,
-) -> TaskError {
-    let name = text.name();
-    let value = text
-        .str()
-        .ok()
-        .and_then(|values| values.get(row))
-        .unwrap_or_default();
-    let of = type_name(of);
-    let message = format!(
-        "row {} of `{}`: column `{name}` is `{}`, which is no {of}",
-        row + 1,
-        file.shown,
-        shortened(value, 60)
-    );
-    TaskError::user(message).hint(if config.types.contains_key(name.as_str()) {
-        format!("the column is declared as {of} under `types`; mend the row, or name the value under `null_values`")
-    } else {
-        format!(
-            "the first {} of the column looked like {of}; declare it under `types`, as in `types: {{{name}: string}}`, \
-             or name the value under `null_values`",
-            count(config.infer_rows as u64, "row")
-        )
-    })
-}
-
-fn describe(flaw: &Flaw, file: &str, config: &Config) -> TaskError {
-    match flaw {
-        Flaw::Encoding { line, byte, found } => TaskError::user(format!(
-            "line {line} of `{file}` is not UTF-8: byte {byte} is 0x{found:02X}"
-        ))
-        .hint("save the file as UTF-8, for example by `iconv -f latin1 -t utf-8`"),
-        Flaw::Ragged {
-            line,
-            expected,
-            found,
-        } => TaskError::user(format!(
-            "line {line} of `{file}` has {}, the first line has {expected}",
-            count(*found as u64, "field")
-        ))
-        .hint(format!(
-            "a field that contains `{}` must stand in quotes",
-            config.delimiter
-        )),
-        Flaw::Unclosed { line } => TaskError::user(format!(
-            "the quote that opens on line {line} of `{file}` is never closed"
-        ))
-        .hint("if quotes have no meaning in this file, write `quote: \"\"`"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use pipectl_engine::operator::{
@@ -482,6 +353,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::support::settings::type_name;
 
     async fn extract(content: impl AsRef<[u8]>, settings: Value) -> Result<DataFrame, TaskError> {
         let project = TestProject::new();

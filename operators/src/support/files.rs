@@ -212,6 +212,11 @@ fn walk(
 
 /// A failure of the file system, with the file's name and whose fault it is.
 pub(crate) fn io_error(verb: &str, path: &str, error: io::Error) -> TaskError {
+    io_failure(&format!("{verb} `{path}`"), error)
+}
+
+/// A failure of the file system. `doing` says what was tried, as in ``write `a.csv` ``.
+pub(crate) fn io_failure(doing: &str, error: io::Error) -> TaskError {
     use io::ErrorKind as K;
     let (fault, retryable, hint) = match error.kind() {
         K::NotFound => (Fault::User, false, None),
@@ -233,7 +238,7 @@ pub(crate) fn io_error(verb: &str, path: &str, error: io::Error) -> TaskError {
         | K::InvalidFilename => (Fault::User, false, None),
         _ => (Fault::External, true, None),
     };
-    let mut wrong = TaskError::external(format!("cannot {verb} `{path}`"))
+    let mut wrong = TaskError::external(format!("cannot {doing}"))
         .retryable(retryable)
         .because(error);
     wrong.fault = fault;

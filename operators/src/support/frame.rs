@@ -6,12 +6,15 @@ use pipectl_engine::{
 };
 use polars::prelude::{DataFrame, PolarsError};
 
-use super::{settings::type_name, text::hint_for_name};
+use super::{files::io_failure, settings::type_name, text::hint_for_name};
 
 /// A failure of polars: the data's or the query's fault, unless a file could not be read.
 pub(crate) fn polars_error(doing: &str, error: &PolarsError) -> TaskError {
     match root(error) {
-        PolarsError::IO { error, .. } => TaskError::external(format!("cannot {doing}: {error}")),
+        PolarsError::IO { error, .. } => {
+            // It is shared, and so has to be made anew.
+            io_failure(doing, std::io::Error::new(error.kind(), error.to_string()))
+        }
         other => TaskError::user(format!("cannot {doing}: {}", plain(&other.to_string()))),
     }
 }

@@ -442,7 +442,7 @@ async fn an_upsert_needs_a_unique_index() {
             assert!(
                 error
                     .full_message()
-                    .contains("value too long for type character varying(3)"),
+                    .contains("value too long for type character varying(3) (row 3, column name)"),
                 "{}",
                 error.full_message()
             );

@@ -7,7 +7,8 @@ use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde_json::Value;
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, Executor, PgPool, Row, Statement, TypeInfo, ValueRef,
+    Arguments, AssertSqlSafe, Column as _, Connection as _, Executor, PgPool, Row, Statement,
+    TypeInfo, ValueRef,
     postgres::{PgArguments, PgTypeInfo, PgTypeKind},
 };
 
@@ -27,6 +28,8 @@ pub(super) async fn read(
     let doing = format!("read from `{connection}`");
     let fail = |error| database_error(&doing, error);
     let mut session = pool.acquire().await.map_err(fail)?;
+    // A statement that was prepared before its table has changed would give the old columns, or fail.
+    session.clear_cached_statements().await.map_err(fail)?;
     // The query is the author's; values never stand in it.
     let text = AssertSqlSafe(query.sql.clone());
     let statement = (&mut *session)

@@ -377,3 +377,23 @@ impl Cells {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_say_whether_they_are_utc() {
+        let moments = Series::new("c".into(), [Some(1_772_366_400_000_000_i64), None]);
+        for (zone, expected) in [
+            (None, "2026-03-01 12:00:00.000000"),
+            (Some(TimeZone::UTC), "2026-03-01 12:00:00.000000+00:00"),
+        ] {
+            let of = DataType::Datetime(TimeUnit::Microseconds, zone);
+            let Cells::Text(texts) = Cells::of(&moments.cast(&of).unwrap()).unwrap() else {
+                panic!("they are no text")
+            };
+            assert_eq!(texts.iter().collect::<Vec<_>>(), [Some(expected), None]);
+        }
+    }
+}

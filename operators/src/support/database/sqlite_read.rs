@@ -6,8 +6,8 @@ use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
 use polars::prelude::*;
 use serde_json::Value;
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, Decode, Executor, Row, SqlitePool, Statement, TypeInfo,
-    ValueRef,
+    Arguments, AssertSqlSafe, Column as _, Connection as _, Decode, Executor, Row, SqlitePool,
+    Statement, TypeInfo, ValueRef,
     sqlite::{SqliteArguments, SqliteValueRef},
 };
 
@@ -27,6 +27,8 @@ pub(super) async fn read(
     let doing = format!("read from `{connection}`");
     let fail = |error| database_error(&doing, error);
     let mut session = pool.acquire().await.map_err(fail)?;
+    // A statement that was prepared before its table has changed would give the old columns, or fail.
+    session.clear_cached_statements().await.map_err(fail)?;
     let text = AssertSqlSafe(query.sql.clone());
     let statement = (&mut *session)
         .prepare(sqlx::SqlSafeStr::into_sql_str(text))
@@ -292,5 +294,68 @@ impl Gathered {
         }
         // Other programs write dates in other ways: then they stay text.
         Ok(column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(declared: Option<Holds>, values: Vec<Cell>) -> Result<Column, TaskError> {
+        Gathered {
+            name: "c".to_owned(),
+            declared,
+            values,
+        }
+        .finish()
+    }
+
+    fn text(text: &str) -> Cell {
+        Cell::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_column_is_what_it_was_declared_or_what_its_values_are() {
+        let utc = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
+        let naive = DataType::Datetime(TimeUnit::Microseconds, None);
+        for (declared, values, expected) in [
+            (None, vec![Cell::Null, Cell::Integer(1)], DataType::Int64),
+            (
+                None,
+                vec![Cell::Integer(1), Cell::Real(1.5)],
+                DataType::Float64,
+            ),
+            (None, vec![Cell::Integer(1), text("x")], DataType::String),
+            (None, vec![], DataType::String),
+            (Some(Holds::Int64), vec![], DataType::Int64),
+            (
+                Some(Holds::Boolean),
+                vec![Cell::Integer(1)],
+                DataType::Boolean,
+            ),
+            (Some(Holds::Date), vec![text("2026-03-01")], DataType::Date),
+            (Some(Holds::Date), vec![text("1.3.2026")], DataType::String),
+            (
+                Some(Holds::Timestamp),
+                vec![text("2026-03-01 12:00:00")],
+                naive,
+            ),
+            (
+                Some(Holds::Timestamp),
+                vec![text("2026-03-01 12:00:00.123456+00:00")],
+                utc,
+            ),
+        ] {
+            assert_eq!(gathered(declared, values).unwrap().dtype(), &expected);
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let error = gathered(Some(Holds::Int64), vec![Cell::Integer(1), text("many")]).unwrap_err();
+        assert_eq!(
+            error.message,
+            "row 2 of the query: `c` is 'many', not a whole number like the column"
+        );
     }
 }
