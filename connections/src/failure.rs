@@ -73,6 +73,8 @@ fn plain(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
             }
         }
         sqlx::Error::PoolTimedOut => "no connection was free in time".into(),
+        sqlx::Error::Io(error) => Box::new(error),
+        sqlx::Error::Tls(error) | sqlx::Error::Configuration(error) => error,
         other => Box::new(other),
     }
 }
@@ -227,7 +229,7 @@ mod tests {
         assert!(
             error
                 .full_message()
-                .starts_with("cannot reach `warehouse`: error communicating")
+                .starts_with("cannot reach `warehouse`: connection refused")
         );
     }
 }

@@ -9,6 +9,7 @@ use super::{
     rules::{Broken, Table, indices},
 };
 use crate::support::{
+    iso::converted,
     settings::{ColumnType, type_name},
     text::{count as counted, hint_for_name, shortened},
 };
@@ -225,8 +226,8 @@ fn bound(column: &Column, value: &Value) -> Result<Expr, TaskError> {
         Value::Bool(value) if of.is_bool() => return Ok(lit(*value)),
         Value::String(text) if *of == DataType::String => return Ok(lit(text.as_str())),
         Value::String(text) if of.is_temporal() => {
-            let text = Column::new("bound".into(), [text.as_str()]);
-            text.cast(of).ok().filter(|bound| bound.null_count() == 0)
+            let text = StringChunked::from_slice("bound".into(), &[text.as_str()]);
+            converted(&text, of).ok()
         }
         _ => None,
     };

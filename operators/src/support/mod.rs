@@ -6,6 +6,7 @@ pub(crate) mod database;
 pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod frame;
+pub(crate) mod iso;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod page;

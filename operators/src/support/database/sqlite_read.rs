@@ -14,6 +14,7 @@ use sqlx::{
 use super::table::Holds;
 use crate::support::{
     frame::polars_error,
+    iso::{Form, converted, form},
     text::{count, shortened},
 };
 
@@ -176,7 +177,6 @@ impl Gathered {
     fn finish(self) -> Result<Column, TaskError> {
         let holds = self.holds();
         let name = PlSmallStr::from_str(&self.name);
-        let fail = |error: PolarsError| polars_error(&format!("read `{}`", self.name), &error);
         let integers = || {
             self.gather("a whole number", |cell| match cell {
                 Cell::Integer(value) => Some(*value),
@@ -215,40 +215,15 @@ impl Gathered {
                     _ => None,
                 })?,
             ),
-            Holds::Date => self
-                .temporal(&texts("a date")?, &DataType::Date)
-                .map_err(fail)?,
+            Holds::Date => self.moments(&texts("a date")?, &DataType::Date)?,
+            Holds::Time => self.moments(&texts("a time")?, &DataType::Time)?,
             Holds::Timestamp | Holds::TimestampTz => {
                 let texts = texts("a date with a time")?;
-                // What has a zone is told by its first value.
-                let zoned = texts
-                    .iter()
-                    .flatten()
-                    .next()
-                    .is_some_and(|text| text.ends_with("+00:00") || text.ends_with('Z'));
-                let zone = zoned.then_some(TimeZone::UTC);
-                let plain = |text: &String| {
-                    text.trim_end_matches("+00:00")
-                        .trim_end_matches('Z')
-                        .replace('T', " ")
-                };
-                let texts: Vec<_> = texts.iter().map(|text| text.as_ref().map(plain)).collect();
-                let naive = self
-                    .temporal(&texts, &DataType::Datetime(TimeUnit::Microseconds, None))
-                    .map_err(fail)?;
-                match zone {
-                    None => naive,
-                    zone => naive
-                        .cast(&DataType::Int64)
-                        .and_then(|moments| {
-                            moments.cast(&DataType::Datetime(TimeUnit::Microseconds, zone))
-                        })
-                        .map_err(fail)?,
-                }
+                // Whether they have a zone is told by the first of them.
+                let first = texts.iter().flatten().next().and_then(|text| form(text));
+                let zone = (first == Some(Form::Zoned)).then_some(TimeZone::UTC);
+                self.moments(&texts, &DataType::Datetime(TimeUnit::Microseconds, zone))?
             }
-            Holds::Time => self
-                .temporal(&texts("a time")?, &DataType::Time)
-                .map_err(fail)?,
             _ => Column::new(
                 name,
                 self.gather("text", |cell| match cell {
@@ -285,15 +260,17 @@ impl Gathered {
         self.values.iter().enumerate().map(one).collect()
     }
 
-    /// Texts as dates or times, strictly: what cannot be read is an error that names it.
-    fn temporal(&self, texts: &[Option<String>], to: &DataType) -> PolarsResult<Column> {
-        let column = Column::new(PlSmallStr::from_str(&self.name), texts);
-        let read = column.cast(to)?;
-        if read.null_count() == column.null_count() {
-            return Ok(read);
+    /// Texts as dates or times; other programs write them in other ways: then they stay text.
+    fn moments(&self, texts: &[Option<String>], to: &DataType) -> Result<Column, TaskError> {
+        let texts = StringChunked::from_iter_options(
+            PlSmallStr::from_str(&self.name),
+            texts.iter().map(Option::as_deref),
+        );
+        match converted(&texts, to) {
+            Ok(column) => Ok(column),
+            Err(Ok(_)) => Ok(texts.into_column()),
+            Err(Err(error)) => Err(polars_error(&format!("read `{}`", self.name), &error)),
         }
-        // Other programs write dates in other ways: then they stay text.
-        Ok(column)
     }
 }
 
