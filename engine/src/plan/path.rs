@@ -88,6 +88,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::many_single_char_names, reason = "a drawing of letters")]
     fn waves_and_the_critical_path() {
         let mut plan = testing::plan("p");
         let mut add = |name: &str, upstream: &[_]| {

@@ -46,12 +46,11 @@ fn end_of(text: &str) -> Option<usize> {
         match (quote, byte) {
             (Some(_), b'\\') => index += 1,
             (Some(open), byte) if open == byte => quote = None,
-            (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(byte),
             (None, b'{') => depth += 1,
             (None, b'}') if depth > 0 => depth -= 1,
             (None, b'}') if bytes.get(index + 1) == Some(&b'}') => return Some(index),
-            (None, _) => {}
+            _ => {}
         }
         index += 1;
     }

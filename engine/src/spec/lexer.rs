@@ -47,7 +47,7 @@ pub(crate) fn calls(source: &str) -> Vec<(Use, &str)> {
                     Before::Is => calls.push((Use::Test, name)),
                     Before::Dot if called => calls.push((Use::Method, name)),
                     Before::Nothing if called && !words.contains(&name) => {
-                        calls.push((Use::Function, name))
+                        calls.push((Use::Function, name));
                     }
                     Before::Dot | Before::Nothing => {}
                 }

@@ -1,5 +1,7 @@
 //! Diagnostics as machines read them: JSON, SARIF 2.1.0, annotations of GitHub.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -99,22 +101,24 @@ fn sarif_result(diagnostic: &Diagnostic) -> Value {
 
 /// Workflow commands that GitHub shows beside the lines.
 pub fn github(diagnostics: &Diagnostics) -> String {
-    diagnostics
-        .iter()
-        .map(|diagnostic| {
-            let place = &diagnostic.place;
-            format!(
-                "::{} file={},line={},col={},endColumn={},title={}::{}\n",
-                diagnostic.severity.name(),
-                property(&place.file),
-                place.line,
-                place.column,
-                place.column.saturating_add(place.length),
-                property(diagnostic.code),
-                data(&full_message(diagnostic)),
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for diagnostic in diagnostics.iter() {
+        let place = &diagnostic.place;
+        // Writing to a string cannot fail.
+        writeln!(
+            text,
+            "::{} file={},line={},col={},endColumn={},title={}::{}",
+            diagnostic.severity.name(),
+            property(&place.file),
+            place.line,
+            place.column,
+            place.column.saturating_add(place.length),
+            property(diagnostic.code),
+            data(&full_message(diagnostic)),
+        )
+        .unwrap_or_default();
+    }
+    text
 }
 
 fn full_message(diagnostic: &Diagnostic) -> String {

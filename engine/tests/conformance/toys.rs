@@ -1,5 +1,7 @@
 //! Operators that do nothing, with settings of every kind.
 
+#![allow(dead_code, reason = "the settings are read by nobody")]
+
 use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{
@@ -54,7 +56,6 @@ struct Nothing {}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct File {
     path: String,
     #[serde(default)]
@@ -65,7 +66,6 @@ struct File {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Csv {
     /// Where it is.
     path: String,
@@ -79,14 +79,12 @@ struct Csv {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Query {
     query: SqlText,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Column {
     #[serde(default)]
     unique: bool,
@@ -98,7 +96,6 @@ struct Column {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Rows {
     #[serde(default)]
     min: Option<u64>,
@@ -108,7 +105,6 @@ struct Rows {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Expectations {
     #[serde(default)]
     columns: BTreeMap<String, Column>,
@@ -118,7 +114,6 @@ struct Expectations {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Validation {
     #[serde(default)]
     #[schemars(range(min = 2, max = 50))]
@@ -127,7 +122,6 @@ struct Validation {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(dead_code)]
 enum Metric {
     /// The harmonic mean of precision and recall.
     F1,
@@ -138,7 +132,6 @@ enum Metric {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code)]
 enum Grid {
     One(f64),
     Many(Vec<f64>),
@@ -146,7 +139,6 @@ enum Grid {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Train {
     target: String,
     #[serde(default)]
@@ -164,7 +156,6 @@ struct Train {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Predict {
     model: ModelRef,
     #[serde(default)]
@@ -183,7 +174,6 @@ enum Mode {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Load {
     connection: ConnectionName,
     table: String,
@@ -196,7 +186,6 @@ struct Load {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Path {
     path: String,
     #[serde(default)]
@@ -205,7 +194,6 @@ struct Path {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct Shell {
     #[serde(default)]
     script: Option<Script>,
@@ -215,7 +203,6 @@ struct Shell {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
 struct ModelReport {
     model: ModelRef,
     path: String,

@@ -14,7 +14,7 @@ impl Compiler<'_> {
         for mention in &mentions {
             let Some(target) = mention.task else { continue };
             for name in mention.expression.tasks() {
-                let Some(Some(source)) = self.names.task(name) else {
+                let Some(source) = self.names.task(name).index() else {
                     continue;
                 };
                 if source == target {

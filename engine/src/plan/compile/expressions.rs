@@ -1,26 +1,20 @@
 //! Checks the names in expressions against what is in scope, and their types where these are known.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
+use std::sync::Arc;
+
+use super::{Compiler, wanted::Wanted, wanted::output_type};
+use crate::spec::{
+    Expression, Found, Mark, codes,
+    file::Placed,
+    filters::{FILTERS, FUNCTIONS, TESTS},
+    lexer::{self, Use},
+    suggest,
 };
 
-use super::{
-    Compiler,
-    wanted::{Wanted, output_type},
-};
-use crate::{
-    plan::ParamType,
-    project::Project,
-    spec::{
-        Expression, Found, Mark, PipelineFile, codes,
-        file::Placed,
-        filters::{FILTERS, FUNCTIONS, TESTS},
-        lexer::{self, Use},
-        suggest,
-    },
-    trigger::Trigger,
-};
+/// The names that an expression may begin with.
+const ROOTS: [&str; 8] = [
+    "params", "run", "interval", "trigger", "item", "index", "env", "tasks",
+];
 
 /// An expression in the file.
 pub(super) struct Mention {
@@ -34,68 +28,6 @@ pub(super) struct Mention {
     pub(super) wanted: Option<Wanted>,
     /// Whether `item` and `index` are in scope.
     pub(super) repeated: bool,
-}
-
-/// The names that expressions can see.
-pub(super) struct Names<'a> {
-    tasks: HashMap<&'a str, Option<usize>>,
-    pub(super) params: HashMap<&'a str, ParamType>,
-    pub(super) used_params: BTreeSet<String>,
-    all_params_used: bool,
-    interval: bool,
-    project: &'a Project,
-}
-
-impl<'a> Names<'a> {
-    pub(super) fn of(file: &'a PipelineFile, project: &'a Project) -> Self {
-        let mut tasks: HashMap<&str, Option<usize>> =
-            file.unreadable.iter().map(|name| (&**name, None)).collect();
-        tasks.extend(
-            file.tasks
-                .iter()
-                .enumerate()
-                .map(|(index, task)| (&*task.name.value, Some(index))),
-        );
-        Self {
-            tasks,
-            params: file
-                .params
-                .iter()
-                .map(|(name, spec)| (&*name.value, spec.of))
-                .collect(),
-            used_params: BTreeSet::new(),
-            all_params_used: false,
-            interval: file.interval.is_some()
-                || file
-                    .schedule
-                    .as_ref()
-                    .is_some_and(|schedule| !matches!(schedule.value.trigger, Trigger::Sensor(_))),
-            project,
-        }
-    }
-
-    /// The task called `name`: `Some(None)` when there is one that could not be read.
-    pub(super) fn task(&self, name: &str) -> Option<Option<usize>> {
-        self.tasks.get(name).copied()
-    }
-
-    /// The hint for a task that does not exist.
-    pub(super) fn task_hint(&self, name: &str) -> Option<String> {
-        suggest::similar(name, self.tasks.keys().copied())
-            .map(|meant| format!("did you mean `{meant}`?"))
-    }
-
-    /// Complains about a task that does not exist.
-    pub(super) fn unknown_task(&self, name: &str, mark: Mark, found: &mut Found) {
-        let complaint = found.error(
-            codes::UNKNOWN_TASK,
-            mark,
-            format!("there is no task `{name}`"),
-        );
-        if let Some(hint) = self.task_hint(name) {
-            complaint.hint(hint);
-        }
-    }
 }
 
 impl Compiler<'_> {
@@ -186,9 +118,6 @@ impl Compiler<'_> {
         if lexer::calls(mention.expression.source()).contains(&(Use::Function, root)) {
             return;
         }
-        const ROOTS: [&str; 8] = [
-            "params", "run", "interval", "trigger", "item", "index", "env", "tasks",
-        ];
         let hint = if let Some(meant) = suggest::similar(root, ROOTS) {
             format!("did you mean `{meant}`?")
         } else if self.names.params.contains_key(root) {
@@ -284,11 +213,8 @@ impl Compiler<'_> {
                 .hint("write `tasks.<name>.<output>`, so that the file shows what waits for what");
             return;
         };
-        let Some(index) = self.names.task(name) else {
-            self.names.unknown_task(name, mention.mark, &mut self.found);
-            return;
-        };
-        let (Some(output), Some(index)) = (output, index) else {
+        let index = self.names.look_up(name, mention.mark, &mut self.found);
+        let (Some(index), Some(output)) = (index, output) else {
             return;
         };
         let Some(outputs) = &self.drafts[index].outputs else {

@@ -85,11 +85,7 @@ impl Compiler<'_> {
 
     /// An arrow from the task called `name`, which is complained about when it does not exist.
     pub(super) fn arrow(&mut self, name: &Arc<str>, target: usize, mark: Mark) -> Option<usize> {
-        let Some(source) = self.names.task(name) else {
-            self.names.unknown_task(name, mark, &mut self.found);
-            return None;
-        };
-        let source = source?;
+        let source = self.names.look_up(name, mark, &mut self.found)?;
         if source == target {
             self.found.error(
                 codes::SELF_REFERENCE,
@@ -215,11 +211,9 @@ impl Compiler<'_> {
                     OutputSource::Value(Template::new(self.free_value(node, None)))
                 }
                 OutputFile::Dataset(wanted) => {
-                    let Some(task) = self.names.task(&wanted.task) else {
-                        self.names
-                            .unknown_task(&wanted.task, wanted.mark, &mut self.found);
-                        continue;
-                    };
+                    let task = self
+                        .names
+                        .look_up(&wanted.task, wanted.mark, &mut self.found);
                     let Some(task) = task else { continue };
                     self.dataset(wanted, task);
                     OutputSource::Dataset(InputBinding {

@@ -5,6 +5,7 @@ mod edges;
 mod expressions;
 mod inputs;
 mod names;
+mod scope;
 mod settings;
 mod shape;
 mod sql;
@@ -18,10 +19,7 @@ use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 use sha2::{Digest, Sha256};
 
-use self::{
-    expressions::{Mention, Names},
-    shape::Shapes,
-};
+use self::{expressions::Mention, scope::Names, shape::Shapes};
 use super::{
     Foreach, InputBinding, OutputSource, Plan, PlannedTask, RetryPolicy, Source, TestCase,
 };

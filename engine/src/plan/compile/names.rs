@@ -114,7 +114,7 @@ impl Compiler<'_> {
             let task = self
                 .names
                 .task(name)
-                .and_then(|index| index)
+                .index()
                 .map(|index| self.drafts[index].file);
             let wrong = match task {
                 None => "there is no such task",

@@ -109,12 +109,7 @@ impl Compiler<'_> {
     }
 
     fn test_task(&mut self, name: &Placed<Arc<str>>) -> Option<usize> {
-        let Some(task) = self.names.task(&name.value) else {
-            self.names
-                .unknown_task(&name.value, name.mark, &mut self.found);
-            return None;
-        };
-        task
+        self.names.look_up(&name.value, name.mark, &mut self.found)
     }
 
     /// `{csv: path}`, `{rows: […]}`, `{datasets: {train: {…}}, values: {…}}`.
@@ -247,13 +242,11 @@ impl Reader<'_> {
     fn rows(&mut self, node: &Node) -> Option<GivenData> {
         let mut rows = Vec::new();
         for item in self.items(node) {
-            match item.to_json() {
-                Value::Object(row) => rows.push(row),
-                _ => {
-                    self.wrong_type(item, "a row: a map of columns");
-                    return None;
-                }
-            }
+            let Value::Object(row) = item.to_json() else {
+                self.wrong_type(item, "a row: a map of columns");
+                return None;
+            };
+            rows.push(row);
         }
         Some(GivenData::Rows(rows))
     }

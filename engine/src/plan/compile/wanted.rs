@@ -133,7 +133,7 @@ impl Compiler<'_> {
             ("run" | "interval", Some(_), None) => Some((Wanted::TEXT, "text")),
             ("index", None, None) => Some((Wanted::WHOLE, "a whole number")),
             ("tasks", Some(name), Some(output)) => {
-                let index = self.names.task(name)??;
+                let index = self.names.task(name).index()?;
                 match output_type(self.drafts[index].outputs.as_ref()?, output)? {
                     ValueType::String => Some((Wanted::TEXT, "text")),
                     ValueType::Integer => Some((Wanted::WHOLE, "a whole number")),

@@ -72,21 +72,19 @@ impl Reader<'_> {
         }
         let choices: Option<Vec<Value>> =
             choices.map(|choices| choices.into_iter().map(|(choice, _)| choice).collect());
-        if let (Some(default), Some(node)) =
-            (&default, section.entry("default").map(|entry| &entry.value))
+        let node = section.entry("default").map(|entry| &entry.value);
+        if let (Some(default), Some(node)) = (&default, node)
+            && !default.is_null()
+            && self.fits(of, default, node)
+            && choices
+                .as_ref()
+                .is_some_and(|choices| !choices.contains(default))
         {
-            if !default.is_null() && self.fits(of, default, node) {
-                let listed = choices
-                    .as_ref()
-                    .is_none_or(|choices| choices.contains(default));
-                if !listed {
-                    self.found.error(
-                        codes::PARAM,
-                        node.mark,
-                        "the default is not one of the choices",
-                    );
-                }
-            }
+            self.found.error(
+                codes::PARAM,
+                node.mark,
+                "the default is not one of the choices",
+            );
         }
         let description = section
             .get("description")

@@ -8,12 +8,13 @@ use indexmap::IndexMap;
 use super::{
     super::{Found, Mark, SourceFile, codes, scalar, source::count},
     Entry, Node, NodeValue,
+    syntax::complain,
 };
 
 /// How many nodes a file may have, after its aliases are followed.
 const MAX_NODES: usize = 500_000;
 /// How deep a file may be nested.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Reads the only document of a file. `None` when the file is empty or cannot be read; then there is a complaint.
 pub fn parse(source: &SourceFile, found: &mut Found) -> Option<Node> {
@@ -35,7 +36,7 @@ pub fn parse(source: &SourceFile, found: &mut Found) -> Option<Node> {
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                builder.syntax(&error);
+                complain(&error, source, builder.found);
                 return None;
             }
         };
@@ -80,9 +81,17 @@ struct Open {
     first_node: usize,
     items: Vec<Node>,
     entries: IndexMap<Arc<str>, Entry>,
-    key: Option<Option<(Arc<str>, Mark)>>,
+    key: Option<Key>,
     map: bool,
     flow: bool,
+}
+
+/// A key whose value is still to come.
+enum Key {
+    /// One that cannot be used, and has its complaint.
+    Unusable,
+    /// Text.
+    Text(Arc<str>, Mark),
 }
 
 impl Builder<'_> {
@@ -223,8 +232,8 @@ impl Builder<'_> {
                     open.key = Some(key);
                 }
             }
-            Some(None) => {}
-            Some(Some((key, key_mark))) => {
+            Some(Key::Unusable) => {}
+            Some(Key::Text(key, key_mark)) => {
                 if open.entries.contains_key(&key) {
                     let first = open.entries[&key].key_mark.line;
                     self.found
@@ -250,13 +259,13 @@ impl Builder<'_> {
     }
 
     /// A key's text: keys are text, numbers and booleans are taken as written.
-    fn key(&mut self, node: &Node) -> Option<(Arc<str>, Mark)> {
+    fn key(&mut self, node: &Node) -> Key {
         let text: Arc<str> = match &node.value {
             NodeValue::Text(text) if &**text == "<<" => {
                 self.found
                     .error(codes::SYNTAX, node.mark, "`<<` is no key of YAML 1.2")
                     .hint("write the keys out, or use `defaults:`");
-                return None;
+                return Key::Unusable;
             }
             NodeValue::Text(text) => text.clone(),
             NodeValue::Bool(_) | NodeValue::Number(_) => self
@@ -272,10 +281,10 @@ impl Builder<'_> {
                         format!("a key must be text, not {}", node.kind()),
                     )
                     .hint("`{{ … }}` and `${{ … }}` must be in quotes: \"${{ params.x }}\"");
-                return None;
+                return Key::Unusable;
             }
         };
-        Some((text, node.mark))
+        Key::Text(text, node.mark)
     }
 
     fn scalar(
@@ -326,43 +335,6 @@ impl Builder<'_> {
         false
     }
 
-    /// One clear complaint for what the parser says.
-    fn syntax(&mut self, error: &granit_parser::ScanError) {
-        let marker = error.marker();
-        let start = u32::try_from(marker.byte_offset().unwrap_or_default()).unwrap_or_default();
-        let mark = Mark {
-            line: u32::try_from(marker.line().max(1)).unwrap_or(u32::MAX),
-            column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
-            length: 1,
-            start,
-            end: start,
-        };
-        let line = self
-            .source
-            .text
-            .lines()
-            .nth(mark.line as usize - 1)
-            .unwrap_or_default();
-        let hint = if error.info().contains("nesting") || error.info().contains("recursion") {
-            self.found.error(
-                codes::BOMB,
-                mark,
-                format!("the file is nested more than {MAX_DEPTH} deep"),
-            );
-            return;
-        } else if line.trim_start_matches(' ').starts_with('\t') {
-            Some("YAML is indented with spaces; replace the tab")
-        } else if line.contains("${{") {
-            Some("put the expression in quotes: \"${{ … }}\"")
-        } else {
-            None
-        };
-        let complaint = self.found.error(codes::SYNTAX, mark, plain(&error.info()));
-        if let Some(hint) = hint {
-            complaint.hint(hint);
-        }
-    }
-
     fn mark(&self, span: &Span) -> Mark {
         let byte = |marker: &granit_parser::Marker| {
             u32::try_from(marker.byte_offset().unwrap_or_default()).unwrap_or(u32::MAX)
@@ -388,16 +360,6 @@ impl Builder<'_> {
             end,
         }
     }
-}
-
-/// The parser's words as a lower-case fragment.
-fn plain(message: &str) -> String {
-    let message = message.trim_end_matches('.');
-    let message = message.split(" at byte ").next().unwrap_or(message);
-    let mut letters = message.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(letters).collect()
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the bytes it comes from, and building goes on after a duplicate key, so that all complaints appear at once.
 
 mod builder;
+mod syntax;
 
 use std::sync::Arc;
 

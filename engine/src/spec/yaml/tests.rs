@@ -41,7 +41,9 @@ fn every_key_and_value_knows_its_place() {
     assert_eq!(block.text().unwrap().as_ref(), "first\nsecond\n");
     assert_eq!(block.mark.line, 7);
     assert_eq!(at(node.get("ü").unwrap()), (9, 4, 2));
-    let slice = &text[block.mark.start as usize..block.mark.end as usize];
+    let slice = text
+        .get(block.mark.start as usize..block.mark.end as usize)
+        .unwrap();
     assert!(
         slice.contains("first") && slice.contains("second"),
         "{slice:?}"
@@ -51,17 +53,15 @@ fn every_key_and_value_knows_its_place() {
 #[test]
 fn bad_files_have_one_clear_complaint() {
     let deep = format!("a: {}", "[".repeat(300));
-    let deep_block = (0..200)
-        .map(|level| format!("{}a:\n", " ".repeat(level)))
-        .collect::<String>();
+    let deep_block: String = (0..200)
+        .flat_map(|level| [" ".repeat(level), "a:\n".to_owned()])
+        .collect();
     let bomb = {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let before = level - 1;
-            text += &format!(
-                "a{level}: &a{level} [{}]\n",
-                vec![format!("*a{before}"); 10].join(", ")
-            );
+            let repeated = vec![format!("*a{before}"); 10].join(", ");
+            text = format!("{text}a{level}: &a{level} [{repeated}]\n");
         }
         text
     };
