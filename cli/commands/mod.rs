@@ -29,7 +29,7 @@ use crate::{
 /// Does what the command line says.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     if let Command::Shim { command } = arguments.command {
-        return pipectl_operators::shim(command);
+        return pipectl_operators::shim(&command);
     }
     done(arguments).into()
 }

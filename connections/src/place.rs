@@ -20,9 +20,10 @@ fn place(address: &str) -> Option<String> {
     }
     let url = Url::parse(address).ok()?;
     let mut place = url.host_str().unwrap_or_default().to_owned();
-    if let Some(port) = url.port() {
-        place.push_str(&format!(":{port}"));
-    }
+    let port = url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    place.push_str(&port);
     place.push_str(url.path().trim_end_matches('/'));
     Some(place)
 }

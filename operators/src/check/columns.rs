@@ -30,7 +30,7 @@ impl Table<'_> {
                 .frame
                 .get_column_names()
                 .into_iter()
-                .map(|name| name.as_str());
+                .map(PlSmallStr::as_str);
             let mut broken = Broken::of_table(
                 name,
                 format!("`{}` has no column `{name}`", self.name),
@@ -51,7 +51,7 @@ impl Table<'_> {
             );
             found.push(Broken::of_table(&format!("{name} type"), message, severity));
         }
-        for (rule, what, failing) in self.tests(column, rules)? {
+        for (rule, what, failing) in Self::tests(column, rules)? {
             let rows = self.failing(failing)?;
             found.extend(self.of_rows(
                 &format!("{name} {rule}"),
@@ -77,7 +77,7 @@ impl Table<'_> {
     }
 
     /// The rules that one expression decides: name, what broken rows have, and the expression that is true in them.
-    fn tests(&self, column: &Column, rules: &ColumnRules) -> Result<Vec<Test>, TaskError> {
+    fn tests(column: &Column, rules: &ColumnRules) -> Result<Vec<Test>, TaskError> {
         let name = column.name().as_str();
         let value = || col(PlSmallStr::from_str(name));
         let mut tests = Vec::new();

@@ -271,6 +271,11 @@ fn check_sql(index: &str, rule: &SqlRule, found: &mut Complaints) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    clippy::too_many_lines,
+    reason = "the measures are counts; a table of cases is long"
+)]
 mod tests {
     use pipectl_engine::operator::{
         Fault,

@@ -164,7 +164,7 @@ impl Table<'_> {
                 .frame
                 .get_column_names()
                 .into_iter()
-                .map(|name| name.as_str());
+                .map(PlSmallStr::as_str);
             return Err(
                 TaskError::user(format!("`{}` has no column `{unknown}`", self.name))
                     .hint(hint_for_name(unknown, "its columns are", known)),

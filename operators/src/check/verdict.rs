@@ -86,21 +86,20 @@ fn failing_rows(frame: &DataFrame, broken: &[Broken]) -> Result<Option<Artifact>
     let mut parts: Vec<LazyFrame> = Vec::new();
     let mut left = KEPT;
     for rule in broken {
-        let (rows, numbers) = match &rule.found {
-            Some(found) => (found.head(Some(left)), None),
-            None => {
-                let rows = IdxCa::from_vec(
-                    "rows".into(),
-                    rule.rows.iter().take(left).copied().collect(),
-                );
-                let numbers: Vec<_> = rule
-                    .rows
-                    .iter()
-                    .take(left)
-                    .map(|row| i64::from(*row) + 1)
-                    .collect();
-                (frame.take(&rows).map_err(fail)?, Some(numbers))
-            }
+        let (rows, numbers) = if let Some(found) = &rule.found {
+            (found.head(Some(left)), None)
+        } else {
+            let rows = IdxCa::from_vec(
+                "rows".into(),
+                rule.rows.iter().take(left).copied().collect(),
+            );
+            let numbers: Vec<_> = rule
+                .rows
+                .iter()
+                .take(left)
+                .map(|row| i64::from(*row) + 1)
+                .collect();
+            (frame.take(&rows).map_err(fail)?, Some(numbers))
         };
         if rows.height() == 0 {
             continue;

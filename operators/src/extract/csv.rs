@@ -317,7 +317,7 @@ fn declared(
         let missing = schema
             .iter_names()
             .filter(|name| !names.iter().any(|have| have == name.as_str()));
-        let missing: Vec<_> = missing.map(|name| name.as_str()).collect();
+        let missing: Vec<_> = missing.map(PlSmallStr::as_str).collect();
         if !missing.is_empty() {
             return Err(TaskError::user(format!(
                 "`{}` lacks columns of the files before it: {}",
@@ -345,6 +345,7 @@ fn declared(
 }
 
 #[cfg(test)]
+#[expect(clippy::too_many_lines, reason = "a table of cases is long")]
 mod tests {
     use pipectl_engine::operator::{
         Fault,
@@ -413,8 +414,8 @@ mod tests {
                 table.height(),
                 table
                     .get_column_names()
-                    .iter()
-                    .map(|name| name.as_str())
+                    .into_iter()
+                    .map(PlSmallStr::as_str)
                     .collect::<Vec<_>>()
             ),
             (2, vec!["column_1", "column_2"])

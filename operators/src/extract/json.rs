@@ -1,6 +1,6 @@
 //! `extract: json`: reads JSON, as one array of records or with a record on each line.
 
-use std::{io::Cursor, num::NonZeroUsize};
+use std::{fmt, io::Cursor, num::NonZeroUsize};
 
 use pipectl_engine::{
     dataset::Dataset,
@@ -10,7 +10,10 @@ use pipectl_engine::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 
 use crate::support::{
     csv::without_mark,
@@ -75,7 +78,7 @@ impl Operator for Json {
                         file.shown,
                         count(frame.height() as u64, "row")
                     ));
-                    whole.add(&file.shown, frame)?;
+                    whole.add(&file.shown, &frame)?;
                 }
                 whole.finish()
             })
@@ -141,12 +144,28 @@ fn check(body: &[u8], format: Format, file: &str) -> Result<(), TaskError> {
 }
 
 /// A JSON object whose content does not matter here.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Record(
-    #[expect(dead_code, reason = "only its being there matters")]
-    std::collections::BTreeMap<String, IgnoredAny>,
-);
+struct Record;
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnyMap)
+    }
+}
+
+struct AnyMap;
+
+impl<'de> Visitor<'de> for AnyMap {
+    type Value = Record;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Record)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -193,7 +212,7 @@ mod tests {
             ),
             (
                 "{\"a\": 1}\n[2]\n",
-                "line 2, column 0 of `a.json` is no JSON: invalid type: sequence, expected a map",
+                "line 2, column 0 of `a.json` is no JSON: invalid type: sequence, expected a record",
             ),
             (
                 "a,b\n",

@@ -58,7 +58,7 @@ impl Operator for Parquet {
                         file.shown,
                         count(frame.height() as u64, "row")
                     ));
-                    whole.add(&file.shown, frame)?;
+                    whole.add(&file.shown, &frame)?;
                 }
                 whole.finish()
             })

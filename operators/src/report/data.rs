@@ -71,6 +71,7 @@ impl Operator for Data {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the measures are counts")]
 mod tests {
     use pipectl_engine::operator::testing::TestProject;
     use polars::prelude::*;

@@ -86,9 +86,9 @@ impl Operator for Markdown {
         }
         let (template, kind) = match (&config.template, &config.text) {
             (Some(file), _) => {
-                let content = std::fs::read_to_string(context.project.path(file));
+                let text = std::fs::read_to_string(context.project.path(file));
                 (
-                    content.map_err(|error| io_error("read", file, error))?,
+                    text.map_err(|error| io_error("read", file, error))?,
                     DocumentKind::of(file),
                 )
             }
@@ -108,14 +108,14 @@ impl Operator for Markdown {
             config.template.unwrap_or_else(|| "text".to_owned()),
         );
         let target = DocumentKind::of(&path);
-        let content = context
+        let document = context
             .compute(move || {
                 document::render(&template, kind, target, &title, &scope).map_err(|error| {
                     TaskError::user(format!("the template `{shown}` cannot be filled: {error}"))
                 })
             })
             .await?;
-        Whole::write(context, &path, content.as_bytes())?;
+        Whole::write(context, &path, document.as_bytes())?;
         let (name, media_type) = match target {
             DocumentKind::Markdown => ("report.md", "text/markdown"),
             DocumentKind::Html => ("report.html", "text/html"),
@@ -123,7 +123,7 @@ impl Operator for Markdown {
         let artifact = Artifact {
             name: name.to_owned(),
             media_type: media_type.to_owned(),
-            content: content.into(),
+            content: document.into(),
             path: Some(path.clone().into()),
         };
         Ok(Outcome::Done(

@@ -219,7 +219,6 @@ pub(crate) fn io_error(verb: &str, path: &str, error: io::Error) -> TaskError {
 pub(crate) fn io_failure(doing: &str, error: io::Error) -> TaskError {
     use io::ErrorKind as K;
     let (fault, retryable, hint) = match error.kind() {
-        K::NotFound => (Fault::User, false, None),
         K::PermissionDenied => (
             Fault::External,
             false,
@@ -231,7 +230,8 @@ pub(crate) fn io_failure(doing: &str, error: io::Error) -> TaskError {
             Some("the file system is mounted read-only"),
         ),
         K::StorageFull | K::QuotaExceeded => (Fault::External, true, Some("make room on the disk")),
-        K::IsADirectory
+        K::NotFound
+        | K::IsADirectory
         | K::NotADirectory
         | K::AlreadyExists
         | K::InvalidInput

@@ -4,7 +4,7 @@ use pipectl_engine::{
     dataset::Dataset,
     operator::{TaskContext, TaskError},
 };
-use polars::prelude::{DataFrame, PolarsError};
+use polars::prelude::{DataFrame, PlSmallStr, PolarsError};
 
 use super::{files::io_failure, settings::type_name, text::hint_for_name};
 
@@ -89,7 +89,7 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// When columns are missing or of another type than in the files before it.
-    pub(crate) fn add(&mut self, file: &str, frame: DataFrame) -> Result<(), TaskError> {
+    pub(crate) fn add(&mut self, file: &str, frame: &DataFrame) -> Result<(), TaskError> {
         let wanted: Vec<String> = match (&self.whole, self.columns) {
             (Some(whole), _) => whole
                 .get_column_names()
@@ -104,10 +104,7 @@ impl<'a> Gathering<'a> {
             (None, columns) => columns.to_vec(),
         };
         if let Some(missing) = wanted.iter().find(|name| frame.column(name).is_err()) {
-            let known = frame
-                .get_column_names()
-                .into_iter()
-                .map(|name| name.as_str());
+            let known = frame.get_column_names().into_iter().map(PlSmallStr::as_str);
             return Err(
                 TaskError::user(format!("`{file}` has no column `{missing}`")).hint(hint_for_name(
                     missing,

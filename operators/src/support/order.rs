@@ -89,6 +89,14 @@ fn ordered(plan: DslPlan) -> DslPlan {
                 args,
             }
         }
+        other => below(other),
+    }
+}
+
+/// Steps that keep the order of what they read by themselves.
+fn below(plan: DslPlan) -> DslPlan {
+    use DslPlan as P;
+    match plan {
         P::HConcat { inputs, options } => P::HConcat {
             inputs: inputs.into_iter().map(ordered).collect(),
             options,

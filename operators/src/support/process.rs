@@ -44,7 +44,7 @@ pub struct Shim {
 
 /// The hidden command: runs `arguments` as a child and ends as it ends; when standard input closes before that, the
 /// whole process group is killed.
-pub fn shim(arguments: Vec<OsString>) -> ExitCode {
+pub fn shim(arguments: &[OsString]) -> ExitCode {
     let Some((program, rest)) = arguments.split_first() else {
         return ExitCode::from(2);
     };
@@ -145,18 +145,15 @@ pub(crate) enum Ended {
 }
 
 fn start(context: &TaskContext, program: &Program<'_>) -> std::io::Result<Child> {
-    let mut command = match context.services.get::<Shim>() {
-        Some(shim) => {
-            let mut command = std::process::Command::new(&shim.program);
-            command.arg(&shim.command).arg(program.name);
-            command.stdin(Stdio::piped());
-            command
-        }
-        None => {
-            let mut command = std::process::Command::new(program.name);
-            command.stdin(Stdio::null());
-            command
-        }
+    let mut command = if let Some(shim) = context.services.get::<Shim>() {
+        let mut command = std::process::Command::new(&shim.program);
+        command.arg(&shim.command).arg(program.name);
+        command.stdin(Stdio::piped());
+        command
+    } else {
+        let mut command = std::process::Command::new(program.name);
+        command.stdin(Stdio::null());
+        command
     };
     command
         .args(&program.arguments)

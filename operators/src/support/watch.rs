@@ -30,7 +30,7 @@ impl Watcher for FileWatcher {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -80,13 +80,9 @@ impl Whole {
     ///
     /// # Errors
     /// As [`create`](Self::create) and [`publish`](Self::publish).
-    pub(crate) fn write(
-        context: &TaskContext,
-        path: &str,
-        content: &[u8],
-    ) -> Result<(), TaskError> {
+    pub(crate) fn write(context: &TaskContext, path: &str, bytes: &[u8]) -> Result<(), TaskError> {
         let (whole, mut file) = Self::create(context, path)?;
-        std::io::Write::write_all(&mut file, content)
+        std::io::Write::write_all(&mut file, bytes)
             .map_err(|error| io_error("write", path, error))?;
         whole.publish(context, file)
     }

@@ -90,10 +90,7 @@ fn strata(config: &Config, name: &str, frame: &DataFrame) -> Result<Vec<IdxSize>
         return Ok(vec![0; frame.height()]);
     };
     let column = frame.column(stratify).map_err(|_| {
-        let known = frame
-            .get_column_names()
-            .into_iter()
-            .map(|name| name.as_str());
+        let known = frame.get_column_names().into_iter().map(PlSmallStr::as_str);
         TaskError::user(format!("`{name}` has no column `{stratify}`")).hint(hint_for_name(
             stratify,
             "its columns are",
@@ -170,7 +167,7 @@ fn bounds(count: usize, shares: &[f64]) -> Vec<usize> {
         .collect()
 }
 
-/// A number that looks random: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+/// A number that looks random: `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
 fn draw(seed: u64, position: u64) -> u64 {
     let mut state = seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -51,12 +51,12 @@ async fn load(context: &TaskContext, settings: Value) -> Result<Output, TaskErro
     with.as_object_mut()
         .unwrap()
         .extend(settings.as_object().unwrap().clone());
-    run_in::<Sql>(context, with).await
+    Box::pin(run_in::<Sql>(context, with)).await
 }
 
 async fn query(project: &TestProject, sql: &str, values: Value) -> Result<DataFrame, TaskError> {
     let query = json!({"connection": "warehouse", "query": {"sql": sql, "values": values}});
-    run_in::<extract::sql::Sql>(&project.context(), query)
+    Box::pin(run_in::<extract::sql::Sql>(&project.context(), query))
         .await
         .map(|output| frame(&output))
 }
@@ -234,7 +234,7 @@ async fn what_is_written_is_read_again() {
         .await
         .unwrap();
         let settings = json!({"connection": "warehouse", "table": "types"});
-        let output = run_in::<extract::sql::Sql>(&project.context(), settings)
+        let output = Box::pin(run_in::<extract::sql::Sql>(&project.context(), settings))
             .await
             .unwrap();
         let back = frame(&output);
@@ -323,10 +323,10 @@ async fn execute(context: &TaskContext, sql: &'static str) {
         .unwrap()
     {
         pipectl_connections::Database::Postgres(pool) => {
-            drop(sqlx::query(sql).execute(&pool).await.unwrap())
+            sqlx::query(sql).execute(&pool).await.map(|_| ()).unwrap();
         }
         pipectl_connections::Database::Sqlite(pool) => {
-            drop(sqlx::query(sql).execute(&pool).await.unwrap())
+            sqlx::query(sql).execute(&pool).await.map(|_| ()).unwrap();
         }
     }
 }
@@ -381,12 +381,12 @@ async fn rows_that_cannot_be_written_are_named_before_the_first() {
         load(&project.context_with([("people", people())]), keyed.clone())
             .await
             .unwrap();
-        for (index, (rows, settings, message)) in cases.iter().enumerate() {
+        for (run, (rows, settings, message)) in (1..).zip(&cases) {
             if message.contains("needs a value") && !is_postgres(&project) {
                 // SQLite numbers the rows of an integer primary key itself.
                 continue;
             }
-            let context = another_run(&project, rows.clone(), index as i64 + 1);
+            let context = another_run(&project, rows.clone(), run);
             let error = load(&context, settings.clone()).await.expect_err(message);
             assert_eq!(
                 (error.fault, error.full_message().as_str()),
@@ -464,7 +464,7 @@ async fn names_may_be_anything() {
                 .unwrap();
         }
         let table = json!({"connection": "warehouse", "table": "Odd; drop table x"});
-        let output = run_in::<extract::sql::Sql>(&project.context(), table)
+        let output = Box::pin(run_in::<extract::sql::Sql>(&project.context(), table))
             .await
             .unwrap();
         assert_eq!(frame(&output).height(), 2);

@@ -121,7 +121,7 @@ impl Job {
                     .frame
                     .get_column_names()
                     .into_iter()
-                    .map(|name| name.as_str());
+                    .map(PlSmallStr::as_str);
                 TaskError::user(format!(
                     "`{}` has no column `{name}`, which is named under `key`",
                     self.name
@@ -182,7 +182,7 @@ impl Job {
             .frame
             .get_column_names()
             .into_iter()
-            .map(|name| name.as_str())
+            .map(PlSmallStr::as_str)
             .filter(|name| of(name).is_none())
             .collect();
         if let Some(first) = missing.first() {

@@ -137,10 +137,10 @@ impl<'a> Cells<'a> {
             Values::Float32(values) => fixed(values.get(row).map(f32::to_be_bytes), out),
             Values::Float64(values) => fixed(values.get(row).map(f64::to_be_bytes), out),
             Values::NumericInt(values) => {
-                number(values.get(row).map(|value| value.to_string()), out)
+                number(values.get(row).map(|value| value.to_string()), out);
             }
             Values::NumericFloat(values) => {
-                number(values.get(row).map(|value| value.to_string()), out)
+                number(values.get(row).map(|value| value.to_string()), out);
             }
             Values::NumericDecimal(values, scale) => {
                 number(

@@ -142,7 +142,7 @@ impl Builder {
             Self::Int64(values) => Series::new(name, values),
             Self::Float32(values) => Series::new(name, values),
             Self::Float64(values) => Series::new(name, values),
-            Self::Numeric(values) => decimals(name, &values)?,
+            Self::Numeric(values) => decimals(&name, &values)?,
             Self::Text(values) | Self::Jsonb(values) | Self::Uuid(values) => {
                 Series::new(name, values)
             }
@@ -163,7 +163,7 @@ fn array<const N: usize>(bytes: Option<&[u8]>) -> Result<Option<[u8; N]>, &'stat
 }
 
 /// Decimals at the greatest scale among them.
-fn decimals(name: PlSmallStr, values: &[Option<Decimal>]) -> PolarsResult<Series> {
+fn decimals(name: &PlSmallStr, values: &[Option<Decimal>]) -> PolarsResult<Series> {
     let scale = values
         .iter()
         .flatten()

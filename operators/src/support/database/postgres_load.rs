@@ -256,10 +256,11 @@ impl Session {
                 .iter()
                 .map(|column| format!("{0} = excluded.{0}", quoted(&column.name)))
                 .collect();
-            insert.push_str(&match set.as_slice() {
-                [] => format!(" on conflict ({key}) do nothing"),
-                set => format!(" on conflict ({key}) do update set {}", set.join(", ")),
-            });
+            let conflict = match set.as_slice() {
+                [] => "do nothing".to_owned(),
+                set => format!("do update set {}", set.join(", ")),
+            };
+            insert = format!("{insert} on conflict ({key}) {conflict}");
         } else {
             self.run(
                 session,

@@ -161,11 +161,10 @@ impl Gathered {
             any(|cell| matches!(cell, Cell::Bytes(_))),
         );
         match self.declared {
-            Some(Holds::Int64) if real => Holds::Float64,
             Some(Holds::Numeric | Holds::Anything) | None if bytes => Holds::Bytes,
             Some(Holds::Numeric | Holds::Anything) | None if text => Holds::Text,
             Some(Holds::Numeric) => Holds::Float64,
-            Some(Holds::Anything) | None if real => Holds::Float64,
+            Some(Holds::Int64 | Holds::Anything) | None if real => Holds::Float64,
             Some(Holds::Anything) | None if any(|cell| matches!(cell, Cell::Integer(_))) => {
                 Holds::Int64
             }

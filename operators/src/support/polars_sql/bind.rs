@@ -67,18 +67,15 @@ impl VisitorMut for Binder<'_> {
                 let number = name
                     .strip_prefix('$')
                     .and_then(|digits| digits.parse::<usize>().ok());
-                match number.and_then(|number| self.values.get(number.checked_sub(1)?)) {
-                    Some(value) => match literal(value) {
-                        Ok(literal) => *expr = literal,
-                        Err(flaw) => return ControlFlow::Break(flaw),
-                    },
-                    None => {
-                        let flaw = Flaw::new(format!(
-                            "{}there is no value for `{name}`",
-                            at_placeholder(value.span)
-                        ));
-                        return ControlFlow::Break(flaw.hint("write the value as `${{ … }}`"));
-                    }
+                let bound = number.and_then(|number| self.values.get(number.checked_sub(1)?));
+                let flaw = || {
+                    let place = at_placeholder(value.span);
+                    Flaw::new(format!("{place}there is no value for `{name}`"))
+                        .hint("write the value as `${{ … }}`")
+                };
+                match bound.ok_or_else(flaw).and_then(literal) {
+                    Ok(literal) => *expr = literal,
+                    Err(flaw) => return ControlFlow::Break(flaw),
                 }
             }
             Value::SingleQuotedString(text) => value.value = string(text),

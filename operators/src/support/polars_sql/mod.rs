@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use pipectl_engine::operator::{SqlText, TaskError};
 use polars::{
-    prelude::{LazyFrame, PolarsError},
+    prelude::{LazyFrame, PlSmallStr, PolarsError},
     sql::SQLContext,
 };
 
@@ -95,7 +95,7 @@ fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsError) -> Ta
     let known: Vec<_> = columns
         .iter()
         .filter(|(table, _)| read.contains(table))
-        .flat_map(|(_, schema)| schema.iter_names().map(|column| column.as_str()))
+        .flat_map(|(_, schema)| schema.iter_names().map(PlSmallStr::as_str))
         .collect();
     let hint = if known.contains(&name) {
         format!(
@@ -257,7 +257,7 @@ mod tests {
             ("select * from people limit $1", json!(2), 2),
         ] {
             assert_eq!(
-                run(sql, &[value.clone()]).unwrap().height(),
+                run(sql, std::slice::from_ref(&value)).unwrap().height(),
                 rows,
                 "{sql} with {value}"
             );
