@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::error::{ModelError, Result};
 use crate::estimators::bins::Binned;
-use crate::estimators::boosting_tree::{Grower, Growth, MOST_ROWS};
+use crate::estimators::boosting_sums::{Growth, MOST_ROWS};
+use crate::estimators::boosting_tree::Grower;
 use crate::estimators::ensemble::{Ensemble, Node};
 use crate::estimators::{Cancel, Targets};
 use crate::random::Random;
@@ -211,7 +212,7 @@ fn loss(class: u32, scores: &[f64]) -> f64 {
 mod tests {
     use super::{BoostingSettings, fit};
     use crate::estimators::bins::Binned;
-    use crate::estimators::boosting_tree::Growth;
+    use crate::estimators::boosting_sums::Growth;
     use crate::estimators::ensemble::Combine;
     use crate::estimators::testing::{cancel_never, rings, targets, three_classes};
     use crate::matrix::Matrix;

@@ -1,81 +1,15 @@
 //! One tree of gradient boosting, grown leaf by leaf on histograms.
-//!
-//! A cell of a histogram is two integers: the gradient in fixed point, and the hessian in fixed point above a row
-//! count. Integer sums don't depend on their order, so a histogram by subtraction and one built by any number of
-//! threads are the same to the bit.
 
 use rayon::prelude::*;
 
 use crate::estimators::bins::{Binned, MISSING};
+use crate::estimators::boosting_sums::{CELLS, Cell, Growth, Judge, Split, Sums, add};
 use crate::estimators::ensemble::Node;
 
-/// The row count in a cell has 24 bits.
-pub(crate) const MOST_ROWS: usize = 1 << COUNT_BITS;
-const COUNT_BITS: u32 = 24;
-const COUNT_MASK: i64 = (1 << COUNT_BITS) - 1;
-/// Cells of a feature.
-const CELLS: usize = 256;
 /// Gradients are scaled to at most 2³⁰.
 const GRADIENT_SCALE: f64 = 1_073_741_824.0;
-/// The smallest sum of hessians in a leaf (scikit-learn's and `LightGBM`'s).
-const MIN_HESSIAN: f64 = 1e-3;
 /// Rows × features from which a histogram is built by several threads.
 const PARALLEL: usize = 400_000;
-
-/// How a tree grows.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Growth {
-    pub(crate) max_leaf_nodes: usize,
-    pub(crate) max_depth: usize,
-    pub(crate) min_samples_leaf: usize,
-    pub(crate) l2_regularization: f64,
-}
-
-/// Gradient, and hessian over row count.
-type Cell = [i64; 2];
-
-/// Sums over the rows of a node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sums {
-    gradient: i64,
-    hessian: i64,
-    rows: i64,
-}
-
-impl Sums {
-    fn of(cell: Cell) -> Self {
-        Self {
-            gradient: cell[0],
-            hessian: cell[1] >> COUNT_BITS,
-            rows: cell[1] & COUNT_MASK,
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            gradient: self.gradient + other.gradient,
-            hessian: self.hessian + other.hessian,
-            rows: self.rows + other.rows,
-        }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self {
-            gradient: self.gradient - other.gradient,
-            hessian: self.hessian - other.hessian,
-            rows: self.rows - other.rows,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Split {
-    gain: f64,
-    feature: usize,
-    bin: u8,
-    missing_left: bool,
-    left: Sums,
-}
 
 /// A leaf that may still be split.
 struct Leaf {
@@ -135,11 +69,9 @@ impl Tree {
 /// Grows trees on one binned matrix, keeping its buffers.
 pub(crate) struct Grower<'a> {
     binned: &'a Binned,
-    growth: &'a Growth,
+    judge: Judge<'a>,
     /// Gradient and hessian of every row in fixed point.
     derivatives: Vec<(i32, u32)>,
-    gradient_unit: f64,
-    hessian_unit: f64,
     rows: Vec<u32>,
     right: Vec<u32>,
     gathered: Vec<(i32, u32)>,
@@ -150,10 +82,8 @@ impl<'a> Grower<'a> {
     pub(crate) fn new(binned: &'a Binned, growth: &'a Growth) -> Self {
         Self {
             binned,
-            growth,
+            judge: Judge::new(binned, growth),
             derivatives: vec![(0, 0); binned.rows],
-            gradient_unit: 1.0,
-            hessian_unit: 1.0,
             rows: Vec::new(),
             right: Vec::new(),
             gathered: Vec::new(),
@@ -188,8 +118,8 @@ impl<'a> Grower<'a> {
                 (hessians[index] * hessian_scale + 0.5) as u32,
             );
         }
-        self.gradient_unit = 1.0 / gradient_scale;
-        self.hessian_unit = 1.0 / hessian_scale;
+        self.judge.gradient_unit = 1.0 / gradient_scale;
+        self.judge.hessian_unit = 1.0 / hessian_scale;
     }
 
     /// Grows a tree on the `train` rows; `score` learns the value of each of them.
@@ -204,7 +134,7 @@ impl<'a> Grower<'a> {
         self.rows.extend_from_slice(train);
         let mut steps = vec![Step::Leaf(0.0)];
         let mut leaves = vec![self.root()];
-        while leaves.len() < self.growth.max_leaf_nodes {
+        while leaves.len() < self.judge.growth.max_leaf_nodes {
             let Some((index, split)) = most_gain(&leaves) else {
                 break;
             };
@@ -217,11 +147,11 @@ impl<'a> Grower<'a> {
                 left,
             };
             steps.extend([Step::Leaf(0.0); 2]);
-            let full = leaves.len() + 2 >= self.growth.max_leaf_nodes;
+            let full = leaves.len() + 2 >= self.judge.growth.max_leaf_nodes;
             leaves.extend(self.divide(parent, split, left, full));
         }
         for leaf in leaves {
-            let value = self.value(leaf.sums) * rate;
+            let value = self.judge.value(leaf.sums) * rate;
             steps[leaf.node] = Step::Leaf(value);
             for &row in &self.rows[leaf.from..leaf.to] {
                 score(row, value);
@@ -263,7 +193,7 @@ impl<'a> Grower<'a> {
         let mut histogram = self.buffer();
         self.fill(0, self.rows.len(), &mut histogram);
         let sums = Sums::of(cell);
-        let best = self.best(sums, &histogram, 0);
+        let best = self.judge.best(sums, &histogram, 0);
         Leaf {
             node: 0,
             from: 0,
@@ -312,7 +242,7 @@ impl<'a> Grower<'a> {
             cell[1] -= other[1];
         }
         for leaf in [small, large] {
-            leaf.best = self.best(leaf.sums, &leaf.histogram, depth);
+            leaf.best = self.judge.best(leaf.sums, &leaf.histogram, depth);
         }
         [left, right]
     }
@@ -370,101 +300,6 @@ impl<'a> Grower<'a> {
             histogram.chunks_mut(CELLS).enumerate().for_each(one);
         }
     }
-
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "fixed point back to floating point"
-    )]
-    fn strength(&self, sums: Sums) -> f64 {
-        let gradient = sums.gradient as f64 * self.gradient_unit;
-        let hessian = sums.hessian as f64 * self.hessian_unit;
-        gradient * gradient / (hessian + self.growth.l2_regularization).max(1e-30)
-    }
-
-    /// The Newton step of a leaf.
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "fixed point back to floating point"
-    )]
-    fn value(&self, sums: Sums) -> f64 {
-        let gradient = sums.gradient as f64 * self.gradient_unit;
-        let hessian = sums.hessian as f64 * self.hessian_unit;
-        -gradient / (hessian + self.growth.l2_regularization).max(1e-30)
-    }
-
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "a threshold in fixed point"
-    )]
-    fn best(&self, sums: Sums, histogram: &[Cell], depth: usize) -> Option<Split> {
-        let min_rows = i64::try_from(self.growth.min_samples_leaf).unwrap_or(i64::MAX);
-        if sums.rows < min_rows.saturating_mul(2) || depth >= self.growth.max_depth {
-            return None;
-        }
-        let limits = (min_rows, (MIN_HESSIAN / self.hessian_unit) as i64);
-        let mut best = Split {
-            gain: self.strength(sums) + 1e-12,
-            feature: 0,
-            bin: 0,
-            missing_left: false,
-            left: Sums::default(),
-        };
-        for (feature, cells) in histogram.chunks_exact(CELLS).enumerate() {
-            self.scan(feature, cells, sums, limits, &mut best);
-        }
-        best.gain -= self.strength(sums);
-        (best.left.rows > 0).then_some(best)
-    }
-
-    fn scan(
-        &self,
-        feature: usize,
-        cells: &[Cell],
-        all: Sums,
-        limits: (i64, i64),
-        best: &mut Split,
-    ) {
-        let missing = Sums::of(cells[MISSING as usize]);
-        let bins = self.binned.cuts[feature].len() + 1;
-        for missing_left in [false, true] {
-            if missing_left && missing.rows == 0 {
-                break;
-            }
-            let mut left = if missing_left {
-                missing
-            } else {
-                Sums::default()
-            };
-            for (bin, cell) in (0u8..=254).zip(&cells[..bins]) {
-                if cell[1] & COUNT_MASK == 0 {
-                    continue;
-                }
-                left = left.plus(Sums::of(*cell));
-                if left.rows < limits.0 || left.hessian < limits.1 {
-                    continue;
-                }
-                let right = all.minus(left);
-                if right.rows < limits.0 || right.hessian < limits.1 {
-                    break;
-                }
-                let gain = self.strength(left) + self.strength(right);
-                if gain > best.gain {
-                    *best = Split {
-                        gain,
-                        feature,
-                        bin,
-                        missing_left,
-                        left,
-                    };
-                }
-            }
-        }
-    }
-}
-
-fn add(cell: &mut Cell, derivative: (i32, u32)) {
-    cell[0] += i64::from(derivative.0);
-    cell[1] += i64::from(derivative.1) << COUNT_BITS | 1;
 }
 
 fn most_gain(leaves: &[Leaf]) -> Option<(usize, Split)> {

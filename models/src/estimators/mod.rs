@@ -6,6 +6,7 @@
 mod bayes;
 pub(crate) mod bins;
 mod boosting;
+mod boosting_sums;
 mod boosting_tree;
 pub(crate) mod ensemble;
 mod forest;

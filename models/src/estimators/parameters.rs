@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::error::{ModelError, Result};
 use crate::estimators::boosting::BoostingSettings;
-use crate::estimators::boosting_tree::Growth;
+use crate::estimators::boosting_sums::Growth;
 use crate::estimators::forest::ForestSettings;
 use crate::estimators::logistic::LogisticSettings;
 use crate::estimators::{Estimator, MaxFeatures, Stopping};

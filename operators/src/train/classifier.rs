@@ -326,7 +326,8 @@ pub(crate) mod tests {
     pub(crate) fn customers(rows: u32) -> DataFrame {
         const CONTRACTS: [&str; 3] = ["Month-to-month", "One year", "Two year"];
         let tenure = |row: u32| row * 37 % 72;
-        let charges = |row: u32| (row % 19 != 0).then_some(f64::from(row * 7919 % 1009) / 10.0);
+        let charges =
+            |row: u32| (!row.is_multiple_of(19)).then_some(f64::from(row * 7919 % 1009) / 10.0);
         let leaves = |row: u32| {
             let pull = charges(row).unwrap_or(50.0) / 100.0 - f64::from(tenure(row)) / 144.0;
             row.is_multiple_of(3) && pull + f64::from(row * 31 % 17) / 34.0 > 0.4
