@@ -1,5 +1,11 @@
 //! What may stand on the command line.
 
+#![expect(
+    clippy::doc_markdown,
+    clippy::struct_field_names,
+    reason = "the comments are the text of `--help`, the fields the names of its flags"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

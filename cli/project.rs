@@ -1,6 +1,9 @@
 //! What every command has at hand: the flags, the environment, the output, the project.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use pipectl_engine::{
     env::Env,
@@ -44,23 +47,19 @@ impl Context {
 
     /// The project of the current directory, or of `--project`.
     pub(crate) fn project(&self) -> anyhow::Result<Arc<Project>> {
-        self.open(Path::new("."))
+        self.open(&current_dir()?)
     }
 
     /// The project that a pipeline belongs to: of a file that of its directory, of a name the current one.
     pub(crate) fn project_of(&self, pipeline: &str) -> anyhow::Result<Arc<Project>> {
-        let start = if pipelines::is_path(pipeline) {
-            Path::new(pipeline)
-        } else {
-            Path::new(".")
-        };
-        self.open(start)
+        if pipelines::is_path(pipeline) {
+            return self.open(Path::new(pipeline));
+        }
+        self.project()
     }
 
     fn open(&self, start: &Path) -> anyhow::Result<Arc<Project>> {
-        let current = std::env::current_dir().map_err(|error| {
-            Problem::environment("the current directory cannot be told").because(error)
-        })?;
+        let current = current_dir()?;
         let root = self.global.project.clone();
         if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
             let message = format!("there is no directory `{}`", root.display());
@@ -114,4 +113,10 @@ impl Context {
             .into()),
         }
     }
+}
+
+fn current_dir() -> Result<PathBuf, Problem> {
+    std::env::current_dir().map_err(|error| {
+        Problem::environment("the current directory cannot be told").because(error)
+    })
 }

@@ -1,11 +1,12 @@
 //! Runs as the command line finds and answers them.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use pipectl_engine::{
     id::RunId,
     operator::Interval,
+    plan::Plan,
     state::{RunState, TaskState},
     store::{ErrorRecord, OutputRecord, RunFilter, RunRecord, Store, TaskRecord},
     time::Timestamp,
@@ -115,12 +116,17 @@ impl TaskDocument {
     }
 }
 
-/// A run's tasks in the order in which they began, those that never did last.
-pub(crate) async fn tasks(store: &dyn Store, run: RunId) -> anyhow::Result<Vec<TaskRecord>> {
+/// A run's tasks in the order of the file; those of an unknown plan in the order in which they began.
+pub(crate) async fn tasks(
+    store: &dyn Store,
+    run: RunId,
+    plan: Option<&Plan>,
+) -> anyhow::Result<Vec<TaskRecord>> {
     let mut tasks = store.tasks(run).await?;
     tasks.sort_by_cached_key(|task| {
+        let place = plan.and_then(|plan| plan.find(&task.key.task));
         let began = task.started.or(task.ended).unwrap_or(Timestamp::MAX_UTC);
-        (task.started.is_none(), began, task.key.clone())
+        (place, task.started.is_none(), began, task.key.clone())
     });
     Ok(tasks)
 }
@@ -199,13 +205,17 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Measures in one line: `f1 0.61, rows 20`.
-pub(crate) fn metrics(metrics: &BTreeMap<String, f64>) -> String {
+/// Measures in one line of at most so many characters: `f1 0.61, rows 20, …`.
+pub(crate) fn metrics(metrics: &BTreeMap<String, f64>, most: usize) -> String {
     let mut text = String::new();
     for (name, value) in metrics {
         let between = if text.is_empty() { "" } else { ", " };
-        // Writing to a string cannot fail.
-        let _written = write!(text, "{between}{name} {}", number(*value));
+        let part = format!("{between}{name} {}", number(*value));
+        if !text.is_empty() && text.len() + part.len() > most {
+            text.push_str(", …");
+            break;
+        }
+        text.push_str(&part);
     }
     text
 }

@@ -96,7 +96,7 @@ impl House {
     /// A house for tests: nothing of it outlasts `scratch`.
     pub(crate) fn in_memory(project: &Project, scratch: &Path) -> anyhow::Result<Self> {
         let mut project = project.clone();
-        project.state_dir = scratch.to_owned();
+        scratch.clone_into(&mut project.state_dir);
         let warehouse = scratch.join("warehouse.db");
         project.connections.insert(Connection {
             name: "warehouse".to_owned(),
@@ -162,7 +162,7 @@ impl House {
             }
             Ok(Err(error)) => output.warning(format_args!("the outbox cannot be read: {error}")),
             Err(_) => {
-                output.warning("the mail server does not answer; the mail waits in the outbox")
+                output.warning("the mail server does not answer; the mail waits in the outbox");
             }
         }
     }

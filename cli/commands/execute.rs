@@ -64,7 +64,7 @@ impl Execution<'_> {
         let Some(record) = store.run(run).await? else {
             return Ok(());
         };
-        let tasks = records::tasks(&**store, run).await?;
+        let tasks = records::tasks(&**store, run, Some(&self.plan)).await?;
         let state_dir = &self.house.project.state_dir;
         for failure in console::failures(&record, &tasks, Some(&self.plan), state_dir, output.err) {
             output.stderr(format_args!("\n{failure}"));
@@ -74,11 +74,8 @@ impl Execution<'_> {
             Format::Text => {
                 output.note("");
                 output.print(console::summary(&record, &tasks, output.out));
-                let next = console::next(&record);
-                output.note("");
-                for command in next {
-                    output.note(output.err.paint(DIM, format_args!("  {command}")));
-                }
+                let next = console::next(&record).join("\n  ");
+                output.note(output.err.paint(DIM, format_args!("\n  {next}")));
             }
         }
         Ok(())

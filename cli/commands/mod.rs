@@ -49,7 +49,7 @@ fn done(arguments: Arguments) -> Exit {
         Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Models(arguments) => models::run(&context, &arguments),
         Command::Operators(arguments) => operators::run(&context, &arguments),
-        Command::Schema => schema::run(&context),
+        Command::Schema => Ok(schema::run(&context)),
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completions { shell } => completions::run(&context, shell),

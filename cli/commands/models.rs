@@ -85,7 +85,7 @@ async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::R
                 .unwrap_or_default()
                 .into(),
             champion
-                .map(|one| metrics(&one.metrics))
+                .map(|one| metrics(&one.metrics, 72))
                 .unwrap_or_default()
                 .into(),
         ]);
@@ -247,7 +247,7 @@ fn table(versions: &[ModelVersion]) -> Table {
                 .map(|run| run.to_string())
                 .unwrap_or_default()
                 .into(),
-            metrics(&version.metrics).into(),
+            metrics(&version.metrics, 72).into(),
         ]);
     }
     table

@@ -1,11 +1,13 @@
 //! `pipectl schema`: the JSON Schema of pipeline files.
 
+use pipectl_engine::plan::pipeline_schema;
+
 use crate::{
-    exit::{Exit, Problem},
+    exit::Exit,
     project::{Context, registry},
 };
 
-pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
-    let _ = (context, registry());
-    Err(Problem::environment("the schema is not built yet").into())
+pub(crate) fn run(context: &Context) -> Exit {
+    context.output.json(&pipeline_schema(&registry()));
+    Exit::Done
 }

@@ -160,7 +160,8 @@ impl Listener for Live {
             }
             What::Run { state, .. } if state.is_final() => {
                 let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-                rows.values().for_each(|row| row.bar.abandon());
+                // The summary shows all of it once more, and for good.
+                rows.values().for_each(|row| row.bar.finish_and_clear());
             }
             _ => {}
         }

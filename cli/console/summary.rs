@@ -19,8 +19,7 @@ const ROWS: usize = 200;
 
 /// A run, for people.
 pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter) -> String {
-    let mut text = headline(record, painter);
-    text.push('\n');
+    let mut parts = vec![headline(record, painter)];
     let mut table = Table::new([
         "Task", "State", "Took", "Attempts", "Rows", "Measures", "Note",
     ]);
@@ -31,22 +30,21 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
     for task in tasks.iter().filter(listed).take(ROWS) {
         table.row(row(task));
     }
-    text.push_str(&table.render(painter));
     let more = tasks.iter().filter(listed).count().saturating_sub(ROWS);
-    if more > 0 {
-        text.push_str(&format!("… and {more} more; --format json has all\n"));
-    }
-    let outputs = outputs(tasks);
+    let more = if more > 0 {
+        format!("… and {more} more; --format json has all\n")
+    } else {
+        String::new()
+    };
+    parts.push(table.render(painter) + &more);
+    let outputs: String = outputs(tasks)
+        .into_iter()
+        .map(|(label, what)| painter.paint(DIM, format_args!("{label:<6}")) + "  " + &what + "\n")
+        .collect();
     if !outputs.is_empty() {
-        text.push('\n');
-        for (label, what) in outputs {
-            text.push_str(&format!(
-                "{}  {what}\n",
-                painter.paint(DIM, format_args!("{label:<6}"))
-            ));
-        }
+        parts.push(outputs);
     }
-    text
+    parts.join("\n")
 }
 
 /// What a person may want to do next.
@@ -70,22 +68,18 @@ fn headline(record: &RunRecord, painter: Painter) -> String {
         (Some(started), Some(ended)) => (ended - started).to_std().ok(),
         _ => None,
     };
-    let mut text = format!(
-        "Run {} of {}: {state}",
+    let took = took.map(|took| format!(" in {}", human_duration(took)));
+    let interval = record
+        .run
+        .interval
+        .map(|interval| format!(", interval {} to {}", interval.start, interval.end));
+    format!(
+        "Run {} of {}: {state}{}{}\n",
         record.run.id,
-        painter.paint(BOLD, &record.run.pipeline)
-    );
-    if let Some(took) = took {
-        text.push_str(&format!(" in {}", human_duration(took)));
-    }
-    if let Some(interval) = record.run.interval {
-        text.push_str(&format!(
-            ", interval {} to {}",
-            interval.start, interval.end
-        ));
-    }
-    text.push('\n');
-    text
+        painter.paint(BOLD, &record.run.pipeline),
+        took.unwrap_or_default(),
+        interval.unwrap_or_default()
+    )
 }
 
 fn row(task: &TaskRecord) -> Vec<Cell> {
@@ -118,7 +112,7 @@ fn row(task: &TaskRecord) -> Vec<Cell> {
         Cell::right(attempts),
         Cell::right(rows.unwrap_or_default()),
         output
-            .map(|output| shortened(&metrics(&output.metrics), 48))
+            .map(|output| metrics(&output.metrics, 48))
             .unwrap_or_default()
             .into(),
         shortened(note.unwrap_or_default(), 72).into(),

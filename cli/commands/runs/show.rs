@@ -4,7 +4,8 @@ use crate::{
     arguments::{Format, RunsShow},
     console,
     exit::Exit,
-    project::Context,
+    pipelines,
+    project::{Context, registry},
     records::{self, RunDocument, find},
     wire::{self, House},
 };
@@ -14,15 +15,22 @@ pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exi
     wire::block_on(async {
         let store = House::store(&project).await?;
         let record = find(&*store, &arguments.run).await?;
-        let tasks = records::tasks(&*store, record.run.id).await?;
+        let version = store.version(&record.run.version).await?;
+        let plan = version
+            .and_then(|version| pipelines::check_version(&project, &registry(), version).plan);
+        let tasks = records::tasks(&*store, record.run.id, plan.as_ref()).await?;
         let output = &context.output;
         match arguments.format {
             Format::Json => output.json(&RunDocument::new(&record, tasks)),
             Format::Text => {
                 output.print(console::summary(&record, &tasks, output.out));
-                for failure in
-                    console::failures(&record, &tasks, None, &project.state_dir, output.out)
-                {
+                for failure in console::failures(
+                    &record,
+                    &tasks,
+                    plan.as_ref(),
+                    &project.state_dir,
+                    output.out,
+                ) {
                     output.line(format_args!("\n{failure}"));
                 }
             }

@@ -83,7 +83,7 @@ fn measured(expected: &Expectation, output: &OutputRecord, failures: &mut Vec<St
         }
     }
     for (name, (least, most)) in &expected.metrics {
-        let wanted = if least == most {
+        let wanted = if least.total_cmp(most).is_eq() {
             format!("{least}")
         } else {
             format!("{least} to {most}")
