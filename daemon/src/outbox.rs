@@ -19,6 +19,8 @@ use crate::mail::message;
 const LEASE: Duration = Duration::from_secs(120);
 /// How many mails are taken at once.
 const BATCH: u32 = 20;
+/// How long a mail may take: the connection waits for answers without end.
+const ONE_MAIL: Duration = Duration::from_secs(30);
 /// The pause before the second try; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
@@ -115,9 +117,10 @@ impl Postman {
                 };
             }
         };
-        match mailer.send(message).await {
-            Ok(_) => MailState::Sent,
-            Err(error) => {
+        match tokio::time::timeout(ONE_MAIL, mailer.send(message)).await {
+            Ok(Ok(_)) => MailState::Sent,
+            Err(_) => self.again(pending, "the mail server does not answer".to_owned()),
+            Ok(Err(error)) => {
                 let text = full_message(&error);
                 tracing::warn!(mail = %pending.mail.id, error = text, "cannot send a mail");
                 if refused_for_good(&error) {

@@ -1,0 +1,239 @@
+//! The outbox against a real mail server.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use pipectl_daemon::{Delivery, Postman};
+use pipectl_engine::{
+    id::RunId,
+    plan::AlertKind,
+    project::{Project, Smtp},
+    secret::Secret,
+    store::{Change, MemoryStore, NewMail, NewRun, RunKind, RunStore, RunWrite, Store},
+    time::{Clock, ManualClock, SystemClock},
+};
+use pipectl_test_support::{PASSWORD, Security, TestSmtp, Trouble, USER};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+struct Post {
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+    run: RunId,
+    fence: u64,
+}
+
+impl Post {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let run = RunId::new(clock.now());
+        let new = NewRun {
+            id: run,
+            pipeline: "churn".to_owned(),
+            version: "v".to_owned(),
+            kind: RunKind::Manual,
+            trigger_key: None,
+            trigger: Value::Null,
+            params: serde_json::Map::new(),
+            interval: None,
+            parent: None,
+            created: clock.now(),
+        };
+        store.create_run(&new).await.unwrap();
+        let claim = store
+            .claim(run, "me", Duration::from_secs(60))
+            .await
+            .unwrap();
+        Self {
+            store: Arc::new(store),
+            clock,
+            run,
+            fence: claim.unwrap().fence,
+        }
+    }
+
+    async fn write(&self, to: &[&str]) -> Uuid {
+        let mail = NewMail {
+            id: Uuid::new_v4(),
+            run: Some(self.run),
+            kind: AlertKind::Failure,
+            to: to.iter().map(ToString::to_string).collect(),
+            content: json!({"pipeline": "churn", "task": "valid", "message": "grün ist nicht gelb"}),
+            created: self.clock.now(),
+        };
+        let id = mail.id;
+        let write = RunWrite {
+            run: self.run,
+            fence: self.fence,
+            changes: vec![Change::Mail(mail)],
+        };
+        self.store.commit(&[write]).await.unwrap();
+        id
+    }
+
+    fn postman(&self, smtp: Option<Smtp>) -> Postman {
+        let project = Project {
+            smtp,
+            ..Project::default()
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Postman::new(Arc::clone(&self.store), Arc::new(project), clock)
+    }
+
+    async fn deliver(&self, smtp: Option<Smtp>) -> Delivery {
+        self.postman(smtp).deliver().await.unwrap()
+    }
+
+    async fn count(&self, state: &str) -> u64 {
+        self.store
+            .counts()
+            .await
+            .unwrap()
+            .get(state)
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+fn smtp(server: &TestSmtp, scheme: &str, password: &str) -> Smtp {
+    let password = password.replace(' ', "%20");
+    Smtp {
+        url: Secret::new(format!(
+            "{scheme}://{USER}:{password}@localhost:{}",
+            server.port()
+        )),
+        from: "pipectl <pipectl@example.com>".to_owned(),
+        ca_file: Some(PathBuf::from(server.ca_file())),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_arrives_once_over_starttls_and_over_tls() {
+    for (security, scheme) in [(Security::StartTls, "smtp"), (Security::Tls, "smtps")] {
+        let server = TestSmtp::start(security);
+        let post = Post::new().await;
+        let id = post.write(&["a@example.com", "b@example.com"]).await;
+        let smtp = smtp(&server, scheme, PASSWORD);
+        let sent = Delivery {
+            sent: 1,
+            ..Delivery::default()
+        };
+        assert_eq!(post.deliver(Some(smtp.clone())).await, sent, "{scheme}");
+        assert_eq!(
+            post.deliver(Some(smtp)).await,
+            Delivery::default(),
+            "{scheme}"
+        );
+        let mails = server.mails();
+        assert_eq!(mails.len(), 1, "{scheme}");
+        assert_eq!(mails[0].to, ["a@example.com", "b@example.com"]);
+        let text = &mails[0].content;
+        assert!(
+            text.contains(&format!("Message-ID: <{id}@pipectl>")),
+            "{text}"
+        );
+        assert!(
+            text.contains("Subject: [pipectl] churn failed at valid"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_refuses_for_now_comes_later() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    post.write(&["a@example.com"]).await;
+    server.expect_trouble([Trouble::RefuseRecipient(450), Trouble::CutOff]);
+    let smtp = smtp(&server, "smtp", PASSWORD);
+    let delayed = Delivery {
+        delayed: 1,
+        ..Delivery::default()
+    };
+    assert_eq!(post.deliver(Some(smtp.clone())).await, delayed);
+    assert_eq!(
+        post.deliver(Some(smtp.clone())).await,
+        Delivery::default(),
+        "not due yet"
+    );
+    post.clock.advance(Duration::from_secs(31));
+    assert_eq!(post.deliver(Some(smtp.clone())).await, delayed);
+    post.clock.advance(Duration::from_secs(61));
+    assert_eq!(post.deliver(Some(smtp)).await.sent, 1);
+    assert_eq!(server.mails().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_recipient_is_final_and_a_refused_login_is_not() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    post.write(&["nobody@example.com"]).await;
+    server.expect_trouble([Trouble::RefuseRecipient(550)]);
+    let good = smtp(&server, "smtp", PASSWORD);
+    assert_eq!(post.deliver(Some(good.clone())).await.dead, 1);
+    post.write(&["a@example.com"]).await;
+    assert_eq!(
+        post.deliver(Some(smtp(&server, "smtp", "wrong")))
+            .await
+            .delayed,
+        1
+    );
+    post.clock.advance(Duration::from_secs(31));
+    assert_eq!(post.deliver(Some(good)).await.sent, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_an_unknown_authority_gets_no_password() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    post.write(&["a@example.com"]).await;
+    let mut stranger = smtp(&server, "smtp", PASSWORD);
+    stranger.ca_file = None;
+    assert_eq!(post.deliver(Some(stranger)).await.delayed, 1);
+    assert!(server.mails().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_repeats_the_mail_with_the_same_id() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    let id = post.write(&["a@example.com"]).await;
+    server.expect_trouble([Trouble::LoseAnswer]);
+    let smtp = smtp(&server, "smtp", PASSWORD);
+    assert_eq!(post.deliver(Some(smtp.clone())).await.delayed, 1);
+    post.clock.advance(Duration::from_secs(31));
+    assert_eq!(post.deliver(Some(smtp)).await.sent, 1);
+    let mails = server.mails();
+    assert_eq!(mails.len(), 2);
+    for mail in mails {
+        let text = mail.content;
+        assert!(text.contains(&id.to_string()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_server_mail_waits_for_one_and_expires() {
+    let post = Post::new().await;
+    post.write(&["a@example.com"]).await;
+    assert_eq!(post.deliver(None).await.unconfigured, 1);
+    assert_eq!(post.deliver(None).await, Delivery::default());
+    assert_eq!(post.count("unconfigured").await, 1);
+    post.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(post.deliver(None).await, Delivery::default());
+    assert_eq!(post.count("expired").await, 1);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_given_up() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    post.write(&["not an address"]).await;
+    assert_eq!(
+        post.deliver(Some(smtp(&server, "smtp", PASSWORD)))
+            .await
+            .dead,
+        1
+    );
+}
