@@ -21,6 +21,7 @@ use pipectl_engine::operator::{TaskContext, TaskError};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
+    signal::unix::{SignalKind, signal},
 };
 
 use super::text::shortened;
@@ -48,6 +49,11 @@ pub fn shim(arguments: &[OsString]) -> ExitCode {
     let Some((program, rest)) = arguments.split_first() else {
         return ExitCode::from(2);
     };
+    // The group is asked to end before it is killed. Who guards it must not be the first to go.
+    let deaf = ignore_requests();
+    if let Err(error) = &deaf {
+        tracing::warn!(%error, "cannot outlive a request to end");
+    }
     std::thread::spawn(|| {
         // Nothing is ever written to the pipe: reading ends when its other end is gone.
         let _ended = std::io::stdin().read(&mut [0]);
@@ -68,7 +74,8 @@ pub fn shim(arguments: &[OsString]) -> ExitCode {
             (None, Some(signal)) => {
                 // Who waits for us shall see what has happened to the child.
                 let _raised = raise(signal);
-                ExitCode::from(1)
+                // One that we let pass is told as shells tell it.
+                ExitCode::from(128_u8.saturating_add(u8::try_from(signal as i32).unwrap_or(1)))
             }
             (None, None) => ExitCode::from(1),
         },
@@ -81,6 +88,19 @@ pub fn shim(arguments: &[OsString]) -> ExitCode {
             ExitCode::from(127)
         }
     }
+}
+
+/// Lets SIGTERM and SIGINT pass without an effect on this process; a child starts with the usual effect again.
+fn ignore_requests() -> std::io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let entered = runtime.enter();
+    // The handlers stay when their listeners are dropped.
+    drop(signal(SignalKind::terminate())?);
+    drop(signal(SignalKind::interrupt())?);
+    drop(entered);
+    Ok(runtime)
 }
 
 /// What to run.
