@@ -1,1 +1,20 @@
-//! End-to-end tests.
+//! The real binary, run as people run it: exit code, stdout and stderr together.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test that cannot go on fails; the binary under test needs the PATH"
+)]
+
+mod bad_input;
+mod commands;
+mod environment;
+mod examples;
+mod harness;
+mod losses;
+mod mail;
+mod readme;
+mod signals;

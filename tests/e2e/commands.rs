@@ -1,0 +1,343 @@
+//! Every command on its good road, and its misuse.
+
+use super::harness::{Project, check, repository};
+
+/// A pipeline that reads, transforms and writes, in no time.
+pub(crate) const SALES: &str = "\
+name: sales
+description: Add up sales by country.
+params:
+  smallest: {type: number, default: 0}
+tasks:
+  orders:
+    extract: csv
+    with: {path: data/orders.csv}
+  large:
+    transform: sql
+    from: orders
+    with: {query: 'select * from orders where amount >= ${{ params.smallest }}'}
+  totals:
+    transform: sql
+    from: large
+    with: {query: 'select country, sum(amount) as amount from large group by country order by country'}
+  file:
+    load: csv
+    from: totals
+    with: {path: out/totals.csv}
+tests:
+  adds_up:
+    given:
+      orders:
+        rows: [{country: DE, amount: 1.5}, {country: DE, amount: 2.0}, {country: FR, amount: 1.0}]
+    expect:
+      totals: {rows: 2, equals: [{country: FR, amount: 1.0}, {country: DE, amount: 3.5}]}
+";
+
+pub(crate) const ORDERS: &str = "country,amount\nDE,10.5\nFR,2.0\nDE,4.5\nIT,7.0\n";
+
+pub(crate) fn sales() -> Project {
+    let project = Project::with("sales", SALES);
+    project.write("data/orders.csv", ORDERS);
+    project
+}
+
+#[test]
+fn run() {
+    let project = sales();
+    check("run", &project.run(&["run", "sales"]));
+    assert_eq!(
+        project.read("out/totals.csv"),
+        "country,amount\nDE,15.0\nFR,2.0\nIT,7.0\n"
+    );
+}
+
+#[test]
+fn run_a_file_with_parameters_as_json() {
+    let project = sales();
+    let ran = project.run(&[
+        "run",
+        "pipelines/sales.yaml",
+        "--param",
+        "smallest=5",
+        "--format",
+        "json",
+    ]);
+    check("run_json", &ran);
+    assert_eq!(ran.json()["state"], "success");
+    assert_eq!(
+        project.read("out/totals.csv"),
+        "country,amount\nDE,10.5\nIT,7.0\n"
+    );
+}
+
+#[test]
+fn run_dry() {
+    let project = sales();
+    check("run_dry", &project.run(&["run", "sales", "--dry-run"]));
+    assert!(!project.path("out").exists());
+    assert!(!project.path(".pipectl").exists());
+}
+
+#[test]
+fn run_from_a_task_takes_what_is_there() {
+    let project = sales();
+    check(
+        "run_from_without_a_run",
+        &project.run(&["run", "sales", "--from", "totals"]),
+    );
+    project.succeed(&["run", "sales"]);
+    project.write("data/orders.csv", "country,amount\nXX,1.0\n");
+    check(
+        "run_from",
+        &project.run(&["run", "sales", "--from", "totals"]),
+    );
+    assert!(project.read("out/totals.csv").contains("DE,15.0"));
+    check(
+        "run_only",
+        &project.run(&["run", "sales", "--only", "large", "-q"]),
+    );
+    check(
+        "run_only_dry",
+        &project.run(&["run", "sales", "--only", "large", "--dry-run"]),
+    );
+}
+
+#[test]
+fn run_misused() {
+    let project = sales();
+    for (name, arguments) in [
+        ("run_nothing", &["run"][..]),
+        ("run_unknown_pipeline", &["run", "salse"]),
+        ("run_missing_file", &["run", "pipelines/none.yaml"]),
+        ("run_a_directory", &["run", "pipelines/"]),
+        (
+            "run_unknown_param",
+            &["run", "sales", "--param", "smalest=1"],
+        ),
+        (
+            "run_wrong_param",
+            &["run", "sales", "--param", "smallest=few"],
+        ),
+        (
+            "run_param_without_value",
+            &["run", "sales", "--param", "smallest"],
+        ),
+        ("run_unknown_task", &["run", "sales", "--from", "total"]),
+        (
+            "run_from_and_only",
+            &["run", "sales", "--from", "totals", "--only", "totals"],
+        ),
+        (
+            "run_resume_unknown",
+            &["run", "--resume", "0198c7a0-0000-7000-8000-000000000000"],
+        ),
+        ("run_resume_nonsense", &["run", "--resume", "yesterday"]),
+        ("unknown_command", &["rnu"]),
+        ("unknown_flag", &["run", "sales", "--fast"]),
+    ] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code, Some(2), "{name}\n{ran}");
+        check(name, &ran);
+    }
+}
+
+#[test]
+fn a_failed_run_says_what_where_and_what_to_do() {
+    let project = sales();
+    std::fs::remove_file(project.path("data/orders.csv")).unwrap();
+    let ran = project.run(&["run", "sales"]);
+    check("run_failed", &ran);
+    check("runs_show_failed", &project.run(&["runs", "show", "last"]));
+    check("runs_logs_failed", &project.run(&["runs", "logs", "last"]));
+    project.write("data/orders.csv", ORDERS);
+    check("retry_failed", &project.run(&["retry", "last", "--failed"]));
+    check(
+        "retry_failed_nothing",
+        &project.run(&["retry", "last", "--failed"]),
+    );
+    check("retry_all", &project.run(&["retry", "last"]));
+    check(
+        "resume_finished",
+        &project.run(&["run", "--resume", "last"]),
+    );
+    check("retry_unknown", &project.run(&["retry", "beefbeef"]));
+}
+
+#[test]
+fn runs() {
+    let project = sales();
+    check("runs_list_empty", &project.run(&["runs", "list"]));
+    check("runs_show_none", &project.run(&["runs", "show", "last"]));
+    for _ in 0..3 {
+        project.succeed(&["run", "sales"]);
+    }
+    check("runs_list", &project.run(&["runs", "list", "--limit", "2"]));
+    check(
+        "runs_list_state",
+        &project.run(&["runs", "list", "--state", "failed"]),
+    );
+    check(
+        "runs_list_wrong_state",
+        &project.run(&["runs", "list", "--state", "bad"]),
+    );
+    check("runs_show", &project.run(&["runs", "show", "last"]));
+    check(
+        "runs_logs_unknown_task",
+        &project.run(&["runs", "logs", "last", "nobody"]),
+    );
+    let page = project
+        .succeed(&["runs", "list", "--limit", "2", "--format", "json"])
+        .json();
+    let next = page["next"].as_str().unwrap();
+    let rest = project
+        .succeed(&[
+            "runs", "list", "--limit", "2", "--before", next, "--format", "json",
+        ])
+        .json();
+    assert_eq!(page["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(rest["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["next"], serde_json::Value::Null);
+}
+
+#[test]
+fn validate() {
+    let project = sales();
+    check("validate", &project.run(&["validate"]));
+    project.write(
+        "pipelines/bad.yaml",
+        "name: bad\ntasks:\n  a:\n    extrct: csv\n  b:\n    extract: cvs\n",
+    );
+    check("validate_bad", &project.run(&["validate"]));
+    for format in ["json", "sarif", "github"] {
+        let ran = project.run(&["validate", "--format", format]);
+        check(&format!("validate_{format}"), &ran);
+    }
+    check(
+        "validate_online",
+        &project.run(&["validate", "sales", "--online"]),
+    );
+    check("run_bad", &project.run(&["run", "bad"]));
+}
+
+#[test]
+fn plan() {
+    let project = sales();
+    for format in ["text", "json", "mermaid", "dot"] {
+        check(
+            &format!("plan_{format}"),
+            &project.run(&["plan", "sales", "--format", format]),
+        );
+    }
+}
+
+#[test]
+fn test() {
+    let project = sales();
+    check("test", &project.run(&["test"]));
+    project.write(
+        "pipelines/sales.yaml",
+        SALES.replace("amount: 3.5", "amount: 4.5"),
+    );
+    check("test_failed", &project.run(&["test"]));
+    check(
+        "test_failed_json",
+        &project.run(&["test", "--format", "json"]),
+    );
+    assert!(
+        !project.path(".pipectl").exists(),
+        "a test leaves nothing behind"
+    );
+    assert!(
+        !project.path("out").exists(),
+        "a test runs no more than it is about"
+    );
+}
+
+#[test]
+fn init_makes_a_project_that_runs() {
+    let project = Project::empty();
+    check("init", &project.run(&["init", "shop"]));
+    check("init_again", &project.run(&["init", "shop"]));
+    for arguments in [
+        &["validate", "--project", "shop"][..],
+        &["test", "--project", "shop"],
+        &["run", "shop/pipelines/sales.yaml"],
+    ] {
+        project.succeed(arguments);
+    }
+    assert_eq!(
+        project.read("shop/out/sales_by_country.csv"),
+        "country,orders,amount\nDE,4,409.85\nFR,2,95.75\nIT,1,99.9\n"
+    );
+}
+
+#[test]
+fn operators() {
+    let project = Project::empty();
+    check("operators", &project.run(&["operators"]));
+    check("operators_kind", &project.run(&["operators", "extract"]));
+    check(
+        "operators_one",
+        &project.run(&["operators", "extract:", "csv"]),
+    );
+    check(
+        "operators_unknown",
+        &project.run(&["operators", "extract: cvs"]),
+    );
+}
+
+#[test]
+fn models() {
+    let project = Project::empty();
+    check("models_list_empty", &project.run(&["models", "list"]));
+    check(
+        "models_show_unknown",
+        &project.run(&["models", "show", "churn"]),
+    );
+    check(
+        "models_promote_without_version",
+        &project.run(&["models", "promote", "churn"]),
+    );
+}
+
+#[test]
+fn doctor() {
+    let mut project = sales();
+    project.set("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so");
+    check("doctor", &project.run(&["doctor"]));
+}
+
+#[test]
+fn completions_and_schema() {
+    let project = Project::empty();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(
+            project
+                .succeed(&["completions", shell])
+                .stdout
+                .contains("pipectl")
+        );
+    }
+    let schema = project.succeed(&["schema"]).json();
+    assert_eq!(schema["type"], "object");
+}
+
+#[test]
+fn the_schema_in_the_repository_is_the_present_one() {
+    let present = Project::empty().succeed(&["schema"]).stdout;
+    let kept = std::fs::read_to_string(repository().join("schemas/pipeline.json")).unwrap();
+    assert!(
+        present == kept,
+        "write it anew: pipectl schema > schemas/pipeline.json"
+    );
+}
+
+#[test]
+fn help_names_every_command() {
+    let project = Project::empty();
+    check("help", &project.run(&["--help"]));
+    assert_eq!(
+        project.succeed(&["--version"]).stdout,
+        concat!("pipectl ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}

@@ -1,0 +1,132 @@
+//! A run whose process is killed goes on, and what it appends is there once.
+
+use std::{thread::sleep, time::Duration};
+
+use pipectl_test_support::TestPostgres;
+
+use super::harness::{Project, repository};
+
+const ROWS: u32 = 500;
+
+const APPEND: &str = "\
+name: append
+tasks:
+  orders:
+    extract: csv
+    with: {path: data/orders.csv}
+  table:
+    load: sql
+    from: orders
+    with: {connection: warehouse, table: orders, mode: append, create: true}
+  after:
+    extract: sql
+    needs: table
+    with: {connection: warehouse, query: select count(*) as found from orders}
+  file:
+    load: csv
+    from: after
+    with: {path: out/count.csv}
+";
+
+fn project() -> Project {
+    let project = Project::with("append", APPEND);
+    let rows: String = (0..ROWS)
+        .map(|row| format!("{row},{}\n", row * 7 % 100))
+        .collect();
+    project.write("data/orders.csv", format!("id,amount\n{rows}"));
+    project
+}
+
+fn count(project: &Project) -> u32 {
+    let text = project.read("out/count.csv");
+    text.lines().nth(1).unwrap().parse().unwrap()
+}
+
+/// Where a process can be lost round the load's transaction.
+const POINTS: [&str; 5] = [
+    "load_written",
+    "load_committed",
+    "after_commit:3",
+    "after_commit:5",
+    "attempt_ended:2",
+];
+
+fn every_row_once(mut project: Project) {
+    let mut runs = 0;
+    for point in POINTS {
+        project.set("PIPECTL_FAILPOINT", point);
+        let lost = project.run(&["run", "append"]);
+        assert_eq!(lost.code, None, "{point}: the process was to die\n{lost}");
+        project.unset("PIPECTL_FAILPOINT");
+        project.succeed(&["run", "--resume", "last"]);
+        runs += 1;
+        assert_eq!(count(&project), runs * ROWS, "{point}");
+    }
+}
+
+#[test]
+fn every_row_once_on_sqlite() {
+    every_row_once(project());
+}
+
+#[test]
+fn every_row_once_on_postgres() {
+    let server = TestPostgres::shared();
+    let mut project = project();
+    project.set("PIPECTL_STORE", server.database());
+    project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
+    every_row_once(project);
+}
+
+#[test]
+fn every_row_once_after_kills_at_any_moment() {
+    let project = project();
+    let mut runs = 0;
+    for step in 0_u64..12 {
+        let mut child = project.start(&["run", "append"]);
+        sleep(Duration::from_millis(15 + 12 * step));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Killed before the run was written down, there is nothing to go on with; after its end neither.
+        let list = project
+            .succeed(&["runs", "list", "--format", "json"])
+            .json();
+        let listed = list["runs"].as_array().unwrap();
+        if listed.len() == runs {
+            continue;
+        }
+        runs = listed.len();
+        if listed[0]["state"] != "success" {
+            project.succeed(&["run", "--resume", "last"]);
+        }
+        assert_eq!(
+            count(&project) as usize,
+            runs * ROWS as usize,
+            "killed after step {step}"
+        );
+    }
+    assert!(runs > 0, "no process lived long enough to begin a run");
+}
+
+#[test]
+fn the_main_pipeline_runs_on_postgres_unchanged() {
+    let server = TestPostgres::shared();
+    let (history, warehouse) = (server.database(), server.database());
+    let mut project = Project::repository();
+    project.set("PIPECTL_STORE", &history);
+    project.set("PIPECTL_CONNECTION_WAREHOUSE", &warehouse);
+    let answer = project
+        .succeed(&["run", "pipelines/churn.yaml", "--format", "json"])
+        .json();
+    assert_eq!(answer["state"], "success");
+    let predictions = answer["tasks"]["scores"]["rows"].as_u64().unwrap();
+    let stored = server.sql(&warehouse, "select count(*) from customers_predictions");
+    assert_eq!(stored.trim(), predictions.to_string());
+    let runs = server.sql(
+        &history,
+        "select count(*) from pipectl.runs where state = 'success'",
+    );
+    assert_eq!(runs.trim(), "1");
+    assert!(repository().join("pipelines/churn.yaml").is_file());
+    assert!(!project.path(".pipectl/history.db").exists());
+}

@@ -1,0 +1,58 @@
+//! What the README shows is true: every pipeline in it validates, every command runs.
+
+use std::fs;
+
+use super::harness::{Project, repository};
+
+/// The fenced blocks of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+fn readme() -> String {
+    fs::read_to_string(repository().join("README.md")).unwrap()
+}
+
+#[test]
+fn every_pipeline_validates() {
+    let project = Project::repository();
+    let mut found = 0;
+    for block in blocks(&readme(), "yaml") {
+        let Some(name) = block.lines().find_map(|line| line.strip_prefix("name: ")) else {
+            continue;
+        };
+        found += 1;
+        let file = format!("pipelines/{name}.yaml");
+        project.write(&file, &block);
+        let ran = project.succeed(&["validate", &file]);
+        assert!(!ran.stdout.contains("warning"), "{name}\n{ran}");
+    }
+    assert!(found > 0);
+}
+
+#[test]
+fn every_command_runs() {
+    let project = Project::repository();
+    let mut found = 0;
+    for line in blocks(&readme(), "console")
+        .iter()
+        .flat_map(|block| block.lines())
+    {
+        let Some(command) = line
+            .strip_prefix("$ target/release/pipectl ")
+            .or_else(|| line.strip_prefix("$ pipectl "))
+        else {
+            continue;
+        };
+        found += 1;
+        let command = command.split(" #").next().unwrap();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let ran = project.run(&words);
+        assert_eq!(ran.code, Some(0), "{command}\n{ran}");
+    }
+    assert!(found > 0);
+}

@@ -1,0 +1,110 @@
+//! Ctrl-C once cancels and records it, twice leaves at once.
+
+use std::{
+    process::{Child, Command},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::harness::Project;
+
+const SLOW: &str = "\
+name: slow
+tasks:
+  wait:
+    run: shell
+    with: {script: 'echo begun > begun; exec sleep 60'}
+  after:
+    run: noop
+    needs: wait
+";
+
+const STUBBORN: &str = "\
+name: stubborn
+tasks:
+  wait:
+    run: shell
+    with: {script: \"trap '' TERM INT; echo begun > begun; while true; do sleep 0.1; done\"}
+";
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn begin(project: &Project, name: &str) -> Child {
+    let child = project.start(&["run", name]);
+    let start = Instant::now();
+    while !project.path("begun").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the task did not begin"
+        );
+        sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn end(child: Child, within: Duration) -> (Option<i32>, String) {
+    let start = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        start.elapsed() < within,
+        "it took {:?} to end",
+        start.elapsed()
+    );
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn once_cancels_and_records_it() {
+    let project = Project::with("slow", SLOW);
+    let child = begin(&project, "slow");
+    interrupt(&child);
+    let (code, stderr) = end(child, Duration::from_secs(8));
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.contains("stopping"), "{stderr}");
+    let run = project
+        .succeed(&["runs", "show", "last", "--format", "json"])
+        .json();
+    assert_eq!(run["state"], "cancelled");
+    assert_eq!(run["tasks"]["wait"]["state"], "cancelled");
+    assert_eq!(run["tasks"]["after"]["state"], "cancelled");
+    project.write("pipelines/slow.yaml", SLOW.replace("exec sleep 60", "true"));
+    // The run's own version of the pipeline goes on, not the file's present one.
+    let child = begin_again(&project);
+    interrupt(&child);
+    assert_eq!(end(child, Duration::from_secs(8)).0, Some(130));
+}
+
+fn begin_again(project: &Project) -> Child {
+    std::fs::remove_file(project.path("begun")).unwrap();
+    let child = project.start(&["run", "--resume", "last"]);
+    let start = Instant::now();
+    while !project.path("begun").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the task did not begin"
+        );
+        sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn twice_leaves_at_once() {
+    let project = Project::with("stubborn", STUBBORN);
+    let child = begin(&project, "stubborn");
+    interrupt(&child);
+    sleep(Duration::from_millis(300));
+    interrupt(&child);
+    let (code, stderr) = end(child, Duration::from_secs(2));
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.contains("run --resume"), "{stderr}");
+}
