@@ -44,15 +44,16 @@ impl Operator for Sql {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let mut tables = Vec::new();
-        for (name, dataset) in context.inputs.iter() {
-            let plan = dataset
-                .lazy()
-                .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
-            tables.push((name.to_owned(), plan));
-        }
+        let inputs = context.inputs.clone();
         let frame = context
             .compute(move || {
+                let mut tables = Vec::new();
+                for (name, dataset) in inputs.iter() {
+                    let plan = dataset
+                        .lazy()
+                        .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
+                    tables.push((name.to_owned(), plan));
+                }
                 let plan = polars_sql::plan(&config.query, tables)?;
                 plan.collect()
                     .map_err(|error| polars_error("run the query", &error))

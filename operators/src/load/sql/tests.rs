@@ -240,7 +240,12 @@ async fn what_is_written_is_read_again() {
         let back = frame(&output);
         for column in all_types().columns() {
             let read = back.column(column.name()).unwrap();
-            assert_eq!(read.dtype(), column.dtype(), "{}", column.name());
+            assert_eq!(
+                read.dtype(),
+                column.dtype(),
+                "postgres {}: {read:?}",
+                is_postgres(&project)
+            );
             assert!(read.equals_missing(column), "{read:?} {column:?}");
         }
         // A dataset without rows is loaded like any other.

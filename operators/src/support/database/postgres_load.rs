@@ -57,14 +57,14 @@ pub(super) async fn load(
     session
         .write(&mut transaction, &job, &columns, chunks)
         .await?;
-    failpoint::hit("load_written");
+    failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
         return Err(TaskError::external(
             "the attempt was stopped before its rows were committed",
         ));
     }
     transaction.commit().await.map_err(fail)?;
-    failpoint::hit("load_committed");
+    failpoint::hit("load_sql_after_commit");
     Ok(Loaded::Now(rows))
 }
 
