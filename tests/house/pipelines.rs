@@ -30,7 +30,7 @@ fn every_pipeline_and_example_is_valid() {
             match load_pipeline(path, &operators, &project) {
                 Ok((_, warnings)) if warnings.is_empty() => {}
                 Ok((_, found)) | Err(found) => {
-                    wrong.push(render_files(&found, &project.root, Colour::Plain))
+                    wrong.push(render_files(&found, &project.root, Colour::Plain));
                 }
             }
         }
