@@ -13,7 +13,7 @@ use polars::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::extract;
+use crate::{extract, support::iso};
 
 /// A project for each database.
 fn projects() -> [TestProject; 2] {
@@ -196,7 +196,9 @@ fn all_types() -> DataFrame {
         "clock" => [Some("12:30:00.5"), None, Some("00:00:00.0")],
     ]
     .unwrap();
-    let cast = |name: &str, of: DataType| text.column(name).unwrap().cast(&of).unwrap();
+    let cast = |name: &str, of: DataType| {
+        iso::converted(text.column(name).unwrap().str().unwrap(), &of).unwrap()
+    };
     let moment = cast("moment", DataType::Datetime(TimeUnit::Microseconds, None));
     let instant = moment
         .cast(&DataType::Int64)
@@ -247,6 +249,7 @@ async fn what_is_written_is_read_again() {
                 is_postgres(&project)
             );
             assert!(read.equals_missing(column), "{read:?} {column:?}");
+            assert_eq!(read.null_count(), 1, "{read:?}");
         }
         // A dataset without rows is loaded like any other.
         load(
