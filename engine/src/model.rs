@@ -42,7 +42,7 @@ pub struct ModelVersion {
 #[async_trait]
 pub trait ModelRegistry: Send + Sync {
     /// The next version of `name` for this task of this run: the same one, however often it is asked, until the task is
-    /// [reset](super::Change::Reset). Nobody sees it before [`Change::Register`](super::Change::Register).
+    /// [reset](crate::store::Change::Reset). Nobody sees it before [`Change::Register`](crate::store::Change::Register).
     async fn reserve_version(
         &self,
         name: &str,
