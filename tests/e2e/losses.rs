@@ -44,8 +44,8 @@ fn count(project: &Project) -> u32 {
 
 /// Where a process can be lost round the load's transaction.
 const POINTS: [&str; 5] = [
-    "load_written",
-    "load_committed",
+    "load_sql_before_commit",
+    "load_sql_after_commit",
     "after_commit:3",
     "after_commit:5",
     "attempt_ended:2",

@@ -342,6 +342,15 @@ impl Cells {
                 ))
             }
             DataType::Binary => Self::Bytes(series.binary()?.clone()),
+            DataType::Time => {
+                // polars' own text of a time ends at the second.
+                let nanoseconds = series.cast(&DataType::Int64)?;
+                let texts = nanoseconds.i64()?.iter().map(|time| time.map(clock));
+                Self::Text(StringChunked::from_iter_options(
+                    series.name().clone(),
+                    texts,
+                ))
+            }
             DataType::Datetime(_, Some(_)) => {
                 let utc = series.cast(&DataType::Datetime(
                     TimeUnit::Microseconds,
@@ -376,6 +385,14 @@ impl Cells {
             Self::Bytes(values) => arguments.add(values.get(row).map(<[u8]>::to_vec)),
         }
     }
+}
+
+/// A time of day, given in nanoseconds since midnight, to the microsecond: `12:30:00.500000`.
+fn clock(nanoseconds: i64) -> String {
+    let seconds = nanoseconds / 1_000_000_000;
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let microsecond = nanoseconds / 1_000 % 1_000_000;
+    format!("{hour:02}:{minute:02}:{second:02}.{microsecond:06}")
 }
 
 #[cfg(test)]
