@@ -30,6 +30,13 @@ impl Env {
             .filter(|value| !value.is_empty())
     }
 
+    /// The same environment with further variables, or other values of some.
+    #[must_use]
+    pub fn with(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.0.extend(variables);
+        self
+    }
+
     /// All variables whose name starts with `prefix`, as (rest of the name, value).
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0

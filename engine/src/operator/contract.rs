@@ -5,7 +5,7 @@ use std::future::Future;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use super::{Complaints, Kind, Outcome, Outputs, TaskContext, TaskError};
+use super::{Complaints, Kind, Outcome, Outputs, Senses, TaskContext, TaskError};
 use crate::{project::Project, services::Services};
 
 /// An operator: a plugin that does one kind of work.
@@ -29,6 +29,11 @@ pub trait Operator: Send + Sync + 'static {
 
     /// Looks for mistakes that the schema cannot express. No input, no output.
     fn check(_config: &Self::Config, _found: &mut Complaints) {}
+
+    /// What a daemon watches for when the task starts runs of its pipeline by `schedule: {sensor: …}`.
+    fn senses(_config: &Self::Config) -> Option<Senses> {
+        None
+    }
 
     /// Looks whether what the task needs is reachable, on `validate --online`.
     fn probe(

@@ -6,7 +6,8 @@ use schemars::Schema;
 use serde_json::Value;
 
 use super::{
-    Complaints, Kind, Operator, Outcome, Outputs, ProbeContext, Takes, TaskContext, TaskError,
+    Complaints, Kind, Operator, Outcome, Outputs, ProbeContext, Senses, Takes, TaskContext,
+    TaskError,
 };
 
 /// A boxed future.
@@ -36,6 +37,8 @@ pub trait DynOperator: Send + Sync {
     fn outputs(&self, config: &ErasedConfig) -> Outputs;
     /// Looks for mistakes that the schema cannot express.
     fn check(&self, config: &ErasedConfig, found: &mut Complaints);
+    /// What a daemon watches for, when the task can start runs of its pipeline.
+    fn senses(&self, config: &ErasedConfig) -> Option<Senses>;
     /// Looks whether what the task needs is reachable.
     fn probe<'a>(
         &self,
@@ -97,6 +100,10 @@ impl<O: Operator> DynOperator for O {
         if let Some(config) = config.downcast_ref::<O::Config>() {
             O::check(config, found);
         }
+    }
+
+    fn senses(&self, config: &ErasedConfig) -> Option<Senses> {
+        config.downcast_ref::<O::Config>().and_then(O::senses)
     }
 
     fn probe<'a>(

@@ -17,6 +17,7 @@ mod outcome;
 mod outputs;
 mod registry;
 pub mod testing;
+mod thing;
 mod watcher;
 
 pub use crate::{kind::Kind, time::Interval};
@@ -32,4 +33,5 @@ pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
 pub use registry::Registry;
+pub use thing::{AfterSuccess, Existing, Senses, Thing};
 pub use watcher::{WaitWatcher, Watcher};

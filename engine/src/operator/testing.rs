@@ -83,6 +83,13 @@ impl TestProject {
         self
     }
 
+    /// The same project with further variables in its environment.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(String, String)]) -> Self {
+        self.project.env = self.project.env.clone().with(variables.to_vec());
+        self
+    }
+
     /// The same project with a service.
     #[must_use]
     pub fn with_service<T: std::any::Any + Send + Sync>(mut self, service: Arc<T>) -> Self {
