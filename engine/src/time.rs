@@ -90,6 +90,22 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)
 }
 
+/// A duration as it is written in a file: a whole number and the largest unit that fits, `90m`, `1d`.
+pub fn written_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    let fits = units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+    match fits {
+        Some((unit, letter)) => format!("{}{letter}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
 /// A duration for people: its largest two units, `1 h 4 m`, `41 s`, `12 ms`.
 pub fn human_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
@@ -130,6 +146,13 @@ mod tests {
             "9999999d",
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for text in ["500ms", "90s", "90m", "2h", "36h", "7d", "0ms"] {
+            assert_eq!(written_duration(parse_duration(text).unwrap()), text);
         }
     }
 

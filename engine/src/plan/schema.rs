@@ -119,7 +119,7 @@ fn common() -> Map<String, Value> {
             },
         }},
         "schedule": {"type": "object", "additionalProperties": false, "properties": {
-            "cron": {"type": "string"}, "timezone": {"type": "string"}, "every": {"$ref": "#/$defs/duration"},
+            "cron": {"$ref": "#/$defs/names"}, "timezone": {"type": "string"}, "every": {"$ref": "#/$defs/duration"},
             "after": {"$ref": "#/$defs/names"}, "match": {"enum": ["all", "any"]}, "sensor": {"$ref": "#/$defs/names"},
             "catchup": {"enum": ["none", "latest", "all"]}, "start": {"type": "string"}, "end": {"type": "string"},
             "overlap": {"enum": ["queue", "skip", "replace"]},

@@ -35,6 +35,8 @@ pub struct PipelineFile {
     pub tags: Vec<String>,
     /// What starts it.
     pub schedule: Option<Placed<Schedule>>,
+    /// The pipelines or sensors that `schedule` names.
+    pub schedule_names: Vec<Placed<Arc<str>>>,
     /// Its parameters.
     pub params: Vec<(Placed<Arc<str>>, ParamSpec)>,
     /// Settings of all tasks that do not say otherwise.

@@ -1,23 +1,24 @@
 //! Repetition in time: cron lines in a zone, and fixed stretches.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use chrono::{TimeDelta, TimeZone};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
-use croner::{Cron, errors::CronError};
 
-use crate::time::{Interval, Timestamp};
+use super::line::CronLine;
+use crate::time::{Interval, Timestamp, written_duration};
 
 /// A repetition in time.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cadence {
-    /// A cron line in a zone.
-    Cron {
-        /// The line.
-        line: String,
-        /// The zone.
-        zone: Tz,
-    },
+pub struct Cadence {
+    rule: Rule,
+    zone: Tz,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Rule {
+    /// Whenever one of the lines fires; read once, shared by clones.
+    Cron(Arc<[CronLine]>),
     /// Every so often, counted from midnight of 1970-01-01 UTC.
     Every(Duration),
 }
@@ -36,6 +37,9 @@ pub enum CadenceError {
     /// It never fires.
     #[error("`{0}` never fires")]
     NeverFires(String),
+    /// No line at all.
+    #[error("there is no cron line")]
+    Empty,
     /// A stretch of no length.
     #[error("`every` must be at least a second")]
     TooShort,
@@ -47,98 +51,119 @@ impl Cadence {
     /// # Errors
     /// When it cannot be read, or never fires.
     pub fn cron(line: &str, zone: Tz) -> Result<Self, CadenceError> {
-        let cron = parse(line)?;
-        // Twenty-eight years and the leap year that a century leaves out: every date that exists comes by.
-        let start = zone
-            .timestamp_opt(0, 0)
-            .single()
-            .unwrap_or_else(|| Timestamp::UNIX_EPOCH.with_timezone(&zone));
-        match cron.find_next_occurrence(&start, false) {
-            Ok(_) => Ok(Self::Cron {
-                line: line.to_owned(),
-                zone,
-            }),
-            Err(_) => Err(CadenceError::NeverFires(line.to_owned())),
-        }
+        Self::crons([line], zone)
     }
 
-    /// Every so often.
+    /// Several cron lines; it fires whenever one of them does.
+    ///
+    /// # Errors
+    /// When there is none, or one cannot be read or never fires.
+    pub fn crons<'a>(
+        lines: impl IntoIterator<Item = &'a str>,
+        zone: Tz,
+    ) -> Result<Self, CadenceError> {
+        let lines: Result<Arc<[CronLine]>, CadenceError> =
+            lines.into_iter().map(CronLine::parse).collect();
+        let lines = lines?;
+        if lines.is_empty() {
+            return Err(CadenceError::Empty);
+        }
+        Ok(Self {
+            rule: Rule::Cron(lines),
+            zone,
+        })
+    }
+
+    /// Every so often, counted from midnight of 1970-01-01 UTC.
     ///
     /// # Errors
     /// When it is shorter than a second.
     pub fn every(stretch: Duration) -> Result<Self, CadenceError> {
         if stretch < Duration::from_secs(1) {
-            Err(CadenceError::TooShort)
-        } else {
-            Ok(Self::Every(stretch))
+            return Err(CadenceError::TooShort);
         }
+        Ok(Self {
+            rule: Rule::Every(stretch),
+            zone: Tz::UTC,
+        })
+    }
+
+    /// The same repetition of `every`, its moments shown in another zone.
+    #[must_use]
+    pub fn shown_in(self, zone: Tz) -> Self {
+        Self { zone, ..self }
     }
 
     /// The zone in which its moments are shown.
     pub fn zone(&self) -> Tz {
-        match self {
-            Self::Cron { zone, .. } => *zone,
-            Self::Every(_) => Tz::UTC,
-        }
+        self.zone
     }
 
     /// The first moment after `moment` at which it fires.
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Cron { line, zone } => {
-                let next = parse(line)
-                    .ok()?
-                    .find_next_occurrence(&moment.with_timezone(zone), false);
-                next.ok().map(|next| next.with_timezone(&chrono::Utc))
-            }
-            Self::Every(stretch) => floor(moment, *stretch)?.checked_add_signed(delta(*stretch)?),
+        match &self.rule {
+            Rule::Cron(lines) => lines
+                .iter()
+                .filter_map(|line| line.next_after(moment, self.zone))
+                .min(),
+            Rule::Every(stretch) => floor(moment, *stretch)?.checked_add_signed(delta(*stretch)?),
         }
     }
 
     /// The last moment at which it fired, `moment` itself included.
     pub fn last_until(&self, moment: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Cron { line, zone } => {
-                let last = parse(line)
-                    .ok()?
-                    .find_previous_occurrence(&moment.with_timezone(zone), true);
-                last.ok().map(|last| last.with_timezone(&chrono::Utc))
-            }
-            Self::Every(stretch) => floor(moment, *stretch),
+        match &self.rule {
+            Rule::Cron(lines) => lines
+                .iter()
+                .filter_map(|line| line.last_until(moment, self.zone))
+                .max(),
+            Rule::Every(stretch) => floor(moment, *stretch),
         }
+    }
+
+    /// The interval that ends when it fires at `moment`.
+    pub fn interval_until(&self, moment: Timestamp) -> Option<Interval> {
+        let start = self.last_until(moment.checked_sub_signed(TimeDelta::milliseconds(1))?)?;
+        Some(Interval { start, end: moment })
     }
 
     /// The last interval that was over at `now`: between the last two moments at which it fired.
     pub fn last_complete_interval(&self, now: Timestamp) -> Option<Interval> {
-        let end = self.last_until(now)?;
-        let start = self.last_until(end.checked_sub_signed(TimeDelta::milliseconds(1))?)?;
-        Some(Interval { start, end })
+        self.interval_until(self.last_until(now)?)
     }
 
     /// The interval that begins at the first moment at or after `moment`.
     pub fn interval_from(&self, moment: Timestamp) -> Option<Interval> {
-        let start = self.next_after(moment.checked_sub_signed(TimeDelta::milliseconds(1))?)?;
-        Some(Interval {
-            start,
-            end: self.next_after(start)?,
+        self.intervals(moment, Timestamp::MAX_UTC).next()
+    }
+
+    /// The intervals that begin in [`from`, `to`), one after the other, made as they are asked for.
+    pub fn intervals(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Interval> + use<'_> {
+        let mut next = from
+            .checked_sub_signed(TimeDelta::milliseconds(1))
+            .and_then(|before| self.next_after(before));
+        std::iter::from_fn(move || {
+            let start = next.filter(|start| *start < to)?;
+            let end = self.next_after(start)?;
+            next = Some(end);
+            Some(Interval { start, end })
         })
     }
 }
 
-fn parse(line: &str) -> Result<Cron, CadenceError> {
-    line.parse::<Cron>().map_err(|error| CadenceError::Cron {
-        line: line.to_owned(),
-        reason: reason(&error),
-    })
-}
-
-fn reason(error: &CronError) -> String {
-    match error {
-        CronError::InvalidPattern(reason)
-        | CronError::IllegalCharacters(reason)
-        | CronError::ComponentError(reason) => reason.trim_end_matches('.').to_lowercase(),
-        CronError::EmptyPattern => "it is empty".to_owned(),
-        other => other.to_string().trim_end_matches('.').to_lowercase(),
+impl fmt::Display for Cadence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Rule::Cron(lines) => {
+                let lines: Vec<&str> = lines.iter().map(CronLine::text).collect();
+                write!(formatter, "{} {}", lines.join(", "), self.zone)
+            }
+            Rule::Every(stretch) => write!(formatter, "every {}", written_duration(*stretch)),
+        }
     }
 }
 
@@ -211,7 +236,14 @@ mod tests {
 
     #[test]
     fn bad_lines_say_why() {
-        for line in ["", "61 * * * *", "* * *", "a b c d e"] {
+        for line in [
+            "",
+            "61 * * * *",
+            "* * *",
+            "a b c d e",
+            "0 0 0 1 1 * 2030",
+            "@reboot",
+        ] {
             assert!(
                 matches!(Cadence::cron(line, Tz::UTC), Err(CadenceError::Cron { .. })),
                 "{line}"

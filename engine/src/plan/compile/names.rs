@@ -107,13 +107,13 @@ impl Compiler<'_> {
         let Some(schedule) = &self.file.schedule else {
             return;
         };
-        let Trigger::Sensor(sensors) = &schedule.value.trigger else {
+        if !matches!(schedule.value.trigger, Trigger::Sensor(_)) {
             return;
-        };
-        for name in sensors {
+        }
+        for name in &self.file.schedule_names {
             let task = self
                 .names
-                .task(name)
+                .task(&name.value)
                 .index()
                 .map(|index| self.drafts[index].file);
             let wrong = match task {
@@ -127,8 +127,8 @@ impl Compiler<'_> {
             self.found
                 .error(
                     codes::SCHEDULE,
-                    schedule.mark,
-                    format!("`{name}` cannot start the pipeline: {wrong}"),
+                    name.mark,
+                    format!("`{}` cannot start the pipeline: {wrong}", name.value),
                 )
                 .hint("`schedule: {sensor: …}` names a sensor that waits for no other task");
         }

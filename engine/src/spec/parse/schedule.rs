@@ -1,18 +1,21 @@
 //! `schedule:` and `interval:`.
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use std::sync::Arc;
+
 use chrono_tz::Tz;
 
 use super::{
     super::{
-        codes, suggest,
+        Mark, codes,
+        file::Placed,
+        suggest,
         yaml::{Node, NodeValue},
     },
     Reader, Section,
 };
 use crate::{
     time::{Timestamp, parse_duration},
-    trigger::{Cadence, CadenceError, Catchup, Overlap, Schedule, Trigger},
+    trigger::{Cadence, CadenceError, Catchup, Overlap, Schedule, Trigger, parse_moment},
 };
 
 const KEYS: &[&str] = &[
@@ -30,8 +33,8 @@ const OVERLAP: &[(&str, Overlap)] = &[
 ];
 
 impl Reader<'_> {
-    /// What starts a pipeline.
-    pub(super) fn schedule(&mut self, node: &Node) -> Option<Schedule> {
+    /// What starts a pipeline, and the names in it with their places.
+    pub(super) fn schedule(&mut self, node: &Node) -> Option<(Schedule, Vec<Placed<Arc<str>>>)> {
         if let NodeValue::Text(text) = &node.value {
             self.found
                 .error(
@@ -49,7 +52,8 @@ impl Reader<'_> {
             .get("timezone")
             .map_or(Some(Tz::UTC), |node| self.zone(node));
         let zone = zone.unwrap_or(Tz::UTC);
-        let trigger = self.trigger(&section, zone);
+        let mut names = Vec::new();
+        let trigger = self.trigger(&section, zone, &mut names);
         let catchup = section
             .get("catchup")
             .and_then(|node| self.choice(node, CATCHUP));
@@ -68,7 +72,7 @@ impl Reader<'_> {
             overlap: overlap.unwrap_or_default(),
         };
         self.fires_in_time(&section, &schedule);
-        Some(schedule)
+        Some((schedule, names))
     }
 
     fn fires_in_time(&mut self, section: &Section<'_>, schedule: &Schedule) {
@@ -96,7 +100,12 @@ impl Reader<'_> {
         }
     }
 
-    fn trigger(&mut self, section: &Section<'_>, zone: Tz) -> Option<Trigger> {
+    fn trigger(
+        &mut self,
+        section: &Section<'_>,
+        zone: Tz,
+        names: &mut Vec<Placed<Arc<str>>>,
+    ) -> Option<Trigger> {
         let present: Vec<&str> = ["cron", "every", "after", "sensor"]
             .into_iter()
             .filter(|key| section.get(key).is_some())
@@ -122,27 +131,37 @@ impl Reader<'_> {
         let node = section.get(only)?;
         match only {
             "cron" => self.cron(node, zone).map(Trigger::Time),
-            "every" => self.every(node).map(Trigger::Time),
+            "every" => Some(Trigger::Time(self.every(node)?.shown_in(zone))),
             "after" => {
-                let pipelines = self
-                    .texts(node)
-                    .into_iter()
-                    .map(|name| name.value.to_string())
-                    .collect();
+                *names = self.some_texts(node, only)?;
                 let all = section
                     .get("match")
                     .and_then(|node| self.choice(node, &[("all", true), ("any", false)]))
                     .unwrap_or(true);
+                let pipelines = plain(names);
                 Some(Trigger::After { pipelines, all })
             }
             _ => {
-                let sensors = self
-                    .texts(node)
-                    .into_iter()
-                    .map(|name| name.value.to_string())
-                    .collect();
-                Some(Trigger::Sensor(sensors))
+                *names = self.some_texts(node, only)?;
+                Some(Trigger::Sensor(plain(names)))
             }
+        }
+    }
+
+    /// At least one text.
+    fn some_texts(&mut self, node: &Node, key: &str) -> Option<Vec<Placed<Arc<str>>>> {
+        let texts = self.texts(node);
+        if texts.is_empty() {
+            self.nothing(node, key);
+            return None;
+        }
+        Some(texts)
+    }
+
+    fn nothing(&mut self, node: &Node, key: &str) {
+        if self.items(node).is_empty() {
+            let message = format!("`{key}` names nothing");
+            self.found.error(codes::SCHEDULE, node.mark, message);
         }
     }
 
@@ -159,7 +178,7 @@ impl Reader<'_> {
                     .unwrap_or(Tz::UTC);
                 match (section.get("cron"), section.get("every")) {
                     (Some(cron), None) => self.cron(cron, zone),
-                    (None, Some(every)) => self.every(every),
+                    (None, Some(every)) => Some(self.every(every)?.shown_in(zone)),
                     _ => {
                         self.found.error(
                             codes::SCHEDULE,
@@ -177,25 +196,30 @@ impl Reader<'_> {
         }
     }
 
+    /// A cron line or a list of them; each is judged where it stands.
     fn cron(&mut self, node: &Node, zone: Tz) -> Option<Cadence> {
-        let line = self.text(node)?;
-        match Cadence::cron(line.value.trim(), zone) {
-            Ok(cadence) => Some(cadence),
-            Err(error) => {
-                let code = match error {
-                    CadenceError::NeverFires(_) => codes::NEVER_FIRES,
-                    _ => codes::CRON,
-                };
-                let complaint = self.found.error(code, node.mark, error.to_string());
-                if code == codes::CRON {
-                    complaint
-                        .hint("minute hour day month weekday, such as `0 12 * * *`; or `@daily`");
-                } else {
-                    complaint.hint("there is no such date");
-                }
-                None
+        let lines = self.texts(node);
+        self.nothing(node, "cron");
+        let mut sound = !lines.is_empty();
+        for line in &lines {
+            if let Err(error) = Cadence::cron(&line.value, zone) {
+                self.bad_cron(line.mark, &error);
+                sound = false;
             }
         }
+        let lines = lines.iter().map(|line| &*line.value);
+        Cadence::crons(lines, zone).ok().filter(|_| sound)
+    }
+
+    fn bad_cron(&mut self, mark: Mark, error: &CadenceError) {
+        let (code, hint) = match error {
+            CadenceError::NeverFires(_) => (codes::NEVER_FIRES, "there is no such date"),
+            _ => (
+                codes::CRON,
+                "minute hour day month weekday, such as `0 12 * * *`; or `@daily`",
+            ),
+        };
+        self.found.error(code, mark, error.to_string()).hint(hint);
     }
 
     fn every(&mut self, node: &Node) -> Option<Cadence> {
@@ -247,16 +271,6 @@ impl Reader<'_> {
     }
 }
 
-/// A date (its midnight), a local time or an RFC 3339 moment.
-pub(crate) fn parse_moment(text: &str, zone: Tz) -> Option<Timestamp> {
-    if let Ok(moment) = text.parse::<chrono::DateTime<chrono::FixedOffset>>() {
-        return Some(moment.to_utc());
-    }
-    let local = text
-        .parse::<NaiveDateTime>()
-        .ok()
-        .or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)))?;
-    zone.from_local_datetime(&local)
-        .earliest()
-        .map(|moment| moment.to_utc())
+fn plain(names: &[Placed<Arc<str>>]) -> Vec<String> {
+    names.iter().map(|name| name.value.to_string()).collect()
 }

@@ -65,6 +65,7 @@ impl PipelineFile {
             description: None,
             tags: Vec::new(),
             schedule: None,
+            schedule_names: Vec::new(),
             params: Vec::new(),
             defaults: Defaults::default(),
             alerts: Vec::new(),
@@ -91,12 +92,13 @@ impl PipelineFile {
 impl Reader<'_> {
     fn top(&mut self, section: &Section<'_>, file: &mut PipelineFile) {
         self.identity(section, file);
-        file.schedule = section.entry("schedule").and_then(|entry| {
-            Some(Placed {
-                value: self.schedule(&entry.value)?,
-                mark: entry.key_mark,
-            })
-        });
+        if let Some(entry) = section.entry("schedule")
+            && let Some((value, names)) = self.schedule(&entry.value)
+        {
+            let mark = entry.key_mark;
+            file.schedule = Some(Placed { value, mark });
+            file.schedule_names = names;
+        }
         if let Some(node) = section.get("interval") {
             file.interval = self.cadence(node).map(|value| Placed {
                 value,
