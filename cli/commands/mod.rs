@@ -13,6 +13,7 @@ mod run;
 mod runs;
 mod schema;
 mod test;
+mod upcoming;
 mod validate;
 
 use std::process::ExitCode;

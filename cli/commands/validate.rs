@@ -9,13 +9,16 @@ use pipectl_engine::{
         Diagnostic, Diagnostics, Place, Scope, codes,
         machine::{Report, github, sarif},
     },
+    time::Timestamp,
 };
+use serde::Serialize;
 
+use super::upcoming::Upcoming;
 use crate::{
     arguments::{self, ComplaintFormat},
     complaints,
     exit::{Exit, Problem},
-    output::{GREEN, Output, RED},
+    output::{DIM, GREEN, Output, RED},
     pipelines::{self, Checked},
     project::{Context, registry},
     wire,
@@ -45,9 +48,16 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     for checked in &checked {
         all.append(checked.complaints.clone());
     }
+    let now = wire::clock().now();
     match arguments.format {
-        ComplaintFormat::Text => text(output, &checked),
-        ComplaintFormat::Json => output.json(&Report::of(&all)),
+        ComplaintFormat::Text => text(output, &checked, now, context.global.quiet),
+        ComplaintFormat::Json => output.json(&Answer {
+            report: Report::of(&all),
+            schedules: checked
+                .iter()
+                .filter_map(|one| Upcoming::of(one.plan.as_ref()?, now))
+                .collect(),
+        }),
         ComplaintFormat::Sarif => output.json(&sarif(&all, env!("CARGO_PKG_VERSION"))),
         ComplaintFormat::Github => output.print(github(&all)),
     }
@@ -56,6 +66,14 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     } else {
         Exit::Done
     })
+}
+
+/// What `--format json` answers.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: Report<'a>,
+    schedules: Vec<Upcoming>,
 }
 
 fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {
@@ -78,7 +96,7 @@ fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn text(output: &Output, checked: &[Checked]) {
+fn text(output: &Output, checked: &[Checked], now: Timestamp, quiet: bool) {
     for one in checked.iter().filter(|one| !one.complaints.is_empty()) {
         output.line(complaints::text(one, output.out));
     }
@@ -96,6 +114,10 @@ fn text(output: &Output, checked: &[Checked]) {
             ),
         };
         output.line(line);
+        let upcoming = one.plan.as_ref().and_then(|plan| Upcoming::of(plan, now));
+        for line in upcoming.iter().filter(|_| !quiet).flat_map(Upcoming::lines) {
+            output.line(output.out.paint(DIM, format_args!("  {line}")));
+        }
     }
 }
 

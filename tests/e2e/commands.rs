@@ -199,6 +199,45 @@ fn runs() {
     assert_eq!(rest["next"], serde_json::Value::Null);
 }
 
+/// When it runs next depends on the time it is now, so the answer is looked at, not compared.
+#[test]
+fn validate_tells_when_a_scheduled_pipeline_runs_next() {
+    let noon = "\
+name: noon
+schedule: {cron: [\"0 12 * * 1-5\", \"0 18 * * 6\"], timezone: Europe/Berlin, start: 2026-01-05, end: 2099-01-01, catchup: all}
+tasks:
+  nothing: {run: noop}
+";
+    let project = Project::with("noon", noon);
+    let text = project.succeed(&["validate"]).stdout;
+    let next = text
+        .lines()
+        .find(|line| line.contains("next runs"))
+        .unwrap();
+    assert!(
+        next.starts_with("  next runs (Europe/Berlin): 20"),
+        "{text}"
+    );
+    assert_eq!(next.split(", ").count(), 5, "{text}");
+    assert!(
+        next.split(", ")
+            .all(|moment| moment.ends_with("12:00") || moment.ends_with("18:00")),
+        "{text}"
+    );
+    assert!(
+        text.contains("catching up since 2026-01-05 00:00 (`catchup: all`) makes "),
+        "{text}"
+    );
+    let quiet = project.succeed(&["validate", "-q"]).stdout;
+    assert_eq!(quiet, "✓ pipelines/noon.yaml\n");
+    let answer = project.succeed(&["validate", "--format", "json"]).json();
+    let schedule = &answer["schedules"][0];
+    assert_eq!(schedule["pipeline"], "noon");
+    assert_eq!(schedule["zone"], "Europe/Berlin");
+    assert_eq!(schedule["next"].as_array().unwrap().len(), 5);
+    assert!(schedule["backlog"].as_u64().unwrap() > 200, "{answer}");
+}
+
 #[test]
 fn validate() {
     let project = sales();
