@@ -6,6 +6,7 @@ mod load;
 mod model;
 mod params;
 mod path;
+mod references;
 mod schema;
 mod test_case;
 pub mod testing;
@@ -21,5 +22,6 @@ pub use model::{
     Source, TaskIndex,
 };
 pub use path::longest_paths;
+pub use references::{Neighbours, names_pipelines};
 pub use schema::pipeline_schema;
 pub use test_case::{Expectation, Given, GivenData, TestCase};

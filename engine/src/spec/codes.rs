@@ -37,7 +37,7 @@ codes! {
     SETTING = "P018", "settings that the operator refuses", "`mode: upsert` without `key`";
     MISSING_KEY = "P019", "a key that must be there", "a pipeline without `tasks`";
     UNKNOWN_TASK = "P020", "a task that does not exist", "`from: custmers`";
-    CYCLE = "P021", "tasks that wait for each other", "`a` needs `b`, `b` needs `a`";
+    CYCLE = "P021", "tasks that wait for each other, or pipelines that start each other", "`a` needs `b`, `b` needs `a`";
     SELF_REFERENCE = "P022", "a task that waits for itself", "`a: {needs: a}`";
     UNKNOWN_DATASET = "P023", "a dataset that the task does not put out", "`from: parts.tain`";
     WRONG_INPUTS = "P024", "too many or too few inputs, or wrong names", "`load: csv` without `from`";
@@ -60,6 +60,7 @@ codes! {
     NO_EXPRESSION = "P042", "an expression where none can stand", "`from: ${{ params.x }}`";
     UNKNOWN_CONNECTION = "P050", "a connection that the project does not have", "`connection: warehose`";
     UNKNOWN_POOL = "P051", "a pool that the project does not have", "`pool: gpu`";
+    UNKNOWN_PIPELINE = "P052", "a pipeline that the project does not have", "`run: pipeline` with `{pipeline: dialy}`; `schedule: {after: dialy}`";
     DURATION = "P060", "not a duration", "`timeout: 10`";
     SIZE = "P061", "not a size", "`memory: lots`";
     CRON = "P062", "not a cron line", "`cron: 61 * * * *`";

@@ -1,0 +1,292 @@
+//! What pipelines say of each other: who starts whom, across files.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    operator::Kind,
+    spec::{Diagnostic, Diagnostics, PipelineFile, Place, codes, suggest, yaml::NodeValue},
+    trigger::Trigger,
+};
+
+/// A pipeline's word about another one.
+#[derive(Clone, Debug)]
+struct Reference {
+    /// The pipeline in whose file it stands.
+    of: Arc<str>,
+    /// The pipeline that it names.
+    other: Arc<str>,
+    how: How,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    /// The task of this name runs the other pipeline.
+    Child(Arc<str>),
+    /// The other pipeline's success starts this one.
+    After,
+}
+
+impl Reference {
+    /// The pipeline that starts, and the one that is started.
+    fn arrow(&self) -> (&Arc<str>, &Arc<str>) {
+        match self.how {
+            How::Child(_) => (&self.of, &self.other),
+            How::After => (&self.other, &self.of),
+        }
+    }
+
+    fn spelled(&self) -> String {
+        let place = format!("{}:{}", self.place.file, self.place.line);
+        match &self.how {
+            How::Child(task) => format!(
+                "`{}` runs `{}` as its task `{task}` ({place})",
+                self.of, self.other
+            ),
+            How::After => format!("`{}` starts after `{}` ({place})", self.of, self.other),
+        }
+    }
+}
+
+/// The pipelines of a project and what they say of each other.
+#[derive(Clone, Debug, Default)]
+pub struct Neighbours {
+    references: BTreeMap<Arc<str>, Vec<Reference>>,
+}
+
+impl Neighbours {
+    /// The pipelines in these files.
+    pub fn of<'a>(files: impl IntoIterator<Item = &'a PipelineFile>) -> Self {
+        let mut neighbours = Self::default();
+        for file in files {
+            neighbours.add(file);
+        }
+        neighbours
+    }
+
+    /// Adds a pipeline.
+    pub fn add(&mut self, file: &PipelineFile) {
+        self.references.insert(stem(file), references(file));
+    }
+
+    /// What is wrong with what a file says of the others: names of no pipeline, and pipelines that start each other.
+    pub fn check(&self, file: &PipelineFile) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        for reference in references(file) {
+            if !self.references.contains_key(&reference.other) {
+                found.push(self.unknown(&reference));
+            }
+        }
+        let name = stem(file);
+        let way = self.way_round(&name);
+        if let Some(last) = way.iter().rev().find(|reference| reference.of == name) {
+            let mut names = vec![&*name];
+            names.extend(way.iter().map(|reference| &**reference.arrow().1));
+            let hint: Vec<String> = way.iter().map(|reference| reference.spelled()).collect();
+            let message = format!("pipelines start each other: {}", names.join(" → "));
+            found.push(
+                Diagnostic::error(codes::CYCLE, last.place.clone(), message)
+                    .with_hint(hint.join("; ")),
+            );
+        }
+        found
+    }
+
+    fn unknown(&self, reference: &Reference) -> Diagnostic {
+        let names = self.references.keys().map(|name| &**name);
+        let hint = match suggest::similar(&reference.other, names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("it would stand in `pipelines/{}.yaml`", reference.other),
+        };
+        let message = format!("there is no pipeline `{}`", reference.other);
+        Diagnostic::error(codes::UNKNOWN_PIPELINE, reference.place.clone(), message).with_hint(hint)
+    }
+
+    /// The shortest way along the arrows from a pipeline back to it; empty when there is none.
+    fn way_round(&self, start: &Arc<str>) -> Vec<&Reference> {
+        let mut arrows: HashMap<&Arc<str>, Vec<&Reference>> = HashMap::new();
+        for reference in self.references.values().flatten() {
+            arrows
+                .entry(reference.arrow().0)
+                .or_default()
+                .push(reference);
+        }
+        let mut reached: HashMap<&Arc<str>, &Reference> = HashMap::new();
+        let mut queue = VecDeque::from([start]);
+        while let Some(pipeline) = queue.pop_front() {
+            for reference in arrows.get(pipeline).into_iter().flatten() {
+                let next = reference.arrow().1;
+                if reached.contains_key(next) {
+                    continue;
+                }
+                reached.insert(next, reference);
+                if next == start {
+                    return way_back(start, &reached);
+                }
+                queue.push_back(next);
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn way_back<'a>(
+    start: &Arc<str>,
+    reached: &HashMap<&Arc<str>, &'a Reference>,
+) -> Vec<&'a Reference> {
+    let mut way = Vec::new();
+    let mut at = start;
+    while let Some(reference) = reached.get(at) {
+        way.push(*reference);
+        at = reference.arrow().0;
+        if at == start {
+            break;
+        }
+    }
+    way.reverse();
+    way
+}
+
+/// Whether a file names other pipelines.
+pub fn names_pipelines(file: &PipelineFile) -> bool {
+    !references(file).is_empty()
+}
+
+fn references(file: &PipelineFile) -> Vec<Reference> {
+    let of = stem(file);
+    let reference = |other: &Arc<str>, how, mark: crate::spec::Mark| Reference {
+        of: Arc::clone(&of),
+        other: Arc::clone(other),
+        how,
+        place: file.source.place(mark),
+    };
+    let children = file.tasks.iter().filter_map(|task| {
+        if task.kind.value != Kind::Run || &*task.operator.value != "pipeline" {
+            return None;
+        }
+        let node = task.with.as_ref()?.value.get("pipeline")?;
+        match &node.value {
+            // What an expression names is known only when the task runs.
+            NodeValue::Text(text) if !text.contains("${{") => Some(reference(
+                text,
+                How::Child(Arc::clone(&task.name.value)),
+                node.mark,
+            )),
+            _ => None,
+        }
+    });
+    let after = file
+        .schedule
+        .as_ref()
+        .filter(|schedule| matches!(schedule.value.trigger, Trigger::After { .. }))
+        .into_iter()
+        .flat_map(|_| &file.schedule_names)
+        .map(|name| reference(&name.value, How::After, name.mark));
+    children.chain(after).collect()
+}
+
+/// The name by which other pipelines know a file.
+fn stem(file: &PipelineFile) -> Arc<str> {
+    let stem = file.source.path.file_stem();
+    stem.map(|stem| stem.to_string_lossy().into())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::SourceFile;
+
+    fn file(name: &str, text: &str) -> PipelineFile {
+        let text = format!("name: {name}\n{text}");
+        PipelineFile::parse(SourceFile::new(format!("pipelines/{name}.yaml"), text))
+    }
+
+    fn runs(name: &str, others: &[&str]) -> PipelineFile {
+        let tasks: String = others
+            .iter()
+            .map(|other| format!("  to_{other}: {{run: pipeline, with: {{pipeline: {other}}}}}\n"))
+            .collect();
+        file(name, &format!("tasks:\n  first: {{run: noop}}\n{tasks}"))
+    }
+
+    fn after(name: &str, others: &str) -> PipelineFile {
+        let text = format!("schedule: {{after: {others}}}\ntasks:\n  first: {{run: noop}}\n");
+        file(name, &text)
+    }
+
+    fn said(neighbours: &Neighbours, file: &PipelineFile) -> Vec<String> {
+        neighbours
+            .check(file)
+            .iter()
+            .map(|complaint| {
+                format!(
+                    "{}:{} {} ({})",
+                    complaint.place.line,
+                    complaint.place.column,
+                    complaint.message,
+                    complaint.hint.as_deref().unwrap_or_default()
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_of_no_pipeline_are_told() {
+        let files = [runs("all", &["daily", "dayli"]), after("daily", "[weekly]")];
+        let neighbours = Neighbours::of(&files);
+        assert_eq!(
+            said(&neighbours, &files[0]),
+            ["5:46 there is no pipeline `dayli` (did you mean `daily`?)"]
+        );
+        assert_eq!(
+            said(&neighbours, &files[1]),
+            ["2:20 there is no pipeline `weekly` (it would stand in `pipelines/weekly.yaml`)"]
+        );
+        let open = file(
+            "open",
+            "params: {which: daily}\ntasks:\n  one: {run: pipeline, with: {pipeline: \"${{ params.which }}\"}}\n",
+        );
+        assert!(!names_pipelines(&open));
+    }
+
+    #[test]
+    fn pipelines_that_start_each_other_are_told_with_their_way() {
+        let files = [
+            runs("a", &["b"]),
+            runs("b", &["c"]),
+            after("d", "[c]"),
+            runs("c", &[]),
+            runs("d", &["a"]),
+            runs("z", &["a"]),
+        ];
+        let mut neighbours = Neighbours::of(&files);
+        assert_eq!(said(&neighbours, &files[0]), Vec::<String>::new());
+        // `d` runs `a`, and starts after `c`, which `a` comes to.
+        let both = file(
+            "d",
+            "schedule: {after: c}\ntasks:\n  first: {run: pipeline, with: {pipeline: a}}\n",
+        );
+        neighbours.add(&both);
+        assert_eq!(
+            said(&neighbours, &files[0]),
+            [
+                "4:42 pipelines start each other: a → b → c → d → a (`a` runs `b` as its task `to_b` (pipelines/a.yaml:4); \
+                 `b` runs `c` as its task `to_c` (pipelines/b.yaml:4); `d` starts after `c` (pipelines/d.yaml:2); \
+                 `d` runs `a` as its task `first` (pipelines/d.yaml:4))"
+            ]
+        );
+        assert_eq!(said(&neighbours, &both).len(), 1);
+        // It leads there, but is no part of it; and the file of `c` says nothing of the others.
+        for file in [&files[3], &files[5]] {
+            assert_eq!(said(&neighbours, file), Vec::<String>::new());
+        }
+        for file in [runs("me", &["me"]), after("me", "me")] {
+            let said = said(&Neighbours::of([&file]), &file);
+            assert!(said[0].contains("start each other: me → me"), "{said:?}");
+        }
+    }
+}
