@@ -80,11 +80,12 @@ impl House {
 
     pub(crate) async fn open(project: Arc<Project>) -> anyhow::Result<Self> {
         let store = Self::store(&project).await?;
-        let artifacts =
-            pipectl_store::open_artifacts(project.artifacts.as_deref(), &project.state_dir)
-                .map_err(|error| {
-                    Problem::environment("cannot open the artifact store").because(error)
-                })?;
+        let artifacts = pipectl_store::open_artifacts(
+            project.artifacts.as_deref(),
+            &project.state_dir,
+            &project.env,
+        )
+        .map_err(|error| Problem::environment("cannot open the artifact store").because(error))?;
         Ok(Self {
             project,
             store,
@@ -104,7 +105,7 @@ impl House {
             settings: BTreeMap::new(),
             origin: Origin::Default,
         });
-        let artifacts = pipectl_store::open_artifacts(None, scratch)
+        let artifacts = pipectl_store::open_artifacts(None, scratch, &project.env)
             .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
         let clock = clock();
         Ok(Self {

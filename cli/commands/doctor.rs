@@ -195,11 +195,14 @@ async fn artifacts(project: &Project) -> Finding {
             Some("see `artifacts:` in pipectl.yaml or PIPECTL_ARTIFACTS".to_owned()),
         )
     };
-    let store =
-        match pipectl_store::open_artifacts(project.artifacts.as_deref(), &project.state_dir) {
-            Ok(store) => store,
-            Err(error) => return broken(error),
-        };
+    let store = match pipectl_store::open_artifacts(
+        project.artifacts.as_deref(),
+        &project.state_dir,
+        &project.env,
+    ) {
+        Ok(store) => store,
+        Err(error) => return broken(error),
+    };
     // Nothing is there under this key; a store that cannot be reached says something else.
     match store.get("doctor/nothing").await {
         Ok(_) | Err(StoreError::NotFound(_)) => Finding::ok(

@@ -10,7 +10,12 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use crate::{failure::database_error, place::described};
+use crate::{
+    bucket::Bucket,
+    failure::database_error,
+    object::{is_object_store, object_place},
+    place::described,
+};
 
 /// How long a server may take to answer the first connection.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
@@ -32,6 +37,7 @@ pub enum Database {
 #[derive(Debug, Default)]
 pub struct Connector {
     pools: Mutex<HashMap<String, Database>>,
+    buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 impl Connector {
@@ -67,6 +73,33 @@ impl Connector {
         Ok(database)
     }
 
+    /// The bucket or directory behind a connection, opened at the first call. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When there is no such connection, its address is none of a bucket or a directory, or there are no keys.
+    pub async fn bucket(&self, project: &Project, name: &str) -> Result<Bucket, TaskError> {
+        let connection = project.connections.get(name).ok_or_else(|| {
+            TaskError::user(format!("there is no connection `{name}`")).hint(format!(
+                "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
+                name.to_uppercase()
+            ))
+        })?;
+        let address = connection.url.expose();
+        // The key holds the address, and so perhaps a secret: it never leaves this map.
+        let key = format!(
+            "{name} {address} {:?} {}",
+            connection.settings,
+            project.root.display()
+        );
+        let mut buckets = self.buckets.lock().await;
+        if let Some(bucket) = buckets.get(&key) {
+            return Ok(bucket.clone());
+        }
+        let bucket = open_bucket(project, connection)?;
+        buckets.insert(key, bucket.clone());
+        Ok(bucket)
+    }
+
     /// Closes all pools, so that nothing is left open when the process ends.
     pub async fn close(&self) {
         for (_, database) in self.pools.lock().await.drain() {
@@ -76,6 +109,25 @@ impl Connector {
             }
         }
     }
+}
+
+fn open_bucket(project: &Project, connection: &Connection) -> Result<Bucket, TaskError> {
+    let (name, address) = (&connection.name, connection.url.expose());
+    if is_object_store(address) {
+        let authority = connection.settings.get("ca_file");
+        let authority = authority.map(|file| project.path(file));
+        let place = object_place(address, authority.as_deref(), &project.env)?;
+        return Ok(Bucket::objects(name, place));
+    }
+    if let Some(path) = address.strip_prefix("file:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Ok(Bucket::directory(name, project.path(path)));
+    }
+    Err(TaskError::user(format!(
+        "connection `{name}` is no bucket: its address begins with `{}:`",
+        connection.scheme()
+    ))
+    .hint("buckets are `s3://bucket/prefix?endpoint=…&region=…`, `gs://…` and `az://…`; a directory is `file:path`"))
 }
 
 fn number<T: FromStr>(connection: &Connection, setting: &str) -> Result<Option<T>, TaskError> {
@@ -253,5 +305,24 @@ mod tests {
             "{}",
             error.full_message()
         );
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_is_the_users_fault() {
+        let server = pipectl_test_support::TestPostgres::shared();
+        let error = open(&server.guarded_database("hunter2")).await.unwrap_err();
+        let text = error.full_message();
+        assert_eq!((error.fault, error.retryable), (Fault::User, false));
+        assert!(
+            text.ends_with("password authentication failed for user \"guarded\""),
+            "{text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("check user and password in the connection's address")
+        );
+        let right = server.guarded_database("the right one");
+        assert!(open(&right).await.is_ok());
     }
 }

@@ -1,14 +1,30 @@
-//! Opens databases and mail servers: addresses, TLS, secrets, and whose fault a failure is.
+//! Opens databases, buckets and mail servers: addresses, TLS, secrets, and whose fault a failure is.
 //!
 //! An address with its credentials comes in as data ([`pipectl_engine::connection::Connection`]); what goes out in
 //! messages is never more than the host and the database's name.
 
+mod bucket;
 mod connector;
+mod disk;
+mod entry;
 mod failure;
+mod files;
+mod object;
+mod pattern;
 mod place;
+mod settle;
 mod smtp;
+mod things;
+mod transfer;
 
+pub use bucket::Bucket;
 pub use connector::{Connector, Database};
+pub use entry::Entry;
 pub use failure::database_error;
+pub use files::{Found, io_error, io_failure, look, matching, watched};
+pub use object::{ObjectPlace, is_object_store, object_error, object_place};
+pub use pattern::{is_pattern, matches_below};
 pub use place::described;
+pub use settle::{Settled, settle_thing};
 pub use smtp::{MailServer, mail_server};
+pub use things::{list_many, things};

@@ -6,6 +6,7 @@ use std::{
 };
 
 use pipectl_engine::{
+    env::Env,
     secret::Secret,
     store::{ArtifactStore, Store, StoreError},
 };
@@ -38,14 +39,15 @@ pub async fn open(
     }
 }
 
-/// Opens the artifact store at `address`: `s3://bucket/prefix?endpoint=…&region=…` or a directory; without one, a
-/// directory in `state_dir`.
+/// Opens the artifact store at `address`: `s3://bucket/prefix?endpoint=…&region=…`, with keys from `env`, or a directory;
+/// without one, a directory in `state_dir`.
 ///
 /// # Errors
 /// When the address is of another kind, or the directory cannot be made.
 pub fn open_artifacts(
     address: Option<&str>,
     state_dir: &Path,
+    env: &Env,
 ) -> Result<Arc<dyn ArtifactStore>, StoreError> {
     let Some(address) = address else {
         return Ok(Arc::new(LocalArtifacts::open(
@@ -53,9 +55,10 @@ pub fn open_artifacts(
         )?));
     };
     match scheme(address) {
-        Some("s3") => Ok(Arc::new(ObjectArtifacts::open(
+        Some("s3" | "gs" | "az") => Ok(Arc::new(ObjectArtifacts::open(
             address,
             &state_dir.join("cache"),
+            env,
         )?)),
         Some("file") => Ok(Arc::new(LocalArtifacts::open(Path::new(
             address.trim_start_matches("file://"),
@@ -118,6 +121,7 @@ mod tests {
             assert!(error.to_string().contains("postgres://"), "{error}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
-        assert!(open_artifacts(Some("ftp://host"), Path::new("/nowhere")).is_err());
+        let refused = open_artifacts(Some("ftp://host"), Path::new("/nowhere"), &Env::default());
+        assert!(refused.is_err());
     }
 }

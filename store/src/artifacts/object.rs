@@ -9,14 +9,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use object_store::{
-    ObjectStore, ObjectStoreExt as _, WriteMultipart,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    path::Path as ObjectPath,
+use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path as ObjectPath};
+use pipectl_connections::{object_error, object_place};
+use pipectl_engine::{
+    env::Env,
+    operator::TaskError,
+    store::{ArtifactStore, StoreError, sha256},
 };
-use pipectl_engine::store::{ArtifactStore, StoreError, sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use url::Url;
 use uuid::Uuid;
 
 use super::{check, local::blocking};
@@ -33,40 +33,22 @@ const PARTS_AT_ONCE: usize = 4;
 pub struct ObjectArtifacts {
     bucket: Arc<dyn ObjectStore>,
     prefix: String,
+    shown: String,
     cache: PathBuf,
 }
 
 impl ObjectArtifacts {
-    /// Opens `s3://bucket/prefix?endpoint=…&region=…`, with keys from `AWS_*`; copies are kept in `cache`.
+    /// Opens `s3://bucket/prefix?endpoint=…&region=…` (or `gs://…`, `az://…`) with keys from `env`; copies are kept in
+    /// `cache`.
     ///
     /// # Errors
-    /// When the address is wrong or the cache's directory cannot be made.
-    pub fn open(address: &str, cache: &Path) -> Result<Self, StoreError> {
-        let wrong = |why: &str| {
-            StoreError::invalid(format!("`{address}` is not the address of a bucket: {why}"))
-        };
-        let url = Url::parse(address).map_err(|error| wrong(&error.to_string()))?;
-        let bucket = url.host_str().ok_or_else(|| wrong("it names none"))?;
-        let mut builder = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_virtual_hosted_style_request(false);
-        for (name, value) in url.query_pairs() {
-            let key = match &*name {
-                "endpoint" => AmazonS3ConfigKey::Endpoint,
-                "region" => AmazonS3ConfigKey::Region,
-                _ => {
-                    return Err(wrong(&format!(
-                        "it has `{name}`; `endpoint` and `region` are known"
-                    )));
-                }
-            };
-            if name == "endpoint" && value.starts_with("http:") {
-                builder = builder.with_allow_http(true);
-            }
-            builder = builder.with_config(key, value);
-        }
-        let bucket = builder.build().map_err(|error| wrong(&error.to_string()))?;
-        Self::new(Arc::new(bucket), url.path(), cache)
+    /// When the address is wrong, there are no keys, or the cache's directory cannot be made.
+    pub fn open(address: &str, cache: &Path, env: &Env) -> Result<Self, StoreError> {
+        let place = object_place(address, None, env).map_err(|error| of_task(&error))?;
+        Ok(Self {
+            shown: place.shown,
+            ..Self::new(place.store, &place.prefix, cache)?
+        })
     }
 
     /// Artifacts below `prefix` in `bucket`; copies are kept in `cache`.
@@ -82,8 +64,39 @@ impl ObjectArtifacts {
         Ok(Self {
             bucket,
             prefix: prefix.trim_matches('/').to_owned(),
+            shown: "the bucket".to_owned(),
             cache: cache.to_owned(),
         })
+    }
+
+    fn failed(&self, what: &str, key: &str, failure: impl Into<Failure>) -> StoreError {
+        let error = match failure.into() {
+            Failure::Bucket(object_store::Error::NotFound { source, .. })
+                if !source.to_string().contains("NoSuchBucket") =>
+            {
+                return StoreError::NotFound(key.to_owned());
+            }
+            Failure::Bucket(error) => error,
+            failure @ Failure::File(_) => {
+                return StoreError::unavailable(
+                    format!("cannot {what} the artifact {key}"),
+                    failure,
+                );
+            }
+        };
+        let wrong = object_error(
+            &format!("{what} the artifact {key} in"),
+            &self.shown,
+            &error,
+        );
+        if wrong.retryable {
+            StoreError::Unavailable {
+                message: wrong.message,
+                source: wrong.source,
+            }
+        } else {
+            of_task(&wrong)
+        }
     }
 
     fn path(&self, key: &str) -> Result<ObjectPath, StoreError> {
@@ -137,24 +150,12 @@ enum Failure {
     Bucket(#[from] object_store::Error),
 }
 
-fn failed(what: &str, key: &str, failure: impl Into<Failure>) -> StoreError {
-    let failure = failure.into();
-    let message = format!("cannot {what} the artifact {key}");
-    match failure {
-        Failure::Bucket(object_store::Error::NotFound { .. }) => {
-            StoreError::NotFound(key.to_owned())
-        }
-        Failure::Bucket(
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. },
-        ) => StoreError::Invalid {
-            message: format!(
-                "{message}: the bucket refuses the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ),
-            source: Some(failure.into()),
-        },
-        failure => StoreError::unavailable(message, failure),
+fn of_task(error: &TaskError) -> StoreError {
+    let mut message = error.full_message();
+    if let Some(hint) = &error.hint {
+        message = format!("{message}; {hint}");
     }
+    StoreError::invalid(message)
 }
 
 #[async_trait]
@@ -165,14 +166,14 @@ impl ArtifactStore for ObjectArtifacts {
             .put(&path, content.into())
             .await
             .map(drop)
-            .map_err(|error| failed("keep", key, error))
+            .map_err(|error| self.failed("keep", key, error))
     }
 
     async fn put_file(&self, key: &str, file: PathBuf) -> Result<(), StoreError> {
         let path = self.path(key)?;
         self.upload(&path, &file)
             .await
-            .map_err(|error| failed("keep", key, error))?;
+            .map_err(|error| self.failed("keep", key, error))?;
         // The artifact is kept; a file that stays behind costs only space.
         drop(tokio::fs::remove_file(&file).await);
         Ok(())
@@ -180,7 +181,7 @@ impl ArtifactStore for ObjectArtifacts {
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let path = self.path(key)?;
-        let wrong = |error| failed("read", key, error);
+        let wrong = |error| self.failed("read", key, error);
         self.bucket
             .get(&path)
             .await
@@ -192,7 +193,7 @@ impl ArtifactStore for ObjectArtifacts {
 
     async fn local(&self, key: &str) -> Result<PathBuf, StoreError> {
         let path = self.path(key)?;
-        let wrong = |error| failed("read", key, error);
+        let wrong = |error| self.failed("read", key, error);
         // What was replaced in the bucket has another tag, and so another copy.
         let meta = self.bucket.head(&path).await.map_err(wrong)?;
         let tag = meta
@@ -213,7 +214,7 @@ impl ArtifactStore for ObjectArtifacts {
         if let Err(error) = self.download(&path, &temporary).await {
             // The error that is reported is the one that came first.
             drop(tokio::fs::remove_file(&temporary).await);
-            return Err(failed("fetch", key, error));
+            return Err(self.failed("fetch", key, error));
         }
         blocking(move || match fs::rename(&temporary, &copy) {
             Ok(()) => Ok(copy),
@@ -303,7 +304,8 @@ mod tests {
     #[test]
     fn an_address_names_a_bucket() {
         let directory = tempfile::tempdir().unwrap();
-        let open = |address| ObjectArtifacts::open(address, directory.path());
+        let env = Env::from([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+        let open = |address| ObjectArtifacts::open(address, directory.path(), &env);
         let store =
             open("s3://bucket/team/x?endpoint=http://localhost:9000&region=eu-central-1").unwrap();
         assert_eq!(store.path("a/b").unwrap().as_ref(), "team/x/a/b");

@@ -7,7 +7,9 @@
 )]
 
 mod postgres;
+mod s3;
 mod smtp;
 
 pub use postgres::TestPostgres;
+pub use s3::{ACCESS_KEY, SECRET_KEY, TestBucket, TestS3};
 pub use smtp::{PASSWORD, ReceivedMail, Security, TestSmtp, Trouble, USER};
