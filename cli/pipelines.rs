@@ -1,6 +1,7 @@
 //! The project's pipelines: found by file or name, checked, given to runs.
 
 use std::{
+    cell::OnceCell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use pipectl_engine::{
     operator::Registry,
-    plan::{Plan, compile, display_name},
+    plan::{Neighbours, Plan, compile, display_name, names_pipelines},
     project::Project,
     runner::Pipelines,
     spec::{Diagnostics, PipelineFile, Severity, SourceFile, suggest},
@@ -113,11 +114,30 @@ fn shown(project: &Project, file: &Path) -> Arc<str> {
     display_name(&absolute, &project.root).into()
 }
 
-/// Reads and checks a file.
+/// Reads and checks a file, and what it says of other pipelines.
 pub(crate) fn check(project: &Project, registry: &Registry, file: &Path) -> Checked {
+    check_among(project, registry, file, &OnceCell::new())
+}
+
+/// The same among files that are read once for many.
+pub(crate) fn check_among(
+    project: &Project,
+    registry: &Registry,
+    file: &Path,
+    neighbours: &OnceCell<Neighbours>,
+) -> Checked {
     let name = shown(project, file);
     match SourceFile::read(file, name.clone()) {
-        Ok(source) => check_source(project, registry, source),
+        Ok(source) => {
+            let file = PipelineFile::parse(source);
+            let others = if names_pipelines(&file) {
+                let neighbours = neighbours.get_or_init(|| read_neighbours(project));
+                neighbours.check(&file)
+            } else {
+                Diagnostics::default()
+            };
+            judge(project, registry, file, others)
+        }
         Err(diagnostic) => Checked {
             name,
             source: None,
@@ -135,15 +155,34 @@ pub(crate) fn check_version(
 ) -> Checked {
     let mut source = SourceFile::new(version.path.as_str(), version.source);
     source.path = project.path(&version.path);
-    check_source(project, registry, source)
+    let file = PipelineFile::parse(source);
+    judge(project, registry, file, Diagnostics::default())
 }
 
-fn check_source(project: &Project, registry: &Registry, source: SourceFile) -> Checked {
-    let file = PipelineFile::parse(source);
-    let (plan, complaints) = match compile(&file, registry, project) {
+/// All pipelines of the project, as far as they can be read; what cannot is complained about elsewhere.
+fn read_neighbours(project: &Project) -> Neighbours {
+    let mut neighbours = Neighbours::default();
+    for file in all(project).unwrap_or_default() {
+        if let Ok(source) = SourceFile::read(&file, shown(project, &file)) {
+            neighbours.add(&PipelineFile::parse(source));
+        }
+    }
+    neighbours
+}
+
+fn judge(
+    project: &Project,
+    registry: &Registry,
+    file: PipelineFile,
+    others: Diagnostics,
+) -> Checked {
+    let (plan, mut complaints) = match compile(&file, registry, project) {
         Ok((plan, warnings)) => (Some(plan), warnings),
         Err(complaints) => (None, complaints),
     };
+    complaints.append(others);
+    let complaints = complaints.sorted();
+    let plan = plan.filter(|_| !complaints.has_errors());
     Checked {
         name: Arc::clone(&file.source.name),
         source: Some(file.source),

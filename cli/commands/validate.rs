@@ -1,6 +1,6 @@
 //! `pipectl validate`: checks pipelines; a bad file never stops the good ones.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{cell::OnceCell, path::PathBuf, sync::Arc};
 
 use pipectl_engine::{
     operator::{ProbeContext, TaskError},
@@ -31,9 +31,10 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     };
     let files = files(&project, &arguments.pipelines)?;
     let operators = registry();
+    let neighbours = OnceCell::new();
     let mut checked: Vec<Checked> = files
         .iter()
-        .map(|file| pipelines::check(&project, &operators, file))
+        .map(|file| pipelines::check_among(&project, &operators, file, &neighbours))
         .collect();
     if arguments.online {
         wire::block_on(async {

@@ -75,20 +75,20 @@ impl Neighbours {
     /// What is wrong with what a file says of the others: names of no pipeline, and pipelines that start each other.
     pub fn check(&self, file: &PipelineFile) -> Diagnostics {
         let mut found = Diagnostics::default();
-        for reference in references(file) {
+        let own = references(file);
+        for reference in &own {
             if !self.references.contains_key(&reference.other) {
-                found.push(self.unknown(&reference));
+                found.push(self.unknown(reference));
             }
         }
-        let name = stem(file);
-        let way = self.way_round(&name);
-        if let Some(last) = way.iter().rev().find(|reference| reference.of == name) {
-            let mut names = vec![&*name];
+        let ways = own.iter().filter_map(|reference| self.way_round(reference));
+        if let Some(way) = ways.min_by_key(Vec::len) {
+            let mut names = vec![&**way[0].arrow().0];
             names.extend(way.iter().map(|reference| &**reference.arrow().1));
             let hint: Vec<String> = way.iter().map(|reference| reference.spelled()).collect();
             let message = format!("pipelines start each other: {}", names.join(" → "));
             found.push(
-                Diagnostic::error(codes::CYCLE, last.place.clone(), message)
+                Diagnostic::error(codes::CYCLE, way[0].place.clone(), message)
                     .with_hint(hint.join("; ")),
             );
         }
@@ -105,8 +105,12 @@ impl Neighbours {
         Diagnostic::error(codes::UNKNOWN_PIPELINE, reference.place.clone(), message).with_hint(hint)
     }
 
-    /// The shortest way along the arrows from a pipeline back to it; empty when there is none.
-    fn way_round(&self, start: &Arc<str>) -> Vec<&Reference> {
+    /// The shortest way along the arrows that begins with this one and comes back to where it begins.
+    fn way_round<'a>(&'a self, first: &'a Reference) -> Option<Vec<&'a Reference>> {
+        let (start, next) = first.arrow();
+        if start == next {
+            return Some(vec![first]);
+        }
         let mut arrows: HashMap<&Arc<str>, Vec<&Reference>> = HashMap::new();
         for reference in self.references.values().flatten() {
             arrows
@@ -114,8 +118,8 @@ impl Neighbours {
                 .or_default()
                 .push(reference);
         }
-        let mut reached: HashMap<&Arc<str>, &Reference> = HashMap::new();
-        let mut queue = VecDeque::from([start]);
+        let mut reached: HashMap<&Arc<str>, &Reference> = HashMap::from([(next, first)]);
+        let mut queue = VecDeque::from([next]);
         while let Some(pipeline) = queue.pop_front() {
             for reference in arrows.get(pipeline).into_iter().flatten() {
                 let next = reference.arrow().1;
@@ -124,12 +128,12 @@ impl Neighbours {
                 }
                 reached.insert(next, reference);
                 if next == start {
-                    return way_back(start, &reached);
+                    return Some(way_back(start, &reached));
                 }
                 queue.push_back(next);
             }
         }
-        Vec::new()
+        None
     }
 }
 
