@@ -10,6 +10,7 @@ mod output;
 mod pipelines;
 mod project;
 mod records;
+mod scratch;
 mod table;
 mod wire;
 

@@ -5,12 +5,10 @@ use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Du
 use pipectl_connections::Connector;
 use pipectl_daemon::Postman;
 use pipectl_engine::{
-    connection::{Connection, Origin},
     event::Listener,
     operator::WaitWatcher,
     project::Project,
     runner::{Owner, Parts, Runner, Slots},
-    secret::Secret,
     services::Services,
     store::{ArtifactStore, MemoryStore, Store, StoreError, Writer},
     time::{Clock, SystemClock},
@@ -94,17 +92,14 @@ impl House {
         })
     }
 
-    /// A house for tests: nothing of it outlasts `scratch`.
+    /// A house for tests: nothing of it outlasts `scratch`, and no connection of the project can be reached.
     pub(crate) fn in_memory(project: &Project, scratch: &Path) -> anyhow::Result<Self> {
         let mut project = project.clone();
         scratch.clone_into(&mut project.state_dir);
-        let warehouse = scratch.join("warehouse.db");
-        project.connections.insert(Connection {
-            name: "warehouse".to_owned(),
-            url: Secret::new(format!("sqlite:{}", warehouse.display())),
-            settings: BTreeMap::new(),
-            origin: Origin::Default,
-        });
+        project.store = None;
+        project.artifacts = None;
+        project.smtp = None;
+        project.connections = crate::scratch::connections(&project.connections, scratch)?;
         let artifacts = pipectl_store::open_artifacts(None, scratch, &project.env)
             .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
         let clock = clock();

@@ -11,6 +11,7 @@ use pipectl_engine::{
     state::{RunState, TaskState},
     store::{NewRun, RunFilter, RunKind, Store},
     time::Timestamp,
+    trigger::Trigger,
 };
 use serde_json::Value;
 
@@ -44,10 +45,11 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
         plan::text(&context.output, &plan, Some(&part.runs));
         return Ok(Exit::Done);
     }
+    let now = wire::clock().now();
+    let interval = interval(&plan, now)?;
     wire::block_on(async {
         let house = House::open(project).await?;
         let options = part.options(&plan, &*house.store).await?;
-        let now = house.clock().now();
         let new = NewRun {
             id: RunId::new(now),
             pipeline: plan.name.to_string(),
@@ -56,7 +58,7 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
             trigger_key: None,
             trigger: Value::Null,
             params,
-            interval: interval(&plan, now),
+            interval,
             parent: None,
             created: now,
         };
@@ -130,15 +132,22 @@ pub(super) fn again(
     })
 }
 
-/// The interval of a manual run: the last complete one, where the pipeline has intervals.
-pub(super) fn interval(plan: &Plan, now: Timestamp) -> Option<Interval> {
-    let scheduled = plan
-        .schedule
-        .as_ref()
-        .and_then(|schedule| schedule.cadence());
-    scheduled
-        .or(plan.interval.as_ref())
-        .and_then(|cadence| cadence.last_complete_interval(now))
+/// Refuses a run that would not know its interval, before there is a run.
+fn interval(plan: &Plan, now: Timestamp) -> Result<Option<Interval>, Problem> {
+    plan.manual_interval(now).map_err(|error| {
+        let after = match plan.schedule.as_ref().map(|schedule| &schedule.trigger) {
+            Some(Trigger::After { pipelines, .. }) => {
+                format!(
+                    "; or run `{}`, whose interval it takes",
+                    pipelines.join("`, `")
+                )
+            }
+            _ => String::new(),
+        };
+        Problem::usage(error.to_string()).hint(format!(
+            "declare it at the top level: `interval: 1d`{after}"
+        ))
+    })
 }
 
 /// The part of a pipeline that is to run.

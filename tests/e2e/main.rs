@@ -16,5 +16,6 @@ mod examples;
 mod harness;
 mod losses;
 mod mail;
+mod neighbours;
 mod readme;
 mod signals;

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use pipectl_engine::{
@@ -14,11 +15,12 @@ use pipectl_engine::{
     project::Project,
     runner::{Options, Reuse},
     store::{NewRun, RunKind},
+    time::{Interval, Timestamp},
 };
 use serde_json::Value;
 
 use super::{rows, verdict};
-use crate::{commands::run::interval, exit::Problem, wire::House};
+use crate::{exit::Problem, scratch::stand_in, wire::House};
 
 /// Runs a test and says what was not as expected.
 pub(super) async fn run(
@@ -32,6 +34,9 @@ pub(super) async fn run(
         Ok(params) => params,
         Err(error) => return Ok(vec![error.to_string()]),
     };
+    if let Err(message) = replaceable(project, plan, test) {
+        return Ok(vec![message]);
+    }
     let options = match options(project, plan, test) {
         Ok(options) => options,
         Err(message) => return Ok(vec![message]),
@@ -45,7 +50,7 @@ pub(super) async fn run(
         trigger_key: None,
         trigger: Value::Null,
         params,
-        interval: interval(plan, now),
+        interval: Some(interval(plan, now)),
         parent: None,
         created: now,
     };
@@ -69,8 +74,30 @@ pub(super) async fn run(
     Ok(failures)
 }
 
-/// Only what is expected, and what it needs, runs; what is given is not run.
-fn options(project: &Project, plan: &Plan, test: &TestCase) -> Result<Options, String> {
+/// A test touches no real database, bucket or service: what has no stand-in must be given.
+fn replaceable(project: &Project, plan: &Plan, test: &TestCase) -> Result<(), String> {
+    let runs = needed(plan, test).into_iter();
+    for task in runs.filter(|task| !test.given.contains_key(task)) {
+        let task = &plan.graph[task];
+        for name in &task.connections {
+            let connection = project.connections.get(name);
+            let Some(connection) = connection.filter(|one| stand_in(one).is_none()) else {
+                continue;
+            };
+            return Err(format!(
+                "`{}` uses the connection `{name}` ({}), for which a test has no stand-in: \
+                 say under `given: {{{}: …}}` what it puts out",
+                task.name,
+                connection.scheme(),
+                task.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is expected, and what that needs; nothing behind what is given.
+fn needed(plan: &Plan, test: &TestCase) -> HashSet<TaskIndex> {
     let (mut needed, mut open) = (HashSet::new(), Vec::new());
     open.extend(test.expect.keys().copied());
     while let Some(task) = open.pop() {
@@ -78,6 +105,12 @@ fn options(project: &Project, plan: &Plan, test: &TestCase) -> Result<Options, S
             open.extend(plan.upstream(task));
         }
     }
+    needed
+}
+
+/// Only what is expected, and what it needs, runs; what is given is not run.
+fn options(project: &Project, plan: &Plan, test: &TestCase) -> Result<Options, String> {
+    let needed = needed(plan, test);
     let name = |task: TaskIndex| plan.graph[task].name.to_string();
     let mut reuse = HashMap::new();
     for (task, given) in test.given.iter().filter(|(task, _)| needed.contains(*task)) {
@@ -106,6 +139,15 @@ fn reused(project: &Project, given: &Given, main: &str) -> Result<Reuse, String>
         datasets.push((name.to_owned(), Dataset::from_frame(frame)));
     }
     Ok(Reuse::Given(datasets, given.values.clone()))
+}
+
+/// The last complete interval; of a pipeline that has none of its own, the last minute.
+fn interval(plan: &Plan, now: Timestamp) -> Interval {
+    let own = plan.manual_interval(now).ok().flatten();
+    own.unwrap_or(Interval {
+        start: now - Duration::from_secs(60),
+        end: now,
+    })
 }
 
 /// A directory that is gone after the test.

@@ -15,6 +15,7 @@ use crate::{
     alert::Alert,
     operator::{DynOperator, Outputs},
     spec::{Expression, Place, Template},
+    time::{Interval, Timestamp},
 };
 
 /// A task's node in the plan's graph.
@@ -47,6 +48,8 @@ pub struct Plan {
     pub schedule: Option<crate::trigger::Schedule>,
     /// The interval of a pipeline that is started by others.
     pub interval: Option<crate::trigger::Cadence>,
+    /// Where an expression names `interval`, when one does: then a run must have one.
+    pub reads_interval: Option<Place>,
     /// Its tests, by name.
     pub tests: IndexMap<String, TestCase>,
     /// Its tasks by name, gathered when the first one is looked for.
@@ -103,6 +106,8 @@ pub struct PlannedTask {
     pub alerts: Vec<Alert>,
     /// The settings that name models, as paths under `with`: their names are pinned to versions before the first attempt.
     pub models: Vec<Vec<String>>,
+    /// The connections that its settings name, as far as no expression names them.
+    pub connections: Vec<String>,
     /// What it puts out, as far as its settings tell.
     pub outputs: Outputs,
     /// Where it stands.
@@ -195,6 +200,14 @@ pub enum PlanError {
         /// What it was.
         found: String,
     },
+    /// An expression names `interval`, and the run would have none.
+    #[error("`{pipeline}` names `interval` ({place}), and a run by hand has none")]
+    NoInterval {
+        /// The pipeline.
+        pipeline: String,
+        /// Where: file and line.
+        place: String,
+    },
 }
 
 impl Plan {
@@ -211,6 +224,24 @@ impl Plan {
             .as_ref()
             .and_then(crate::trigger::Schedule::cadence);
         scheduled.or(self.interval.as_ref())
+    }
+
+    /// The interval of a run that a person or the API starts: the last complete one, where the pipeline has intervals
+    /// of its own.
+    ///
+    /// # Errors
+    /// When it has none, and an expression names it.
+    pub fn manual_interval(&self, now: Timestamp) -> Result<Option<Interval>, PlanError> {
+        let interval = self
+            .cadence()
+            .and_then(|cadence| cadence.last_complete_interval(now));
+        match &self.reads_interval {
+            Some(place) if interval.is_none() => Err(PlanError::NoInterval {
+                pipeline: self.name.to_string(),
+                place: format!("{}:{}", place.file, place.line),
+            }),
+            _ => Ok(interval),
+        }
     }
 
     /// The task called `name`.

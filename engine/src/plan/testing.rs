@@ -32,6 +32,7 @@ pub fn plan(name: &str) -> Plan {
         outputs: IndexMap::new(),
         schedule: None,
         interval: None,
+        reads_interval: None,
         tests: IndexMap::new(),
         names: super::NameIndex::default(),
     }
@@ -61,6 +62,7 @@ pub fn add(
         allow_failure: false,
         alerts: Vec::new(),
         models: Vec::new(),
+        connections: Vec::new(),
         outputs: Outputs::none(),
         place: Place::start_of(Arc::clone(&plan.source.path)),
     };

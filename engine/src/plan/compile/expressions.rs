@@ -30,6 +30,14 @@ pub(super) struct Mention {
     pub(super) repeated: bool,
 }
 
+impl Mention {
+    /// Whether it names something of this root.
+    pub(super) fn reads(&self, root: &str) -> bool {
+        let mut paths = self.expression.paths();
+        paths.any(|path| path.split('.').next() == Some(root))
+    }
+}
+
 impl Compiler<'_> {
     /// Checks every expression that was found.
     pub(super) fn check_mentions(&mut self) {

@@ -81,6 +81,7 @@ struct Draft<'a> {
     operator: Option<&'static dyn DynOperator>,
     with: Template,
     models: Vec<Vec<String>>,
+    connections: Vec<String>,
     condition: Option<Expression>,
     foreach: Option<Foreach>,
     from: Vec<InputBinding>,
@@ -99,6 +100,7 @@ impl<'a> Compiler<'a> {
                 operator: None,
                 with: Template::literal(serde_json::Value::Object(serde_json::Map::new())),
                 models: Vec::new(),
+                connections: Vec::new(),
                 condition: None,
                 foreach: None,
                 from: Vec::new(),
@@ -125,6 +127,11 @@ impl<'a> Compiler<'a> {
         tests: IndexMap<String, TestCase>,
     ) -> Plan {
         let file = self.file;
+        let reads_interval = self
+            .mentions
+            .iter()
+            .find(|mention| mention.reads("interval"));
+        let reads_interval = reads_interval.map(|mention| file.source.place(mention.mark));
         let edges: usize = self.drafts.iter().map(|draft| draft.upstream.len()).sum();
         let mut graph = DiGraph::with_capacity(self.drafts.len(), edges);
         let mut arrows = Vec::with_capacity(edges);
@@ -178,6 +185,7 @@ impl<'a> Compiler<'a> {
                 .interval
                 .as_ref()
                 .map(|interval| interval.value.clone()),
+            reads_interval,
             tests,
             names: super::NameIndex::default(),
         }
@@ -209,6 +217,7 @@ impl Draft<'_> {
             allow_failure: task.allow_failure,
             alerts: task.alerts.clone(),
             models: self.models,
+            connections: self.connections,
             outputs: self.outputs.unwrap_or_default(),
             place: file.source.place(task.name.mark),
         })

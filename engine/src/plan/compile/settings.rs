@@ -93,6 +93,10 @@ impl Compiler<'_> {
         let sound = notes.found.is_empty();
         let open = notes.open.clone();
         self.drafts[index].models.clone_from(&notes.models);
+        let connections = &mut self.drafts[index].connections;
+        connections.clone_from(&notes.connections);
+        connections.sort();
+        connections.dedup();
         self.take_notes(notes, Some(index), task.foreach.is_some());
         if sound {
             self.ask_operator(index, operator, &settled.sample, &open, (node, owner));

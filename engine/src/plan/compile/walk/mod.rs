@@ -49,6 +49,8 @@ pub(super) struct Notes {
     pub(super) open: Vec<Vec<String>>,
     /// The settings that name models.
     pub(super) models: Vec<Vec<String>>,
+    /// The connections that are named, as far as no expression names them.
+    pub(super) connections: Vec<String>,
 }
 
 impl Notes {
@@ -58,6 +60,7 @@ impl Notes {
             pending: Vec::new(),
             open: Vec::new(),
             models: Vec::new(),
+            connections: Vec::new(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Notes {
         self.pending.extend(other.pending);
         self.open.extend(other.open);
         self.models.extend(other.models);
+        self.connections.extend(other.connections);
     }
 }
 

@@ -167,6 +167,7 @@ impl Walk<'_> {
                     .error(codes::UNKNOWN_CONNECTION, mark, message)
                     .hint(hint);
             }
+            ConnectionName::FORMAT => self.notes.connections.push(text.to_owned()),
             ModelRef::FORMAT => self.notes.models.push(self.path.clone()),
             _ => {}
         }
