@@ -5,14 +5,21 @@ use std::{collections::VecDeque, path::Path};
 use pipectl_engine::{
     plan::Plan,
     runner::log_path,
+    spec::render::excerpt,
     state::TaskState,
     store::{RunRecord, TaskRecord},
 };
 
-use crate::output::{CYAN, DIM, Painter, RED_BOLD};
+use crate::{
+    complaints::colour,
+    output::{CYAN, DIM, Painter, RED_BOLD},
+};
 
 /// How many lines of the log are shown.
 const LINES: usize = 8;
+
+/// How many lines of the task's own are shown.
+const EXCERPT: usize = 8;
 
 /// A block for each task that failed.
 pub(crate) fn failures(
@@ -51,22 +58,14 @@ fn block(
         task.key,
         error.message
     )];
-    if let Some(place) = plan
-        .and_then(|plan| Some(&plan.graph[plan.find(&task.key.task)?]))
-        .map(|planned| &planned.place)
-    {
-        lines.push(format!(
-            "  {} {}:{}:{}",
-            painter.paint(CYAN, "-->"),
-            place.file,
-            place.line,
-            place.column
-        ));
-    }
+    lines.extend(
+        plan.map(|plan| written(plan, task, painter))
+            .unwrap_or_default(),
+    );
     let tail = tail(&log_path(state_dir, record.run.id, &task.key, task.attempt));
     lines.extend(
         tail.iter()
-            .map(|line| painter.paint(DIM, format_args!("   | {line}"))),
+            .map(|line| painter.paint(DIM, format_args!("  > {line}"))),
     );
     if let Some(hint) = &error.hint {
         lines.push(format!("{} {hint}", painter.paint(CYAN, "hint:")));
@@ -78,6 +77,25 @@ fn block(
         task.key
     ));
     lines.join("\n")
+}
+
+/// Where the task stands in its file, with its lines.
+fn written(plan: &Plan, task: &TaskRecord, painter: Painter) -> Vec<String> {
+    let Some(planned) = plan.find(&task.key.task).map(|index| &plan.graph[index]) else {
+        return Vec::new();
+    };
+    let place = &planned.place;
+    let excerpt = excerpt(&plan.source.text, place, EXCERPT, colour(painter));
+    // As wide as the number of the last line, before which a blank follows.
+    let gutter = excerpt.first().map_or(1, |line| {
+        line.len().saturating_sub(line.trim_start().len() + 1)
+    });
+    let arrow = painter.paint(CYAN, "-->");
+    let head = format!(
+        "{:gutter$}{arrow} {}:{}:{}",
+        "", place.file, place.line, place.column
+    );
+    std::iter::once(head).chain(excerpt).collect()
 }
 
 /// The last lines of a log, without the one that repeats the error.

@@ -24,7 +24,7 @@ name: stubborn
 tasks:
   wait:
     run: shell
-    with: {script: \"trap '' TERM INT; echo begun > begun; while true; do sleep 0.1; done\"}
+    with: {script: \"trap '' TERM INT HUP; sleep 61 & echo begun > begun; while true; do sleep 0.1; done\"}
 ";
 
 fn interrupt(child: &Child) {
@@ -97,14 +97,42 @@ fn begin_again(project: &Project) -> Child {
     child
 }
 
+/// The processes that work in a directory, by their number and command line.
+fn at_work_in(project: &Project) -> Vec<(String, String)> {
+    let root = project.root().canonicalize().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| {
+            let path = process.path();
+            let at = std::fs::read_link(path.join("cwd")).ok()?;
+            let line = std::fs::read_to_string(path.join("cmdline")).ok()?;
+            let number = process.file_name().to_string_lossy().into_owned();
+            at.starts_with(&root)
+                .then(|| (number, line.replace('\0', " ")))
+        })
+        .collect()
+}
+
 #[test]
-fn twice_leaves_at_once() {
+fn twice_leaves_at_once_and_nothing_behind() {
     let project = Project::with("stubborn", STUBBORN);
     let child = begin(&project, "stubborn");
+    let before = at_work_in(&project);
+    let of = |what: &str| before.iter().any(|(_, line)| line.contains(what));
+    assert!(of("sh -e") && of("sleep 61"), "{before:?}");
     interrupt(&child);
     sleep(Duration::from_millis(300));
     interrupt(&child);
     let (code, stderr) = end(child, Duration::from_secs(2));
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("run --resume"), "{stderr}");
+    let start = Instant::now();
+    while !at_work_in(&project).is_empty() {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "still there: {:?}",
+            at_work_in(&project)
+        );
+        sleep(Duration::from_millis(20));
+    }
 }

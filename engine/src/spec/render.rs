@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write, path::Path};
 
-use super::{Diagnostic, Diagnostics, Severity};
+use super::{Diagnostic, Diagnostics, Place, Severity};
 
 /// How diagnostics are coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +104,54 @@ fn one(diagnostic: &Diagnostic, line: Option<&str>, colour: Colour, text: &mut S
     }
 }
 
+/// The lines of what begins at a place, a task of a pipeline say: the first with carets, then those that are indented
+/// deeper, `most` in all.
+pub fn excerpt(text: &str, place: &Place, most: usize, colour: Colour) -> Vec<String> {
+    let paint = |code: &'static str| if colour == Colour::Ansi { code } else { "" };
+    let (blue, red, reset) = (
+        paint("\u{1b}[34m"),
+        paint("\u{1b}[1;31m"),
+        paint("\u{1b}[0m"),
+    );
+    let lines: Vec<(u32, &str)> = (1..).zip(text.lines()).collect();
+    let from = place.line as usize - 1;
+    let inside = |line: &str| {
+        let indent = line.chars().take_while(|letter| *letter == ' ').count();
+        line.trim().is_empty() || indent >= place.column as usize
+    };
+    let block = lines.iter().skip(from + 1);
+    let block = block.take_while(|(_, line)| inside(line)).count();
+    let own = lines.get(from..=from + block).unwrap_or_default();
+    let blank = |(_, line): &&(u32, &str)| line.trim().is_empty();
+    let own = own
+        .get(..own.len() - own.iter().rev().take_while(blank).count())
+        .unwrap_or_default();
+    let shown = own.get(..most).unwrap_or(own);
+    let width = shown
+        .last()
+        .map_or(1, |(number, _)| number.to_string().len());
+    let gutter = " ".repeat(width);
+    let mut found = Vec::new();
+    for (number, line) in shown {
+        let (text, carets) = snippet(line, place.column, place.length);
+        if found.is_empty() {
+            found.push(format!("{gutter} {blue}|{reset}"));
+            found.push(format!("{blue}{number:width$} |{reset} {text}"));
+            found.push(format!("{gutter} {blue}|{reset} {red}{carets}{reset}"));
+        } else {
+            found.push(
+                format!("{blue}{number:width$} |{reset} {text}")
+                    .trim_end()
+                    .to_owned(),
+            );
+        }
+    }
+    if own.len() > shown.len() {
+        found.push(format!("{gutter} {blue}|{reset} …"));
+    }
+    found
+}
+
 /// A line, cut to what fits round the place, and the carets under it. Tabs and control characters become spaces.
 fn snippet(line: &str, column: u32, length: u32) -> (String, String) {
     const WIDTH: usize = 160;
@@ -129,7 +177,6 @@ fn snippet(line: &str, column: u32, length: u32) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Place;
 
     #[test]
     fn a_complaint_points_at_its_place() {
@@ -151,6 +198,28 @@ mod tests {
             rendered,
             "error[P012]: unknown operator `extract: cvs`\n --> pipelines/churn.yaml:3:14\n  |\n3 |     extract: cvs\n  |              ^^^\nhint: did you mean `csv`? `pipectl operators` lists them all\n"
         );
+    }
+
+    #[test]
+    fn an_excerpt_has_the_lines_of_a_task() {
+        let text = "tasks:\n  first:\n    run: noop\n\n  today:\n    extract: csv\n    with:\n      path: a\n\n  next: {}\n";
+        let place = |line| Place {
+            file: "a.yaml".into(),
+            line,
+            column: 3,
+            length: 5,
+        };
+        let shown = |line, most| excerpt(text, &place(line), most, Colour::Plain).join("\n");
+        assert_eq!(
+            shown(5, 8),
+            "  |\n5 |   today:\n  |   ^^^^^\n6 |     extract: csv\n7 |     with:\n8 |       path: a"
+        );
+        assert_eq!(
+            shown(5, 2),
+            "  |\n5 |   today:\n  |   ^^^^^\n6 |     extract: csv\n  | …"
+        );
+        assert_eq!(shown(10, 8), "   |\n10 |   next: {}\n   |   ^^^^^");
+        assert_eq!(shown(11, 8), "");
     }
 
     #[test]
