@@ -1,6 +1,11 @@
 //! Pools of database connections, opened once and shared by all attempts of a process.
 
-use std::{collections::HashMap, path::Path, str::FromStr, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use pipectl_engine::{connection::Connection, operator::TaskError, project::Project};
 use sqlx::{
@@ -111,6 +116,13 @@ impl Connector {
     }
 }
 
+/// The directory behind a connection, when it is one that is used like a bucket.
+pub fn local_directory(project: &Project, name: &str) -> Option<PathBuf> {
+    let address = project.connections.get(name)?.url.expose();
+    let path = address.strip_prefix("file:")?;
+    Some(project.path(path.strip_prefix("//").unwrap_or(path)))
+}
+
 fn open_bucket(project: &Project, connection: &Connection) -> Result<Bucket, TaskError> {
     let (name, address) = (&connection.name, connection.url.expose());
     if is_object_store(address) {
@@ -119,9 +131,8 @@ fn open_bucket(project: &Project, connection: &Connection) -> Result<Bucket, Tas
         let place = object_place(address, authority.as_deref(), &project.env)?;
         return Ok(Bucket::objects(name, place));
     }
-    if let Some(path) = address.strip_prefix("file:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return Ok(Bucket::directory(name, project.path(path)));
+    if let Some(root) = local_directory(project, name) {
+        return Ok(Bucket::directory(name, root));
     }
     Err(TaskError::user(format!(
         "connection `{name}` is no bucket: its address begins with `{}:`",

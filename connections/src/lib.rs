@@ -18,7 +18,7 @@ mod things;
 mod transfer;
 
 pub use bucket::Bucket;
-pub use connector::{Connector, Database};
+pub use connector::{Connector, Database, local_directory};
 pub use entry::Entry;
 pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod buckets;
 mod commands;
 mod environment;
 mod examples;

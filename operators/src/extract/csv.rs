@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-        ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+        TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -24,8 +24,9 @@ use self::{
 };
 use crate::support::{
     csv::{Dialect, inspect, without_mark},
-    files::{Found, at_least_one, io_error},
+    files::{Found, io_error},
     frame::polars_error,
+    location::open_files,
     settings::ColumnType,
     text::{count, hint_for_name, list},
 };
@@ -37,9 +38,11 @@ pub(crate) struct Csv;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project; `*` stands for any name, `**` for any directories. Several files with the
-    /// same columns become one table, in the order of their paths.
+    /// The file, relative to the project, or `connection://key`; `*` stands for any name, `**` for any directories.
+    /// Several files with the same columns become one table, in the order of their paths.
     pub(crate) path: String,
+    /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
+    pub(crate) connection: Option<ConnectionName>,
     /// What stands between fields: one character, or `tab`.
     #[serde(default = "comma")]
     pub(crate) delimiter: String,
@@ -130,13 +133,13 @@ impl Operator for Csv {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let files = at_least_one(context, &config.path)?;
+        let files = open_files(context, config.connection.as_ref(), &config.path).await?;
         let (log, progress) = (context.log.clone(), context.progress.clone());
-        let count_of_files = files.len();
+        let count_of_files = files.found.len();
         let frame = context
             .compute(move || {
                 let mut whole: Option<DataFrame> = None;
-                for (index, file) in files.iter().enumerate() {
+                for (index, file) in files.found.iter().enumerate() {
                     let frame = read(file, &config, whole.as_ref().map(DataFrame::schema))?;
                     log.info(format!(
                         "{}: {}",
@@ -149,7 +152,7 @@ impl Operator for Csv {
                             .vstack(&frame)
                             .map_err(|error| polars_error("join the files", &error))?,
                     });
-                    progress.set(index as u64 + 1, Some(files.len() as u64));
+                    progress.set(index as u64 + 1, Some(files.found.len() as u64));
                 }
                 whole.ok_or_else(|| TaskError::bug("no file was read"))
             })

@@ -5,7 +5,8 @@ use std::{fmt, io::Cursor, num::NonZeroUsize};
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, ValueType,
+        ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
+        ValueType,
     },
 };
 use polars::prelude::*;
@@ -17,8 +18,9 @@ use serde::{
 
 use crate::support::{
     csv::without_mark,
-    files::{Found, at_least_one, io_error},
+    files::{Found, io_error},
     frame::{Gathering, polars_error},
+    location::open_files,
     text::count,
 };
 
@@ -29,9 +31,11 @@ pub(crate) struct Json;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project; `*` stands for any name, `**` for any directories. Several files with the
-    /// same columns become one table, in the order of their paths.
+    /// The file, relative to the project, or `connection://key`; `*` stands for any name, `**` for any directories.
+    /// Several files with the same columns become one table, in the order of their paths.
     path: String,
+    /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
+    connection: Option<ConnectionName>,
     /// How the records are arranged.
     #[serde(default)]
     format: Format,
@@ -65,13 +69,13 @@ impl Operator for Json {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let files = at_least_one(context, &config.path)?;
-        let count_of_files = files.len();
+        let files = open_files(context, config.connection.as_ref(), &config.path).await?;
+        let count_of_files = files.found.len();
         let log = context.log.clone();
         let frame = context
             .compute(move || {
                 let mut whole = Gathering::new(&config.columns);
-                for file in &files {
+                for file in &files.found {
                     let frame = read(file, config.format)?;
                     log.info(format!(
                         "{}: {}",

@@ -2,7 +2,7 @@
 
 use pipectl_engine::operator::DynOperator;
 
-mod csv;
+pub(crate) mod csv;
 mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;

@@ -1,9 +1,14 @@
 //! `load: json`: writes JSON, as one array of records or with a record on each line.
 
-use std::io::{BufWriter, Write as _};
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::Path,
+};
 
 use pipectl_engine::operator::{
-    Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, ValueType,
+    ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
+    ValueType,
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
@@ -12,19 +17,24 @@ use serde::Deserialize;
 use crate::support::{
     files::io_error,
     frame::{only_input, polars_error},
+    target::{Target, WriteMode},
     text::count,
-    whole::Whole,
 };
 
 /// `load: json`.
 pub(crate) struct Json;
 
-/// Where, and how. The file appears whole or not at all and replaces what was there.
+/// Where, and how. The file appears whole or not at all.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project; directories are made where they are missing.
+    /// The file, relative to the project, or `connection://key`; directories are made where they are missing.
     path: String,
+    /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
+    connection: Option<ConnectionName>,
+    /// Whether the rows take the place of those that are there, or come after them. Objects cannot be appended to.
+    #[serde(default)]
+    mode: WriteMode,
     /// How the records are arranged.
     #[serde(default)]
     format: Format,
@@ -56,29 +66,23 @@ impl Operator for Json {
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
         let (_, mut frame) = only_input(context).await?;
-        let (rows, path, inner) = (frame.height(), config.path.clone(), context.clone());
-        context
-            .compute(move || {
-                let (whole, file) = Whole::create(&inner, &config.path)?;
+        let rows = frame.height();
+        let (connection, path) = (config.connection.as_ref(), &config.path);
+        let target = Target::read(context, connection, path, config.mode).await?;
+        let shown = target.shown().to_owned();
+        target
+            .write(context, move |file, old| {
                 let mut buffer = BufWriter::new(file);
-                let format = if config.format == Format::Array {
-                    JsonFormat::Json
-                } else {
-                    JsonFormat::JsonLines
-                };
-                JsonWriter::new(&mut buffer)
-                    .with_json_format(format)
-                    .finish(&mut frame)
-                    .map_err(|error| polars_error(&format!("write `{}`", config.path), &error))?;
+                match old {
+                    None => write(config.format, &shown, &mut frame, &mut buffer)?,
+                    Some(old) => append(config.format, &shown, &mut frame, old, &mut buffer)?,
+                }
                 buffer
                     .flush()
-                    .map_err(|error| io_error("write", &config.path, error))?;
-                let file = buffer
-                    .into_inner()
-                    .map_err(|error| io_error("write", &config.path, error.into_error()))?;
-                whole.publish(&inner, file)
+                    .map_err(|error| io_error("write", &shown, error))
             })
             .await?;
+        let path = target.shown();
         context
             .log
             .info(format!("{} in {path}", count(rows as u64, "row")));
@@ -86,6 +90,71 @@ impl Operator for Json {
             Output::default().value("path", path).value("rows", rows),
         ))
     }
+}
+
+type Buffer<'a> = BufWriter<&'a mut File>;
+
+fn write(
+    format: Format,
+    shown: &str,
+    frame: &mut DataFrame,
+    buffer: &mut impl std::io::Write,
+) -> Result<(), TaskError> {
+    let format = match format {
+        Format::Array => JsonFormat::Json,
+        Format::Lines => JsonFormat::JsonLines,
+    };
+    JsonWriter::new(buffer)
+        .with_json_format(format)
+        .finish(frame)
+        .map_err(|error| polars_error(&format!("write `{shown}`"), &error))
+}
+
+/// What is there, then the rows.
+fn append(
+    format: Format,
+    shown: &str,
+    frame: &mut DataFrame,
+    old: &Path,
+    buffer: &mut Buffer<'_>,
+) -> Result<(), TaskError> {
+    let fail = |error| io_error("append to", shown, error);
+    let there = std::fs::read(old).map_err(fail)?;
+    let there = there.trim_ascii_end();
+    let is_array = there.trim_ascii_start().first() == Some(&b'[');
+    if there.is_empty() {
+        return write(format, shown, frame, buffer);
+    }
+    if is_array != (format == Format::Array) {
+        let (is, write) = if is_array {
+            ("an array of records", "format: array")
+        } else {
+            ("a record on each line", "format: lines")
+        };
+        return Err(
+            TaskError::user(format!("`{shown}` holds {is}")).hint(format!("write `{write}`"))
+        );
+    }
+    if format == Format::Lines {
+        buffer.write_all(there).map_err(fail)?;
+        buffer.write_all(b"\n").map_err(fail)?;
+        return write(format, shown, frame, buffer);
+    }
+    let records: Vec<serde::de::IgnoredAny> = serde_json::from_slice(there)
+        .map_err(|error| TaskError::user(format!("`{shown}` is no JSON: {error}")))?;
+    let mut new = Vec::new();
+    write(format, shown, frame, &mut new)?;
+    let between: &[u8] = if records.is_empty() || frame.height() == 0 {
+        b""
+    } else {
+        b","
+    };
+    let (_, open) = there.split_last().unwrap_or((&b']', b"["));
+    let rest = new.trim_ascii().strip_prefix(b"[").unwrap_or(b"]");
+    for part in [open, between, rest] {
+        buffer.write_all(part).map_err(fail)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -114,5 +183,55 @@ mod tests {
             "{\"a\":1,\"b\":\"x\"}\n{\"a\":null,\"b\":\"y\\\"\"}\n"
         );
         assert_eq!(project.list("out"), ["a.json"]);
+    }
+
+    #[tokio::test]
+    async fn records_are_appended() {
+        let project = TestProject::new();
+        let rows = df!["a" => [1i64]].unwrap();
+        for (format, there, expected) in [
+            ("array", "", "[{\"a\":1}]"),
+            ("array", "[]\n", "[{\"a\":1}]"),
+            ("array", "[{\"a\": 0}]\n", "[{\"a\": 0},{\"a\":1}]"),
+            ("lines", "", "{\"a\":1}\n"),
+            ("lines", "{\"a\": 0}", "{\"a\": 0}\n{\"a\":1}\n"),
+        ] {
+            project.write("a.json", there);
+            let settings = json!({"path": "a.json", "format": format, "mode": "append"});
+            project
+                .run_on::<Json>(rows.clone(), settings)
+                .await
+                .unwrap();
+            assert_eq!(project.read("a.json"), expected, "{there:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_otherwise_arranged_is_not_appended_to() {
+        let project = TestProject::new();
+        for (format, there, message) in [
+            (
+                "array",
+                "{\"a\": 0}\n",
+                "`a.json` holds a record on each line",
+            ),
+            (
+                "lines",
+                "[{\"a\": 0}]\n",
+                "`a.json` holds an array of records",
+            ),
+            (
+                "array",
+                "[{\"a\": 0},",
+                "`a.json` is no JSON: EOF while parsing a value at line 1 column 10",
+            ),
+        ] {
+            project.write("a.json", there);
+            let settings = json!({"path": "a.json", "format": format, "mode": "append"});
+            let rows = df!["a" => [1i64]].unwrap();
+            let error = project.run_on::<Json>(rows, settings).await.unwrap_err();
+            assert_eq!(error.message, message);
+            assert_eq!(project.read("a.json"), there);
+        }
     }
 }

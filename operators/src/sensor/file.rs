@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use pipectl_engine::operator::{
-    Complaints, DurationText, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-    TaskError, ValueType, Wait,
+    Complaints, DurationText, Existing, Kind, Operator, Outcome, Outputs, Senses, Takes,
+    TaskContext, TaskError, ValueType, Wait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::support::{
-    files::{Found, io_error, is_pattern, matching},
-    text::thousands,
-};
+use crate::support::sensing::{self, After};
 
 /// `sensor: file`.
 pub(crate) struct File;
@@ -24,12 +21,32 @@ pub(crate) struct Config {
     /// The file, relative to the project; `*` stands for any name, `**` for any directories. Of several the newest
     /// counts.
     path: String,
-    /// How often to look. In the foreground a new file is noticed at once.
+    /// How often to look. A new file is noticed at once where the operating system tells of it.
     #[serde(default = "second")]
     poll: DurationText,
     /// How long a file must have been unchanged, so that one that is still being written is left alone.
     #[serde(default = "at_once")]
     settle: DurationText,
+    /// For `schedule: {sensor: …}`: whether files that are there when the sensor is first watched get runs too.
+    #[serde(default)]
+    existing: Existing,
+    /// For `schedule: {sensor: …}`: what becomes of a file whose run has succeeded.
+    #[serde(default)]
+    after_success: After,
+    /// The directory that files move to by `after_success: move`, relative to the project. A file keeps its whole path
+    /// below it.
+    archive: Option<String>,
+}
+
+impl Config {
+    fn wait(&self) -> Wait {
+        Wait::Things {
+            connection: None,
+            pattern: self.path.clone(),
+            poll: self.poll.0,
+            settle: self.settle.0,
+        }
+    }
 }
 
 fn second() -> DurationText {
@@ -63,54 +80,26 @@ impl Operator for File {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
-        if config.poll.0.is_zero() {
-            found
-                .error(
-                    &["poll"],
-                    "a sensor that looks all the time leaves nothing for others",
-                )
-                .hint("write `1s`");
-        }
+        sensing::check(
+            &config.path,
+            config.poll,
+            config.after_success,
+            config.archive.as_deref(),
+            found,
+        );
+    }
+
+    fn senses(config: &Config) -> Option<Senses> {
+        Some(sensing::senses(
+            config.wait(),
+            config.existing,
+            config.after_success,
+            config.archive.as_deref(),
+        ))
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let root = context.project.root.clone();
-        let pattern = config.path.clone();
-        let found = context
-            .compute(move || {
-                matching(&root, &pattern).map_err(|error| io_error("look for", &pattern, error))
-            })
-            .await?;
-        let now = context.clock.now();
-        let settled =
-            |file: &&Found| (now - file.modified).to_std().unwrap_or_default() >= config.settle.0;
-        let newest = found
-            .iter()
-            .filter(settled)
-            .max_by_key(|file| (file.modified, &file.path));
-        let Some(file) = newest else {
-            return Ok(Outcome::Wait(Wait::Things {
-                connection: None,
-                pattern: config.path,
-                poll: config.poll.0,
-                settle: config.settle.0,
-            }));
-        };
-        if is_pattern(&config.path) && found.len() > 1 {
-            context.log.info(format!(
-                "{} of {} files is the newest",
-                file.shown,
-                found.len()
-            ));
-        }
-        context
-            .log
-            .info(format!("{}: {} bytes", file.shown, thousands(file.size)));
-        let output = Output::default()
-            .value("file", file.shown.clone())
-            .value("size", file.size)
-            .value("modified", file.modified.to_rfc3339());
-        Ok(Outcome::Done(output))
+        sensing::sense(context, config.wait()).await
     }
 }
 
@@ -119,7 +108,10 @@ mod tests {
     use std::{fs, time::SystemTime};
 
     use pipectl_engine::{
-        operator::testing::{TestProject, complaints},
+        operator::{
+            AfterSuccess,
+            testing::{TestProject, complaints},
+        },
         time::Clock,
     };
     use serde_json::{Value, json};
@@ -189,10 +181,42 @@ mod tests {
     }
 
     #[test]
-    fn looking_without_pause_is_refused() {
-        assert_eq!(
-            complaints::<File>(json!({"path": "a", "poll": "0s"})).len(),
-            1
-        );
+    fn settings_that_do_not_go_together_are_refused() {
+        for (settings, complaint) in [
+            (
+                json!({"path": "a", "poll": "0s"}),
+                "poll: a sensor that looks all the time leaves nothing for others",
+            ),
+            (
+                json!({"path": "a", "after_success": "move"}),
+                "after_success: it is not said where to move it",
+            ),
+            (
+                json!({"path": "in/**/*.csv", "after_success": "move", "archive": "in/done"}),
+                "archive: what is moved there would be sensed again",
+            ),
+            (
+                json!({"path": "a", "archive": "done"}),
+                "archive: nothing is moved there",
+            ),
+        ] {
+            assert_eq!(complaints::<File>(settings), [complaint]);
+        }
+    }
+
+    #[test]
+    fn a_daemon_is_told_what_to_watch_for() {
+        let settings = json!({"path": "in/*.csv", "existing": "ignore", "after_success": "move", "archive": "done"});
+        let senses = File::senses(&serde_json::from_value(settings).unwrap()).unwrap();
+        assert_eq!(senses.existing, Existing::Ignore);
+        let archive = "done".to_owned();
+        assert_eq!(senses.after_success, AfterSuccess::Move { archive });
+        assert!(matches!(
+            senses.wait,
+            Wait::Things {
+                connection: None,
+                ..
+            }
+        ));
     }
 }

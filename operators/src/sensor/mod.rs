@@ -3,6 +3,7 @@
 use pipectl_engine::operator::DynOperator;
 
 mod file;
+mod object;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File, &object::Object];

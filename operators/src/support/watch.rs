@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use pipectl_connections::local_directory;
 use pipectl_engine::{
     operator::{Wait, Watcher},
     project::Project,
@@ -22,13 +23,20 @@ pub struct FileWatcher;
 impl Watcher for FileWatcher {
     async fn changed(&self, project: &Project, wait: &Wait) {
         if let Wait::Things {
-            connection: None,
+            connection,
             pattern,
             ..
         } = wait
-            && let Some(()) = first_change(&project.root, pattern).await
         {
-            return;
+            let root = match connection {
+                None => Some(project.root.clone()),
+                Some(name) => local_directory(project, name),
+            };
+            if let Some(root) = root
+                && let Some(()) = first_change(&root, pattern).await
+            {
+                return;
+            }
         }
         std::future::pending::<()>().await;
     }
@@ -77,20 +85,20 @@ mod tests {
 
     use super::*;
 
-    fn things(pattern: &str) -> Wait {
+    fn things(connection: Option<&str>, pattern: &str) -> Wait {
         Wait::Things {
-            connection: None,
+            connection: connection.map(ToOwned::to_owned),
             pattern: pattern.to_owned(),
             poll: Duration::from_secs(60),
             settle: Duration::ZERO,
         }
     }
 
-    async fn wakes(pattern: &str, path: &str) -> bool {
-        let project = TestProject::new();
+    async fn wakes(connection: Option<&str>, pattern: &str, path: &str) -> bool {
+        let project = TestProject::new().with_connection("lake", "file:lake");
         project.write("in/old.csv", "x");
         let context = project.context();
-        let wait = things(pattern);
+        let wait = things(connection, pattern);
         let changed = FileWatcher.changed(&context.project, &wait);
         let write = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -106,9 +114,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_file_wakes() {
-        assert!(wakes("in/*.csv", "in/new.csv").await);
-        assert!(wakes("in/**/*.csv", "in/deep/new.csv").await);
-        assert!(wakes("not/yet/there.csv", "not/yet/there.csv").await);
+        assert!(wakes(None, "in/*.csv", "in/new.csv").await);
+        assert!(wakes(None, "in/**/*.csv", "in/deep/new.csv").await);
+        assert!(wakes(Some("lake"), "in/*.csv", "lake/in/new.csv").await);
+        assert!(wakes(None, "not/yet/there.csv", "not/yet/there.csv").await);
     }
 
     #[tokio::test]

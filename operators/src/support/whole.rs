@@ -58,6 +58,11 @@ impl Whole {
         ))
     }
 
+    /// The hidden file.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Makes what was written durable and lets it appear under its name.
     ///
     /// # Errors
