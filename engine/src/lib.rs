@@ -13,7 +13,7 @@
 //! | [`trigger`] | cron and intervals, pure |
 //! | [`dataset`], [`artifact`], [`model`] | tables, files and models between tasks |
 //! | [`state`], [`event`], [`alert`] | states, what happened, who hears of it by mail |
-//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`services`], [`slot`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
+//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
 
 pub mod alert;
 pub mod artifact;
@@ -29,6 +29,7 @@ pub mod model;
 pub mod operator;
 pub mod plan;
 pub mod project;
+pub mod retention;
 pub mod runner;
 pub mod scheduler;
 pub mod secret;

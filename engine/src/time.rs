@@ -99,7 +99,9 @@ pub fn written_duration(duration: Duration) -> String {
         (60_000, "m"),
         (1_000, "s"),
     ];
-    let fits = units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+    let fits = units
+        .into_iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
     match fits {
         Some((unit, letter)) => format!("{}{letter}", ms / unit),
         None => format!("{ms}ms"),

@@ -1,4 +1,4 @@
-//! What the README shows is true: every pipeline in it validates, every command runs.
+//! What the README and the documentation show is true: every pipeline in it validates, every command runs.
 
 use std::fs;
 
@@ -17,11 +17,20 @@ fn readme() -> String {
     fs::read_to_string(repository().join("README.md")).unwrap()
 }
 
+/// The README and the pages in `docs/`.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(repository().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|of| of == "md"));
+    let pages = pages.map(|path| fs::read_to_string(path).unwrap());
+    pages.chain([readme()]).collect()
+}
+
 #[test]
 fn every_pipeline_validates() {
     let project = Project::repository();
     let mut found = 0;
-    for block in blocks(&readme(), "yaml") {
+    for block in pages().iter().flat_map(|page| blocks(page, "yaml")) {
         let Some(name) = block.lines().find_map(|line| line.strip_prefix("name: ")) else {
             continue;
         };
@@ -53,6 +62,25 @@ fn every_command_runs() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let ran = project.run(&words);
         assert_eq!(ran.code, Some(0), "{command}\n{ran}");
+    }
+    assert!(found > 0);
+}
+
+#[test]
+fn every_project_file_is_valid() {
+    let mut found = 0;
+    let own = "# pipectl.yaml\n";
+    let pages = pages();
+    let blocks = pages.iter().flat_map(|page| blocks(page, "yaml"));
+    for block in blocks.filter(|block| block.starts_with(own)) {
+        found += 1;
+        let mut project = Project::with("one", "name: one\ntasks:\n  nothing: {run: noop}\n");
+        project
+            .write("pipectl.yaml", &block)
+            .write("secrets/warehouse", "postgres://me:s3cret@127.0.0.1:1/shop");
+        project.set("HISTORY_URL", "sqlite:history.db");
+        let ran = project.succeed(&["validate"]);
+        assert_eq!(ran.stderr, "", "{block}");
     }
     assert!(found > 0);
 }

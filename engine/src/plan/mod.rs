@@ -18,8 +18,8 @@ pub use crate::{
 pub use compile::compile;
 pub use load::{display_name, load_pipeline};
 pub use model::{
-    Foreach, InputBinding, NameIndex, OutputSource, Plan, PlanError, PlannedTask, RetryPolicy,
-    Source, TaskIndex,
+    Foreach, InputBinding, Isolation, NameIndex, OutputSource, Plan, PlanError, PlannedTask,
+    RetryPolicy, Source, TaskIndex,
 };
 pub use path::longest_paths;
 pub use references::{Neighbours, names_pipelines};

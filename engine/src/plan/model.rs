@@ -14,6 +14,7 @@ use super::{Backoff, ParamSpec, TestCase, TriggerRule};
 use crate::{
     alert::Alert,
     operator::{DynOperator, Outputs},
+    retention::Retention,
     spec::{Expression, Place, Template},
     time::{Interval, Timestamp},
 };
@@ -42,6 +43,8 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// How many runs of it may be under way at once.
     pub max_active_runs: u32,
+    /// How long its runs are kept: what it says itself, else what the project says.
+    pub history: Option<Retention>,
     /// What a parent run sees.
     pub outputs: IndexMap<String, OutputSource>,
     /// What starts it.
@@ -102,6 +105,10 @@ pub struct PlannedTask {
     pub priority: Option<i64>,
     /// Whether the run may succeed although it failed.
     pub allow_failure: bool,
+    /// How long after the interval's end, or the run's creation, the task may be unfinished.
+    pub deadline: Option<Duration>,
+    /// Where it runs, and how much memory it may take.
+    pub isolation: Isolation,
     /// Who gets mail about it, beside the pipeline's own.
     pub alerts: Vec<Alert>,
     /// The settings that name models, as paths under `with`: their names are pinned to versions before the first attempt.
@@ -132,6 +139,15 @@ pub struct Foreach {
     pub items: Template,
     /// How many elements may run at once.
     pub parallel: Option<u32>,
+}
+
+/// Where a task runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// Whether it runs in a process of its own; with `memory` it does.
+    pub process: bool,
+    /// How many bytes of memory that process may take.
+    pub memory: Option<u64>,
 }
 
 /// When a task is tried again.

@@ -210,10 +210,9 @@ mod tests {
     }
 
     fn runs(name: &str, others: &[&str]) -> PipelineFile {
-        let tasks: String = others
-            .iter()
-            .map(|other| format!("  to_{other}: {{run: pipeline, with: {{pipeline: {other}}}}}\n"))
-            .collect();
+        let tasks = others.iter().fold(String::new(), |tasks, other| {
+            tasks + &format!("  to_{other}: {{run: pipeline, with: {{pipeline: {other}}}}}\n")
+        });
         file(name, &format!("tasks:\n  first: {{run: noop}}\n{tasks}"))
     }
 

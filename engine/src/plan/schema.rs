@@ -62,6 +62,16 @@ fn top() -> Value {
             "description": "How long after the interval's end, or its creation, a run may be unfinished.",
         },
         "max_active_runs": {"type": "integer", "minimum": 1, "description": "How many runs may be under way at once."},
+        "history": {
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "properties": {
+                "keep": {"$ref": "#/$defs/duration", "description": "Runs that ended within this stretch stay."},
+                "runs": {"type": "integer", "minimum": 1, "description": "So many of the newest runs stay."},
+            },
+            "description": "How long runs that are over are kept; a run goes when neither `keep` nor `runs` keeps it.",
+        },
         "interval": {
             "description": "The interval of a pipeline that is started by others: a duration or a cron line.",
             "anyOf": [{"type": "string"}, {"type": "object"}],
@@ -188,6 +198,10 @@ fn task(operators: &Registry, branches: &[Value]) -> Value {
         "pool": {"$ref": "#/$defs/pool", "description": "The pool whose slots it uses."},
         "priority": {"type": "integer", "description": "Greater starts earlier."},
         "allow_failure": {"type": "boolean", "description": "Whether the run may succeed although it failed."},
+        "deadline": {
+            "$ref": "#/$defs/duration",
+            "description": "How long after the interval's end, or the run's creation, it may be unfinished.",
+        },
         "alerts": {"$ref": "#/$defs/alerts", "description": "Who gets mail about it."},
         "description": {"type": "string", "description": "What it is for."},
     });

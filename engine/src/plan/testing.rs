@@ -6,7 +6,9 @@ use indexmap::IndexMap;
 use petgraph::graph::DiGraph;
 use serde_json::Value;
 
-use super::{InputBinding, Plan, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule};
+use super::{
+    InputBinding, Isolation, Plan, PlannedTask, RetryPolicy, Source, TaskIndex, TriggerRule,
+};
 use crate::{
     operator::{DynOperator, Outputs},
     spec::{Place, Template},
@@ -29,6 +31,7 @@ pub fn plan(name: &str) -> Plan {
         alerts: Vec::new(),
         deadline: None,
         max_active_runs: 1,
+        history: None,
         outputs: IndexMap::new(),
         schedule: None,
         interval: None,
@@ -60,6 +63,8 @@ pub fn add(
         pool: None,
         priority: None,
         allow_failure: false,
+        deadline: None,
+        isolation: Isolation::default(),
         alerts: Vec::new(),
         models: Vec::new(),
         connections: Vec::new(),

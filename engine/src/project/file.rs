@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    Smtp,
-    load::{default_sender, not_an_address},
+    Serve, Smtp,
+    load::{default_sender, no_place_to_listen, not_an_address},
     values::Values,
 };
 use crate::{
     alert::Alert,
     connection::{Connection, Origin},
     env::Env,
+    retention::Retention,
     secret::Secret,
     spec::{
         Diagnostics, Found, SourceFile, codes,
@@ -35,7 +36,7 @@ const KEYS: &[&str] = &[
     "onnxruntime",
     "mlflow",
 ];
-const NOT_BUILT: &[&str] = &["history", "serve", "onnxruntime", "mlflow"];
+const NOT_BUILT: &[&str] = &["onnxruntime", "mlflow"];
 
 /// What `pipectl.yaml` says.
 #[derive(Debug, Default)]
@@ -46,6 +47,8 @@ pub(super) struct ProjectFile {
     pub(super) pools: BTreeMap<String, u32>,
     pub(super) alerts: Vec<Alert>,
     pub(super) smtp: Option<Smtp>,
+    pub(super) history: Option<Retention>,
+    pub(super) serve: Option<Serve>,
     pub(super) env: Vec<String>,
     pub(super) complaints: Diagnostics,
 }
@@ -123,6 +126,12 @@ impl ProjectFile {
         self.smtp = section
             .get("smtp")
             .and_then(|node| smtp(reader, values, node));
+        self.history = section
+            .get("history")
+            .and_then(|node| reader.retention(node));
+        self.serve = section
+            .get("serve")
+            .and_then(|node| serve(reader, values, node));
         self.env = section
             .get("env")
             .map(|node| {
@@ -179,6 +188,22 @@ fn connection(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Op
         settings,
         origin: Origin::File,
     })
+}
+
+/// `serve: {listen: address}`.
+fn serve(reader: &mut Reader<'_>, values: &Values<'_>, node: &Node) -> Option<Serve> {
+    let section = reader.section(node, "`serve`", &["listen"])?;
+    let listen = section.get("listen")?;
+    let text = match &listen.value {
+        NodeValue::Number(port) => port.to_string(),
+        _ => values.text(reader, listen)?,
+    };
+    let address = Serve::address(&text);
+    if address.is_none() {
+        let complaint = no_place_to_listen(&text, listen.mark.place(reader.found.file()));
+        reader.found.push(complaint);
+    }
+    Some(Serve { listen: address? })
 }
 
 /// `smtp: url` or `smtp: {url, from, ca_file}`.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Project, Smtp, file::ProjectFile};
+use super::{Project, Serve, Smtp, file::ProjectFile};
 use crate::{
     connection::{Connection, Origin},
     env::Env,
@@ -110,6 +110,8 @@ impl Project {
         self.pools = file.pools;
         self.alerts = file.alerts;
         self.smtp = file.smtp;
+        self.history = file.history;
+        self.serve = file.serve.unwrap_or_default();
         self.allowed_env = file.env;
     }
 
@@ -119,6 +121,14 @@ impl Project {
         }
         if let Some(artifacts) = env.get("PIPECTL_ARTIFACTS") {
             self.artifacts = Some(artifacts.to_owned());
+        }
+        if let Some(text) = env.get("PIPECTL_LISTEN") {
+            if let Some(listen) = Serve::address(text) {
+                self.serve.listen = listen;
+            } else {
+                let place = Mark::START.place(&"the environment".into());
+                complaints.push(no_place_to_listen(text, place));
+            }
         }
         for (name, url) in env.with_prefix("PIPECTL_CONNECTION_") {
             if !url.contains(':') {
@@ -170,6 +180,13 @@ pub(super) fn not_an_address(what: &str, place: Place) -> Diagnostic {
     Diagnostic::error(codes::PROJECT, place, format!("`{what}` is not an address")).with_hint(
         "an address begins with its scheme: `postgres://…`, `sqlite:…`, `s3://…`, `https://…`",
     )
+}
+
+/// The complaint about an address at which nobody can listen.
+pub(super) fn no_place_to_listen(text: &str, place: Place) -> Diagnostic {
+    let message = format!("`{text}` is no address to listen at");
+    Diagnostic::error(codes::PROJECT, place, message)
+        .with_hint("`127.0.0.1:4747`, `[::1]:4747`, or only a port")
 }
 
 /// Who mails come from when nobody says: the user of the mail server.

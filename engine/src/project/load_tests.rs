@@ -38,6 +38,14 @@ fn a_project_without_a_file_has_the_embedded_defaults() {
             .ends_with(".pipectl/lake")
     );
     assert!(project.store.is_none() && project.smtp.is_none());
+    assert_eq!(project.serve.listen.to_string(), "127.0.0.1:4747");
+    assert_eq!(project.history, None);
+    for (text, address) in [("4800", "127.0.0.1:4800"), ("localhost:80", "127.0.0.1:80")] {
+        let project = load(None, Env::from([("PIPECTL_LISTEN", text)])).unwrap();
+        assert_eq!(project.serve.listen.to_string(), address);
+    }
+    let found = load(None, Env::from([("PIPECTL_LISTEN", "here")])).unwrap_err();
+    assert_eq!(found, ["P100:1 `here` is no address to listen at"]);
 }
 
 #[test]
@@ -52,6 +60,8 @@ pools: {gpu: 2}
 alerts: [{email: a@example.com}]
 smtp: {url: smtp://mail:25, from: us@example.com}
 env: [REGION]
+history: {keep: 90d, runs: 500}
+serve: {listen: 0.0.0.0:80}
 ";
     let env = Env::from([
         ("CRM_HOST", "crm.example.com"),
@@ -65,6 +75,10 @@ env: [REGION]
     assert_eq!(url("other"), "s3://bucket");
     assert_eq!(project.store.unwrap().expose(), "sqlite:x.db");
     assert_eq!(project.pools["gpu"], 2);
+    let kept = project.history.unwrap();
+    let days = std::time::Duration::from_secs(90 * 86_400);
+    assert_eq!((kept.keep, kept.runs), (Some(days), Some(500)));
+    assert_eq!(project.serve.listen.to_string(), "0.0.0.0:80");
     assert_eq!(project.smtp.unwrap().from, "us@example.com");
     assert_eq!(
         project.connections.get("warehouse").unwrap().settings["ca_file"],
@@ -74,6 +88,7 @@ env: [REGION]
     let env = Env::from([
         ("PIPECTL_CONNECTION_WAREHOUSE", "postgres://w"),
         ("PIPECTL_SMTP_URL", "smtps://a%40b.c:p@h"),
+        ("PIPECTL_LISTEN", "[::1]:5000"),
     ]);
     let project = load(None, env).unwrap();
     let warehouse = project.connections.get("warehouse").unwrap();
@@ -82,6 +97,7 @@ env: [REGION]
         ("postgres://w", Origin::Environment)
     );
     assert_eq!(project.smtp.unwrap().from, "a@b.c");
+    assert_eq!(project.serve.listen.to_string(), "[::1]:5000");
 }
 
 #[test]
@@ -89,6 +105,8 @@ fn mistakes_have_places_and_show_no_secret() {
     let yaml = "
 conections: {}
 serve: {port: 1}
+mlflow: http://x
+history: {}
 connections:
   a: {env: NOT_SET}
   b: hunter2
@@ -105,7 +123,8 @@ smtp: http://x
     assert_eq!(
         codes,
         [
-            "P010:2", "P080:3", "P100:5", "P100:6", "P026:7", "P100:8", "P017:9", "P100:10"
+            "P010:2", "P010:3", "P080:4", "P019:5", "P100:7", "P100:8", "P026:9", "P100:10",
+            "P017:11", "P100:12"
         ],
         "{found:?}"
     );

@@ -6,6 +6,7 @@ mod values;
 
 use std::{
     collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -32,10 +33,43 @@ pub struct Project {
     pub alerts: Vec<crate::alert::Alert>,
     /// How mail leaves.
     pub smtp: Option<Smtp>,
+    /// How long runs are kept when a pipeline does not say so itself.
+    pub history: Option<crate::retention::Retention>,
+    /// Where the API and the UI are served.
+    pub serve: Serve,
     /// The names of environment variables that expressions may read.
     pub allowed_env: Vec<String>,
     /// The environment.
     pub env: Env,
+}
+
+/// Where the API and the UI are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// The address and the port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4747)),
+        }
+    }
+}
+
+impl Serve {
+    /// Reads an address to listen at: `127.0.0.1:4747`, `localhost:4747`, `[::1]:4747`, or a port of this machine.
+    pub fn address(text: &str) -> Option<SocketAddr> {
+        let text = text.trim();
+        if let Ok(port) = text.parse::<u16>() {
+            return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
+        match text.strip_prefix("localhost:") {
+            Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+            None => text.parse().ok(),
+        }
+    }
 }
 
 /// How mail leaves.

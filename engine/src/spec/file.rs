@@ -10,6 +10,7 @@ use super::{
 use crate::{
     alert::Alert,
     kind::Kind,
+    retention::Retention,
     trigger::{Cadence, Schedule},
 };
 
@@ -47,6 +48,8 @@ pub struct PipelineFile {
     pub deadline: Option<Duration>,
     /// How many runs may be under way at once.
     pub max_active_runs: Option<u32>,
+    /// How long its runs are kept.
+    pub history: Option<Retention>,
     /// The interval of a pipeline that is started by others.
     pub interval: Option<Placed<Cadence>>,
     /// What a parent run sees.
@@ -131,10 +134,23 @@ pub struct TaskFile {
     pub priority: Option<i64>,
     /// Whether the run may succeed although it failed.
     pub allow_failure: bool,
+    /// How long it may be unfinished.
+    pub deadline: Option<Duration>,
+    /// Where it runs.
+    pub isolation: Option<IsolationFile>,
+    /// How many bytes of memory it may take.
+    pub memory: Option<u64>,
     /// Who gets mail about it.
     pub alerts: Vec<Alert>,
     /// What it is for.
     pub description: Option<String>,
+}
+
+/// Where a task runs, as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationFile {
+    /// In a process of its own.
+    Process,
 }
 
 /// An input as it was written.

@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 
 use self::{expressions::Mention, scope::Names, shape::Shapes};
 use super::{
-    Foreach, InputBinding, OutputSource, Plan, PlannedTask, RetryPolicy, Source, TestCase,
+    Foreach, InputBinding, Isolation, OutputSource, Plan, PlannedTask, RetryPolicy, Source,
+    TestCase,
 };
 use crate::{
     operator::{DynOperator, Kind, Outputs, Registry},
@@ -176,6 +177,7 @@ impl<'a> Compiler<'a> {
             },
             deadline: file.deadline,
             max_active_runs: file.max_active_runs.unwrap_or(1),
+            history: file.history.or(self.project.history),
             outputs,
             schedule: file
                 .schedule
@@ -215,6 +217,11 @@ impl Draft<'_> {
             pool: pool.map(|pool| (pool.value.name.clone(), pool.value.slots)),
             priority: task.priority.or(defaults.priority),
             allow_failure: task.allow_failure,
+            deadline: task.deadline,
+            isolation: Isolation {
+                process: task.isolation.is_some() || task.memory.is_some(),
+                memory: task.memory,
+            },
             alerts: task.alerts.clone(),
             models: self.models,
             connections: self.connections,

@@ -7,6 +7,7 @@ mod schedule;
 mod task;
 mod tests_section;
 mod top;
+mod upkeep;
 
 pub use reader::{Reader, Section};
 pub use top::{TASK_KEYS, TOP_KEYS};

@@ -5,7 +5,7 @@ use std::{str::FromStr, sync::Arc};
 use super::{
     super::{
         Mark, codes,
-        file::{ForeachFile, Placed, PoolFile, RetryFile, TaskFile},
+        file::{ForeachFile, IsolationFile, Placed, PoolFile, RetryFile, TaskFile},
         suggest,
         words::{Backoff, TriggerRule},
         yaml::{Entry, Node, NodeValue},
@@ -15,14 +15,10 @@ use super::{
 use crate::kind::Kind;
 
 /// Keys of ours whose meaning is not built yet.
-const NOT_BUILT: &[&str] = &[
-    "isolation",
-    "memory",
-    "executor",
-    "cache",
-    "persist",
-    "deadline",
-];
+const NOT_BUILT: &[&str] = &["isolation", "memory", "executor", "cache", "persist"];
+
+/// Where a task may run.
+const ISOLATION: &[(&str, IsolationFile)] = &[("process", IsolationFile::Process)];
 
 /// What other tools call it, and what it is here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -93,6 +89,11 @@ impl Reader<'_> {
             pool: section.get("pool").and_then(|node| self.pool(node)),
             priority: section.get("priority").and_then(|node| self.integer(node)),
             allow_failure: false,
+            deadline: section.get("deadline").and_then(|node| self.duration(node)),
+            isolation: section
+                .get("isolation")
+                .and_then(|node| self.choice(node, ISOLATION)),
+            memory: section.get("memory").and_then(|node| self.memory(node)),
             alerts: section
                 .get("alerts")
                 .map(|node| self.alerts(node))

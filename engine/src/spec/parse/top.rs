@@ -71,6 +71,7 @@ impl PipelineFile {
             alerts: Vec::new(),
             deadline: None,
             max_active_runs: None,
+            history: None,
             interval: None,
             outputs: Vec::new(),
             tasks: Vec::new(),
@@ -119,9 +120,7 @@ impl Reader<'_> {
         file.max_active_runs = section
             .get("max_active_runs")
             .and_then(|node| self.count(node, 1));
-        if let Some(entry) = section.entry("history") {
-            self.not_built("history", entry.key_mark);
-        }
+        file.history = section.get("history").and_then(|node| self.retention(node));
         if let Some(node) = section.get("outputs") {
             file.outputs = self.outputs(node);
         }
