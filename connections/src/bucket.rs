@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -73,7 +74,7 @@ impl Bucket {
     /// # Errors
     /// When the server or the disk refuses, or `pattern` is no key; that nothing is there is no error.
     pub async fn list(&self, pattern: &str) -> Result<Vec<Entry>, TaskError> {
-        let pattern = self.pattern(pattern)?;
+        let pattern = Arc::new(self.pattern(pattern)?);
         if let Some(key) = pattern.exact() {
             return Ok(self.head(key).await?.into_iter().collect());
         }
@@ -93,7 +94,7 @@ impl Bucket {
         &self,
         base: &str,
         deep: bool,
-        patterns: Vec<Pattern>,
+        patterns: Vec<Arc<Pattern>>,
     ) -> Result<Vec<Entry>, TaskError> {
         let wanted = move |key: &str| patterns.iter().any(|pattern| pattern.matches(key));
         let mut entries = match &self.place {

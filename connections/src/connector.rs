@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use crate::{
     bucket::Bucket,
     failure::database_error,
     object::{is_object_store, object_place},
+    pattern::Pattern,
     place::described,
 };
 
@@ -43,7 +45,12 @@ pub enum Database {
 pub struct Connector {
     pools: Mutex<HashMap<String, Database>>,
     buckets: Mutex<HashMap<String, Bucket>>,
+    /// The patterns that sensors look for again and again.
+    patterns: Mutex<HashMap<String, Arc<Pattern>>>,
 }
+
+/// How many patterns are remembered.
+const PATTERNS: usize = 10_000;
 
 impl Connector {
     /// The database behind a connection, opened at the first call.
@@ -103,6 +110,24 @@ impl Connector {
         let bucket = open_bucket(project, connection)?;
         buckets.insert(key, bucket.clone());
         Ok(bucket)
+    }
+
+    /// A pattern of a sensor, read at the first call.
+    pub(crate) async fn pattern(
+        &self,
+        bucket: &Bucket,
+        text: &str,
+    ) -> Result<Arc<Pattern>, TaskError> {
+        let mut patterns = self.patterns.lock().await;
+        if let Some(pattern) = patterns.get(text) {
+            return Ok(Arc::clone(pattern));
+        }
+        let pattern = Arc::new(bucket.pattern(text)?);
+        if patterns.len() >= PATTERNS {
+            patterns.clear();
+        }
+        patterns.insert(text.to_owned(), Arc::clone(&pattern));
+        Ok(pattern)
     }
 
     /// Closes all pools, so that nothing is left open when the process ends.

@@ -13,10 +13,12 @@ pub fn is_pattern(path: &str) -> bool {
 }
 
 /// A name or a pattern, ready to be compared with keys.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pattern {
     text: String,
     base: String,
+    /// All before the first wildcard.
+    literal: String,
     expression: Option<Regex>,
     deep: bool,
 }
@@ -34,6 +36,7 @@ impl Pattern {
         Ok(Self {
             text: text.to_owned(),
             base: base.join("/"),
+            literal: text.split(['*', '?']).next().unwrap_or_default().to_owned(),
             expression,
             deep: rest.len() > 1 || rest.iter().any(|part| part.contains("**")),
         })
@@ -56,7 +59,7 @@ impl Pattern {
 
     pub(crate) fn matches(&self, key: &str) -> bool {
         match &self.expression {
-            Some(expression) => expression.is_match(key),
+            Some(expression) => key.starts_with(&self.literal) && expression.is_match(key),
             None => key == self.text,
         }
     }

@@ -246,3 +246,96 @@ fn sync_directory(path: &Path) -> io::Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::operator::testing::TestProject;
+
+    use super::*;
+    use crate::files::matching;
+
+    fn thing(root: &Path, name: &str) -> Thing {
+        let found = matching(root, name).unwrap().remove(0);
+        Thing {
+            identity: format!("{} {}", found.shown, found.tag),
+            name: found.shown,
+            values: serde_json::Map::new(),
+            size: found.size,
+            modified: found.modified,
+        }
+    }
+
+    fn archive(to: &str) -> AfterSuccess {
+        AfterSuccess::Move {
+            archive: to.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_taken_aside_before_a_kill_goes_on() {
+        for after in [archive("done"), AfterSuccess::Delete] {
+            let project = TestProject::new();
+            let path = project.write("in/x.csv", "x");
+            let thing = thing(project.root(), "in/x.csv");
+            take_aside(project.root(), &path, &thing).unwrap().unwrap();
+            assert!(!path.exists());
+            // Meanwhile another one of the same name has come.
+            project.write("in/x.csv", "newer");
+            let settled = settle_file(project.root(), &thing, &after).unwrap();
+            assert_ne!(settled, Settled::Gone);
+            assert_eq!(project.read("in/x.csv"), "newer");
+            assert_eq!(project.list("in"), ["x.csv"]);
+            if let Settled::Moved(target) = settled {
+                assert_eq!(project.read(&target), "x");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_moves_to_another_disk() {
+        // Shared memory is another file system than the temporary directory, where there is one.
+        let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+            return;
+        };
+        let to = archive(&other.path().to_string_lossy());
+        let project = TestProject::new();
+        for (content, interrupted, marked) in
+            [("x", false, false), ("y", true, true), ("z", false, true)]
+        {
+            let path = project.write("in/x.csv", content);
+            let thing = thing(project.root(), "in/x.csv");
+            if interrupted {
+                let aside = take_aside(project.root(), &path, &thing).unwrap().unwrap();
+                let target = other.path().join("in/x.csv");
+                let name = super::marked(&target.to_string_lossy(), &mark(&thing));
+                assert!(keep(&aside, Path::new(&name)).unwrap());
+            }
+            let Settled::Moved(target) = settle_file(project.root(), &thing, &to).unwrap() else {
+                panic!("it was not moved")
+            };
+            assert_eq!(fs::read_to_string(&target).unwrap(), content);
+            assert_eq!(!target.ends_with("/in/x.csv"), marked, "{target}");
+            assert!(project.list("in").is_empty());
+        }
+        assert_eq!(fs::read_dir(other.path().join("in")).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn names_in_an_archive() {
+        for (name, expected) in [
+            ("a/x.csv", "done/a/x.csv"),
+            ("/var/in/x.csv", "done/var/in/x.csv"),
+            ("../in/x.csv", "done/in/x.csv"),
+        ] {
+            assert_eq!(archived("done/", name), expected);
+        }
+        for (name, expected) in [
+            ("a/x.csv", "a/x.1f.csv"),
+            ("a.b/x", "a.b/x.1f"),
+            (".x", ".x.1f"),
+            ("x.tar.gz", "x.tar.1f.gz"),
+        ] {
+            assert_eq!(marked(name, "1f"), expected);
+        }
+    }
+}

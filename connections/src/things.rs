@@ -1,6 +1,6 @@
 //! The things that sensors wait for, as they lie in their places now.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt as _, stream};
 use pipectl_engine::{
@@ -77,7 +77,7 @@ pub async fn list_many(
 /// Where a wait looks.
 enum Asked {
     Files(String),
-    Objects(Bucket, Pattern),
+    Objects(Bucket, Arc<Pattern>),
 }
 
 async fn asked(connector: &Connector, project: &Project, wait: &Wait) -> Result<Asked, TaskError> {
@@ -93,14 +93,14 @@ async fn asked(connector: &Connector, project: &Project, wait: &Wait) -> Result<
         return Ok(Asked::Files(pattern.clone()));
     };
     let bucket = connector.bucket(project, connection).await?;
-    let pattern = bucket.pattern(pattern)?;
+    let pattern = connector.pattern(&bucket, pattern).await?;
     Ok(Asked::Objects(bucket, pattern))
 }
 
 /// Patterns with the same beginning.
 struct Group {
     bucket: Bucket,
-    patterns: Vec<(usize, Pattern)>,
+    patterns: Vec<(usize, Arc<Pattern>)>,
 }
 
 type Answers = Vec<(usize, Result<Vec<Thing>, TaskError>)>;
@@ -114,13 +114,20 @@ impl Group {
     }
 
     async fn list(self) -> Answers {
-        let exact = |(_, pattern): &(usize, Pattern)| pattern.exact().is_some();
+        let exact = |(_, pattern): &(usize, Arc<Pattern>)| pattern.exact().is_some();
         if self.patterns.len() <= ONE_BY_ONE && self.patterns.iter().all(exact) {
             return self.ask().await;
         }
-        let patterns: Vec<_> = self.patterns.iter().map(|(_, one)| one.clone()).collect();
-        let deep = patterns.iter().any(Pattern::deep);
-        let base = patterns.first().map(Pattern::base).unwrap_or_default();
+        let patterns: Vec<_> = self
+            .patterns
+            .iter()
+            .map(|(_, one)| Arc::clone(one))
+            .collect();
+        let deep = patterns.iter().any(|pattern| pattern.deep());
+        let base = patterns
+            .first()
+            .map(|pattern| pattern.base())
+            .unwrap_or_default();
         let listed = self.bucket.below(base, deep, patterns.clone()).await;
         let answers = self.patterns.into_iter().map(|(index, pattern)| {
             let answer = match &listed {
