@@ -61,6 +61,9 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
             interval,
             parent: None,
             created: now,
+            enqueued: false,
+            max_active: None,
+            backfill: None,
         };
         let listener = console::listener(&context.output, &plan, context.global.verbose > 0);
         let runner = house.runner(vec![listener])?;

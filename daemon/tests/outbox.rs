@@ -40,6 +40,9 @@ impl Post {
             interval: None,
             parent: None,
             created: clock.now(),
+            enqueued: false,
+            max_active: None,
+            backfill: None,
         };
         store.create_run(&new).await.unwrap();
         let claim = store

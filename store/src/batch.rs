@@ -61,6 +61,10 @@ pub(crate) struct Output<'a> {
 
 /// Several changes of a run as one.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of one column whether what stands there may stay"
+)]
 pub(crate) struct RunRow<'a> {
     pub(crate) state: RunState,
     pub(crate) started: Option<Timestamp>,
@@ -72,9 +76,24 @@ pub(crate) struct RunRow<'a> {
     pub(crate) keep_error: bool,
     pub(crate) outputs: Option<&'a Value>,
     pub(crate) redo: Option<u32>,
+    /// Whether what is to be done again is still to be done.
+    pub(crate) keep_requeued: bool,
+    /// Whether a wish to cancel it still stands.
+    pub(crate) keep_cancelling: bool,
 }
 
 impl<'a> RunRow<'a> {
+    /// No change yet.
+    fn unchanged() -> Self {
+        Self {
+            keep_ended: true,
+            keep_error: true,
+            keep_requeued: true,
+            keep_cancelling: true,
+            ..Self::default()
+        }
+    }
+
     fn apply(&mut self, change: &'a RunChange) {
         let (over, failed) = (change.state.is_final(), change.state == RunState::Failed);
         self.state = change.state;
@@ -85,6 +104,8 @@ impl<'a> RunRow<'a> {
         self.keep_error &= failed;
         self.outputs = change.outputs.as_ref().or(self.outputs);
         self.redo = change.redo.or(self.redo);
+        self.keep_requeued &= change.state == RunState::Queued;
+        self.keep_cancelling &= !over;
     }
 }
 
@@ -115,12 +136,7 @@ impl<'a> Batch<'a> {
         match change {
             Change::Run(change) => {
                 let row = rows.runs.entry(slot);
-                row.or_insert_with(|| RunRow {
-                    keep_ended: true,
-                    keep_error: true,
-                    ..RunRow::default()
-                })
-                .apply(change);
+                row.or_insert_with(RunRow::unchanged).apply(change);
             }
             Change::Task(change) => {
                 rows.tasks
@@ -182,6 +198,12 @@ impl Rows<'_> {
             && self.events.is_empty()
             && self.mails.is_empty()
     }
+}
+
+/// Whether one of the writes ends its run.
+pub(crate) fn ends_a_run(writes: &[RunWrite]) -> bool {
+    let mut changes = writes.iter().flat_map(|write| &write.changes);
+    changes.any(|change| matches!(change, Change::Run(run) if run.state.is_final()))
 }
 
 /// An element as stored: -1 for a task that is not repeated.
@@ -278,11 +300,7 @@ mod tests {
                 ..RunChange::default()
             }
         });
-        let mut row = RunRow {
-            keep_ended: true,
-            keep_error: true,
-            ..RunRow::default()
-        };
+        let mut row = RunRow::unchanged();
         row.apply(&changes[0]);
         assert!(row.keep_ended && row.error.is_some());
         row.apply(&changes[1]);

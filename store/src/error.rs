@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipectl_engine::store::StoreError;
+use pipectl_engine::store::{NewRun, StoreError};
 use sqlx::{Error, error::DatabaseError};
 
 /// What an error comes to.
@@ -52,6 +52,15 @@ pub(crate) fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Syn
         message,
         source: Some(error.into()),
     }
+}
+
+/// The error of a run that was there when its like was to be made, and then was not.
+pub(crate) fn removed(run: &NewRun) -> StoreError {
+    let message = format!(
+        "the run that {} has for this trigger was removed just now",
+        run.pipeline
+    );
+    StoreError::unavailable(message, "try again")
 }
 
 /// The error of a directory or file that cannot be had.

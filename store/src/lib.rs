@@ -3,11 +3,13 @@
 mod artifacts;
 mod batch;
 mod error;
+mod history;
 mod migration;
 mod open;
 mod postgres;
 mod rows;
 mod sqlite;
+mod trigger_rows;
 
 pub use artifacts::{LocalArtifacts, ObjectArtifacts};
 pub use open::{open, open_artifacts};

@@ -20,7 +20,7 @@ macro_rules! migrations {
 }
 
 /// All steps in their order.
-pub(crate) const MIGRATIONS: &[Migration] = migrations!["0001_history"];
+pub(crate) const MIGRATIONS: &[Migration] = migrations!["0001_history", "0002_daemons"];
 
 /// The steps that are missing in a database that has gone through those `applied`.
 ///

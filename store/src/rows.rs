@@ -13,7 +13,7 @@ use pipectl_engine::{
     },
     time::Timestamp,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -51,6 +51,11 @@ pub(crate) struct RunRow {
     fence: i64,
     redo: i64,
     last_event: i64,
+    enqueued: bool,
+    max_active: Option<i64>,
+    backfill: Option<Uuid>,
+    requeued: Option<String>,
+    cancelling: bool,
 }
 
 #[derive(FromRow)]
@@ -60,6 +65,7 @@ pub(crate) struct TaskRow {
     state: Option<String>,
     attempt: Option<i64>,
     tries: Option<i64>,
+    losses: Option<i64>,
     started: Option<i64>,
     ended: Option<i64>,
     note: Option<String>,
@@ -125,20 +131,31 @@ pub(crate) struct MailRow {
     attempts: i64,
 }
 
-fn time(micros: i64) -> Result<Timestamp, StoreError> {
+pub(crate) fn time(micros: i64) -> Result<Timestamp, StoreError> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| unreadable(format!("the time {micros}")))
 }
 
-fn maybe_time(micros: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
+pub(crate) fn maybe_time(micros: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
     micros.map(time).transpose()
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
 fn maybe_json<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, StoreError> {
     text.map(json).transpose()
+}
+
+/// A value that is stored by its name.
+pub(crate) fn named<T: DeserializeOwned>(name: &str) -> Result<T, StoreError> {
+    serde_json::from_value(name.into()).map_err(unreadable)
+}
+
+/// The name by which a value is stored.
+pub(crate) fn name_of(value: &impl Serialize) -> String {
+    let name = serde_json::to_value(value).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
 }
 
 fn parsed<T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>>(
@@ -147,13 +164,13 @@ fn parsed<T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>>(
     text.parse().map_err(unreadable)
 }
 
-fn whole<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
+pub(crate) fn whole<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
     number: i64,
 ) -> Result<T, StoreError> {
     T::try_from(number).map_err(unreadable)
 }
 
-fn task_key(task: String, element: i64) -> TaskKey {
+pub(crate) fn task_key(task: String, element: i64) -> TaskKey {
     TaskKey {
         task,
         element: u32::try_from(element).ok(),
@@ -200,6 +217,9 @@ impl TryFrom<RunRow> for RunRecord {
             interval,
             parent,
             created: time(row.created)?,
+            enqueued: row.enqueued,
+            max_active: row.max_active.map(whole).transpose()?,
+            backfill: row.backfill,
         };
         Ok(Self {
             run,
@@ -212,6 +232,8 @@ impl TryFrom<RunRow> for RunRecord {
             fence: whole(row.fence)?,
             redo: whole(row.redo)?,
             last_event: whole(row.last_event)?,
+            requeued: row.requeued.as_deref().map(named).transpose()?,
+            cancelling: row.cancelling,
         })
     }
 }
@@ -230,6 +252,7 @@ impl TryFrom<TaskRow> for TaskRecord {
                 .unwrap_or_default(),
             attempt: whole(row.attempt.unwrap_or(0))?,
             tries: whole(row.tries.unwrap_or(0))?,
+            losses: whole(row.losses.unwrap_or(0))?,
             started: maybe_time(row.started)?,
             ended: maybe_time(row.ended)?,
             note: row.note,

@@ -40,6 +40,9 @@ async fn claimed(store: &dyn Store) -> (RunId, u64) {
         interval: None,
         parent: None,
         created: now,
+        enqueued: false,
+        max_active: None,
+        backfill: None,
     };
     store.create_run(&run).await.unwrap();
     (

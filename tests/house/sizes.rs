@@ -7,9 +7,8 @@ use super::{production, root, sources};
 const LINES: usize = 400;
 
 /// Files that have outgrown that and want to be two; they may shrink, not grow.
-const GROWN: [(&str, usize); 6] = [
+const GROWN: [(&str, usize); 5] = [
     ("engine/src/runner/finish.rs", 470),
-    ("engine/src/store/record.rs", 464),
     ("models/src/report/model.rs", 457),
     ("models/src/features/compile.rs", 422),
     ("models/src/scorer/elementwise.rs", 414),

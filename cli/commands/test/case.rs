@@ -53,6 +53,9 @@ pub(super) async fn run(
         interval: Some(interval(plan, now)),
         parent: None,
         created: now,
+        enqueued: false,
+        max_active: None,
+        backfill: None,
     };
     let runner = house.runner(Vec::new())?;
     runner.create(plan, &new).await?;

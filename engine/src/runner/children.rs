@@ -163,6 +163,9 @@ impl Child {
             interval: self.interval,
             parent: Some(self.parent),
             created: now,
+            enqueued: false,
+            max_active: None,
+            backfill: None,
         };
         let runner = Runner(Arc::clone(&parts));
         let (run, redo) = match runner.create(&plan, &new).await.map_err(store_failed)? {

@@ -3,13 +3,17 @@
 //! A change of a run is a [`Change`]; the changes that belong together are one [`RunWrite`], which carries the run's
 //! fencing token; [`RunStore::commit`] makes any number of writes, of any number of runs, durable in one transaction.
 
+mod change;
 pub mod conformance;
+mod history;
 mod memory;
 mod promotion;
+mod queue;
 mod record;
 #[cfg(test)]
 mod testing;
 mod traits;
+mod triggers;
 mod writer;
 
 pub use crate::{
@@ -17,13 +21,19 @@ pub use crate::{
     failure::StoreError,
     model::{ModelRegistry, ModelVersion},
 };
+pub use change::{Change, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
+pub use history::{History, PruneRule};
 pub use memory::MemoryStore;
 pub use promotion::{CHAMPION, promotion};
+pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo};
 pub use record::{
-    ArtifactRecord, AttemptRecord, Change, Claim, Created, ErrorRecord, EventRecord, MailState,
-    NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RegisterModel,
-    RunChange, RunFilter, RunKind, RunRecord, RunWrite, TaskChange, TaskRecord, UNCONFIGURED_KEPT,
-    UNCONFIGURED_PAUSE, WriteOutcome,
+    ArtifactRecord, AttemptRecord, Claim, Created, ErrorRecord, EventRecord, MailState, NewMail,
+    NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RunFilter, RunKind, RunRecord,
+    TaskRecord, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE,
 };
 pub use traits::{Outbox, RunStore, Store};
+pub use triggers::{
+    Backfill, BackfillState, Progress, Reprocess, ScheduleRecord, SensorKey, SensorRecord, Thing,
+    ThingRecord, ThingState, Triggers,
+};
 pub use writer::Writer;

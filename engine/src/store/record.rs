@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::Redo;
 use crate::{
     alert::AlertKind,
     dataset::StoredDataset,
     id::{RunId, TaskKey},
-    operator::{Fault, Interval, Promote, Wait},
+    operator::{Fault, Interval, Wait},
     state::{RunState, TaskState},
     time::Timestamp,
 };
@@ -115,6 +116,13 @@ pub struct NewRun {
     pub parent: Option<ParentTask>,
     /// When it was made.
     pub created: Timestamp,
+    /// Whether it waits for whoever takes runs from the queue. A run that its maker claims itself does not, and no daemon
+    /// takes it before it is begun.
+    pub enqueued: bool,
+    /// How many runs of its pipeline may be under way when it is taken from the queue; `None` for any number.
+    pub max_active: Option<u32>,
+    /// The backfill that it belongs to.
+    pub backfill: Option<Uuid>,
 }
 
 /// Whether a run was made.
@@ -156,6 +164,10 @@ pub struct RunRecord {
     pub redo: u32,
     /// The number of its last event; 0 when there is none.
     pub last_event: u64,
+    /// What is to be done again of it, from its requeueing until work on it begins.
+    pub requeued: Option<Redo>,
+    /// Whether somebody has asked to cancel it; no longer when it is over.
+    pub cancelling: bool,
 }
 
 /// An error as stored and shown.
@@ -180,6 +192,8 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// How many tries of its retry limit are used up.
     pub tries: u32,
+    /// How many of its attempts were lost with the process that worked on them.
+    pub losses: u32,
     /// When its last attempt began.
     pub started: Option<Timestamp>,
     /// When it was over.
@@ -316,139 +330,6 @@ pub const UNCONFIGURED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a mail rests for which there is no server, before it is due again.
 pub const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(60);
-
-/// A model to be registered with a task's success.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RegisterModel {
-    /// The registered name.
-    pub name: String,
-    /// The version that was reserved.
-    pub version: u32,
-    /// The task.
-    pub key: TaskKey,
-    /// Its key in the artifact store.
-    pub artifact: String,
-    /// SHA-256 of the file.
-    pub digest: String,
-    /// The file's size.
-    pub bytes: u64,
-    /// Its measures.
-    pub metrics: BTreeMap<String, f64>,
-    /// Columns, classes, parameters, data fingerprint.
-    pub card: Value,
-    /// When it becomes champion.
-    pub promote: Promote,
-    /// When it is registered.
-    pub created: Timestamp,
-}
-
-/// Writes of one run that belong together.
-#[derive(Clone, Debug)]
-pub struct RunWrite {
-    /// The run.
-    pub run: RunId,
-    /// The owner's fencing token; with an older one nothing is written.
-    pub fence: u64,
-    /// What to write, in order.
-    pub changes: Vec<Change>,
-}
-
-/// What has become of a [`RunWrite`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// It is durable.
-    Done,
-    /// The run has a newer owner: nothing of it was written.
-    Stale,
-}
-
-/// One change of a run.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// The run itself.
-    Run(RunChange),
-    /// A task's state.
-    Task(TaskChange),
-    /// A task's resolved settings.
-    Settings {
-        /// Which.
-        key: TaskKey,
-        /// The settings; secrets are references.
-        settings: Value,
-    },
-    /// An attempt, new or ended.
-    Attempt(AttemptRecord),
-    /// What a task has put out: kept with the task, and its metrics, artifacts and datasets listed on their own.
-    Output {
-        /// Which.
-        key: TaskKey,
-        /// The attempt.
-        attempt: u32,
-        /// What.
-        output: OutputRecord,
-        /// When.
-        at: Timestamp,
-    },
-    /// An event.
-    Event(EventRecord),
-    /// A mail.
-    Mail(NewMail),
-    /// A model.
-    Register(RegisterModel),
-    /// A task and its elements start over: state, tries used, output and checkpoint are cleared. The last attempt's
-    /// number, the attempts and the settings stay; a model that it has registered stays too, the next one gets a new
-    /// version.
-    Reset {
-        /// The task.
-        task: String,
-    },
-}
-
-/// A change of the run itself. What is `None` stays as it is.
-#[derive(Clone, Debug, Default)]
-pub struct RunChange {
-    /// The new state.
-    pub state: RunState,
-    /// When work on it began.
-    pub started: Option<Timestamp>,
-    /// When it was over; taken away again when the state is not final.
-    pub ended: Option<Timestamp>,
-    /// Why it failed; taken away again when the state is not `failed`.
-    pub error: Option<String>,
-    /// Its top-level outputs.
-    pub outputs: Option<Value>,
-    /// How often a person has had it done again on purpose.
-    pub redo: Option<u32>,
-}
-
-/// A change of a task: all of its columns but settings and output.
-#[derive(Clone, Debug, Default)]
-pub struct TaskChange {
-    /// The task's name.
-    pub task: String,
-    /// The element.
-    pub element: Option<u32>,
-    /// The new state.
-    pub state: TaskState,
-    /// The last attempt.
-    pub attempt: u32,
-    /// How many tries are used up.
-    pub tries: u32,
-    /// When the last attempt began.
-    pub started: Option<Timestamp>,
-    /// When the task was over.
-    pub ended: Option<Timestamp>,
-    /// A reason to skip.
-    pub note: Option<String>,
-    /// How many elements it was repeated for.
-    pub elements: Option<u32>,
-    /// Why it failed.
-    pub error: Option<ErrorRecord>,
-    /// What it waits for.
-    pub wait: Option<Wait>,
-    /// When it will be tried again.
-    pub retry_at: Option<Timestamp>,
-}
 
 /// Which runs to list: the newest first, by pages.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Created, EventRecord, MailState, NewRun, PendingMail, PipelineVersion,
-    RunFilter, RunRecord, RunWrite, TaskRecord, WriteOutcome,
+    AttemptRecord, Claim, Created, EventRecord, History, MailState, NewRun, PendingMail,
+    PipelineVersion, Queue, RunFilter, RunRecord, RunWrite, TaskRecord, Triggers, WriteOutcome,
 };
 use crate::{
     failure::StoreError,
@@ -100,6 +100,6 @@ pub trait Outbox: Send + Sync {
 }
 
 /// A whole store.
-pub trait Store: RunStore + ModelRegistry + Outbox {}
+pub trait Store: RunStore + Queue + Triggers + History + ModelRegistry + Outbox {}
 
-impl<T: RunStore + ModelRegistry + Outbox> Store for T {}
+impl<T: RunStore + Queue + Triggers + History + ModelRegistry + Outbox> Store for T {}

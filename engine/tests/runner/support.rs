@@ -297,6 +297,9 @@ impl World {
             interval: None,
             parent: None,
             created: now,
+            enqueued: false,
+            max_active: None,
+            backfill: None,
         };
         assert_eq!(
             runner.create(plan, &run).await.expect("created"),

@@ -92,7 +92,7 @@ async fn take(
 
 async fn reset(connection: &mut PgConnection, run: Uuid, task: &str) -> Result<(), sqlx::Error> {
     for sql in [
-        "update pipectl.tasks set state = 'none', tries = 0, started = null, ended = null, note = null,
+        "update pipectl.tasks set state = 'none', tries = 0, losses = 0, started = null, ended = null, note = null,
             elements = null, error = null, wait = null, retry_at = null where run = $1 and task = $2",
         "delete from pipectl.task_outputs where run = $1 and task = $2",
         "delete from pipectl.checkpoints where run = $1 and task = $2",

@@ -1,12 +1,19 @@
 //! The history on Postgres: everything stands in the schema `pipectl`.
 
+mod backfills;
 mod commit;
+mod create;
+mod history;
 mod models;
+mod news;
 mod open;
 mod outbox;
+mod queue;
 mod runs;
+mod sensors;
 mod statement;
 mod tables;
+mod triggers;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,6 +27,7 @@ use sqlx::PgPool;
 pub struct PostgresStore {
     pool: PgPool,
     trust: Arc<Trust>,
+    news: Arc<news::News>,
 }
 
 /// When a connection was last found broken: those that are older are asked whether they live before they are used.

@@ -62,7 +62,11 @@ impl PostgresStore {
         migrate(&mut connection).await?;
         // Closing politely; the history does not depend on it.
         drop(connection.close().await);
-        Ok(Self { pool, trust })
+        Ok(Self {
+            pool,
+            trust,
+            news: Arc::default(),
+        })
     }
 
     /// The connections, for tests that look at the tables.

@@ -14,26 +14,26 @@ use pipectl_engine::{
 };
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::{
     batch::{element, json},
-    error::{failed, unreadable},
+    error::{failed, removed, unreadable},
     rows::{AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, records},
 };
 
 const WRITE: &str = "write the history";
 
-const SELECT_RUN: &str = "select r.id, r.pipeline, r.version, r.kind, r.trigger_key,
+pub(super) const SELECT_RUN: &str = "select r.id, r.pipeline, r.version, r.kind, r.trigger_key,
     r.trigger_data::text as trigger_data, r.params::text as params, pipectl.micros(r.interval_start) as interval_start,
     pipectl.micros(r.interval_end) as interval_end, r.parent_run, r.parent_task, r.parent_element,
     pipectl.micros(r.created) as created, r.state, pipectl.micros(r.started) as started,
     pipectl.micros(r.ended) as ended, r.error, r.outputs::text as outputs, r.owner, r.fence, r.redo,
-    coalesce((select max(number) from pipectl.events e where e.run = r.id), 0) as last_event
+    coalesce((select max(number) from pipectl.events e where e.run = r.id), 0) as last_event,
+    r.enqueued, r.max_active, r.backfill, r.requeued, r.cancelling
     from pipectl.runs r";
 
-const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, pipectl.micros(t.started) as started,
+const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, t.losses, pipectl.micros(t.started) as started,
     pipectl.micros(t.ended) as ended, t.note, t.elements, t.error::text as error, t.wait::text as wait,
     pipectl.micros(t.retry_at) as retry_at, s.settings::text as settings, o.output::text as output
     from (select * from pipectl.tasks where run = $1) t
@@ -48,8 +48,10 @@ fn read(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl RunStore for PostgresStore {
     async fn put_version(&self, version: &PipelineVersion) -> Result<(), StoreError> {
-        let sql = "insert into pipectl.pipeline_versions (hash, pipeline, path, source) values ($1, $2, $3, $4)
-            on conflict (hash) do nothing";
+        // Of a pipeline's versions the one that was put last is never pruned.
+        let sql = "insert into pipectl.pipeline_versions as v (hash, pipeline, path, source) values ($1, $2, $3, $4)
+            on conflict (hash) do update set kept = now() where exists (
+                select 1 from pipectl.pipeline_versions n where n.pipeline = v.pipeline and n.kept > v.kept)";
         let PipelineVersion {
             hash,
             pipeline,
@@ -79,51 +81,8 @@ impl RunStore for PostgresStore {
     }
 
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError> {
-        let wrong = |error| failed(WRITE, error);
-        let sql = "insert into pipectl.runs (id, pipeline, version, kind, trigger_key, trigger_data, params,
-                interval_start, interval_end, parent_run, parent_task, parent_element, created, state)
-            values ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8, $9, $10, $11, $12, $13, 'queued')
-            on conflict do nothing";
-        let insert = sqlx::query(sql)
-            .bind(run.id.uuid())
-            .bind(&run.pipeline)
-            .bind(&run.version)
-            .bind(run.kind.name())
-            .bind(&run.trigger_key)
-            .bind(json(&run.trigger))
-            .bind(json(&run.params))
-            .bind(run.interval.map(|interval| interval.start))
-            .bind(run.interval.map(|interval| interval.end))
-            .bind(run.parent.as_ref().map(|parent| parent.run.uuid()))
-            .bind(run.parent.as_ref().map(|parent| &parent.key.task))
-            .bind(
-                run.parent
-                    .as_ref()
-                    .map(|parent| element(parent.key.element)),
-            )
-            .bind(run.created);
-        if insert
-            .execute(&self.pool)
-            .await
-            .map_err(wrong)?
-            .rows_affected()
-            > 0
-        {
-            return Ok(Created::New);
-        }
-        let sql = "select id from pipectl.runs where id = $1 or (pipeline = $2 and trigger_key = $3) order by id <> $1";
-        let existing = sqlx::query_scalar::<_, Uuid>(sql)
-            .bind(run.id.uuid())
-            .bind(&run.pipeline)
-            .bind(&run.trigger_key);
-        match existing.fetch_optional(&self.pool).await.map_err(wrong)? {
-            Some(id) if id == run.id.uuid() => Ok(Created::New),
-            Some(id) => Ok(Created::Existing(id.into())),
-            None => Err(StoreError::unavailable(
-                "the run of this trigger was removed just now",
-                "try again",
-            )),
-        }
+        let created = self.create(std::slice::from_ref(run)).await?;
+        created.first().copied().ok_or_else(|| removed(run))
     }
 
     async fn claim(
@@ -323,7 +282,7 @@ impl RunStore for PostgresStore {
 }
 
 /// A lease as Postgres' interval.
-fn interval(lease: Duration) -> Result<sqlx::postgres::types::PgInterval, StoreError> {
+pub(super) fn interval(lease: Duration) -> Result<sqlx::postgres::types::PgInterval, StoreError> {
     let micros = i64::try_from(lease.as_micros()).map_err(unreadable)?;
     Ok(sqlx::postgres::types::PgInterval {
         months: 0,

@@ -15,6 +15,7 @@ pub(super) struct Statement {
     sql: String,
     arguments: PgArguments,
     count: usize,
+    tell: bool,
     failure: Option<sqlx::error::BoxDynError>,
 }
 
@@ -30,6 +31,7 @@ impl Statement {
             sql: String::with_capacity(4_096),
             arguments: PgArguments::default(),
             count: 0,
+            tell: false,
             failure: None,
         };
         let (runs, fences): (Vec<_>, Vec<_>) = batch.fences.keys().copied().unzip();
@@ -60,6 +62,11 @@ impl Statement {
         self
     }
 
+    /// Wakes those who wait for a change.
+    pub(super) fn tell(&mut self) {
+        self.tell = true;
+    }
+
     fn sql(&mut self, sql: &str) {
         let mut parts = sql.split("$?");
         self.sql.push_str(parts.next().unwrap_or_default());
@@ -79,7 +86,11 @@ impl Statement {
         if let Some(error) = self.failure {
             return Err(sqlx::Error::Encode(error));
         }
-        self.sql.push_str(" select slot from fenced");
+        self.sql.push_str(if self.tell {
+            " select slot, pipectl.tell() from fenced"
+        } else {
+            " select slot from fenced"
+        });
         // The text holds no values, only the parts above.
         let rows = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments)
             .fetch_all(connection)

@@ -36,10 +36,12 @@ fn runs(statement: &mut Statement, Rows { runs, .. }: &Rows<'_>) {
     let update = "update pipectl.runs r set state = c.state, started = coalesce(c.started, r.started),
             ended = case when c.keep_ended then coalesce(c.ended, r.ended) else c.ended end,
             error = case when c.keep_error then coalesce(c.error, r.error) else c.error end,
-            outputs = coalesce(c.outputs::json, r.outputs), redo = coalesce(c.redo, r.redo)
+            outputs = coalesce(c.outputs::json, r.outputs), redo = coalesce(c.redo, r.redo),
+            requeued = case when c.keep_requeued then r.requeued end, cancelling = c.keep_cancelling and r.cancelling
         from unnest($?::int[], $?::text[], $?::timestamptz[], $?::timestamptz[], $?::bool[], $?::text[], $?::bool[],
-            $?::text[], $?::bigint[])
-            as c (slot, state, started, ended, keep_ended, error, keep_error, outputs, redo)
+            $?::text[], $?::bigint[], $?::bool[], $?::bool[])
+            as c (slot, state, started, ended, keep_ended, error, keep_error, outputs, redo, keep_requeued,
+                keep_cancelling)
         join fenced f using (slot) where r.id = f.run";
     statement
         .part("write_runs", update)
@@ -51,7 +53,12 @@ fn runs(statement: &mut Statement, Rows { runs, .. }: &Rows<'_>) {
         .bind(column!(runs, (_, row) => row.error.map(text)))
         .bind(column!(runs, (_, row) => row.keep_error))
         .bind(column!(runs, (_, row) => row.outputs.map(json)))
-        .bind(column!(runs, (_, row) => row.redo.map(i64::from)));
+        .bind(column!(runs, (_, row) => row.redo.map(i64::from)))
+        .bind(column!(runs, (_, row) => row.keep_requeued))
+        .bind(column!(runs, (_, row) => row.keep_cancelling));
+    if runs.values().any(|row| row.state.is_final()) {
+        statement.tell();
+    }
 }
 
 fn tasks(statement: &mut Statement, Rows { tasks, .. }: &Rows<'_>) {
@@ -59,15 +66,15 @@ fn tasks(statement: &mut Statement, Rows { tasks, .. }: &Rows<'_>) {
         return;
     }
     let insert = "insert into pipectl.tasks
-            (run, task, element, state, attempt, tries, started, ended, note, elements, error, wait, retry_at)
-        select f.run, t.task, t.element, t.state, t.attempt, t.tries, t.started, t.ended, t.note, t.elements,
+            (run, task, element, state, attempt, tries, losses, started, ended, note, elements, error, wait, retry_at)
+        select f.run, t.task, t.element, t.state, t.attempt, t.tries, t.losses, t.started, t.ended, t.note, t.elements,
             t.error::json, t.wait::json, t.retry_at
-        from unnest($?::int[], $?::text[], $?::bigint[], $?::text[], $?::bigint[], $?::bigint[], $?::timestamptz[],
-            $?::timestamptz[], $?::text[], $?::bigint[], $?::text[], $?::text[], $?::timestamptz[])
-            as t (slot, task, element, state, attempt, tries, started, ended, note, elements, error, wait, retry_at)
+        from unnest($?::int[], $?::text[], $?::bigint[], $?::text[], $?::bigint[], $?::bigint[], $?::bigint[],
+            $?::timestamptz[], $?::timestamptz[], $?::text[], $?::bigint[], $?::text[], $?::text[], $?::timestamptz[])
+            as t (slot, task, element, state, attempt, tries, losses, started, ended, note, elements, error, wait, retry_at)
         join fenced f using (slot)
         on conflict (run, task, element) do update set state = excluded.state, attempt = excluded.attempt,
-            tries = excluded.tries, started = excluded.started, ended = excluded.ended, note = excluded.note,
+            tries = excluded.tries, losses = excluded.losses, started = excluded.started, ended = excluded.ended, note = excluded.note,
             elements = excluded.elements, error = excluded.error, wait = excluded.wait, retry_at = excluded.retry_at";
     statement
         .part("write_tasks", insert)
@@ -77,6 +84,7 @@ fn tasks(statement: &mut Statement, Rows { tasks, .. }: &Rows<'_>) {
         .bind(column!(tasks, (_, task) => task.state.name()))
         .bind(column!(tasks, (_, task) => i64::from(task.attempt)))
         .bind(column!(tasks, (_, task) => i64::from(task.tries)))
+        .bind(column!(tasks, (_, task) => i64::from(task.losses)))
         .bind(column!(tasks, (_, task) => task.started))
         .bind(column!(tasks, (_, task) => task.ended))
         .bind(column!(tasks, (_, task) => task.note.as_deref().map(text)))

@@ -117,7 +117,7 @@ async fn reset(
     task: &str,
 ) -> Result<(), sqlx::Error> {
     for sql in [
-        "update tasks set state = 'none', tries = 0, started = null, ended = null, note = null, elements = null,
+        "update tasks set state = 'none', tries = 0, losses = 0, started = null, ended = null, note = null, elements = null,
             error = null, wait = null, retry_at = null where run = $1 and task = $2",
         "delete from task_outputs where run = $1 and task = $2",
         "delete from checkpoints where run = $1 and task = $2",

@@ -3,19 +3,25 @@
 //! One connection writes, a few read beside it (WAL). Other processes may have the same file open: a write begins by
 //! taking the file's write lock, and waits for it.
 
+mod backfills;
 mod commit;
+mod create;
+mod history;
 mod models;
 mod open;
 mod outbox;
+mod queue;
 mod runs;
+mod sensors;
 mod statement;
 mod tables;
+mod triggers;
 
 use std::sync::Arc;
 
 use pipectl_engine::store::StoreError;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::error::failed;
 
@@ -24,6 +30,8 @@ use crate::error::failed;
 pub struct SqliteStore {
     writer: Arc<Mutex<Writing>>,
     readers: SqlitePool,
+    /// Told when this process has changed something.
+    changed: Arc<Notify>,
 }
 
 /// The connection that writes.
@@ -88,5 +96,14 @@ impl Writing {
         sqlx::query("commit").execute(&mut self.connection).await?;
         self.open = false;
         Ok(())
+    }
+
+    /// Ends the transaction that was begun: commits it if all went well, rolls it back otherwise.
+    async fn end<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        match &answer {
+            Ok(_) => self.commit().await?,
+            Err(_) => self.clean().await?,
+        }
+        answer
     }
 }

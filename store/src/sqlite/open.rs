@@ -61,6 +61,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Arc::new(Mutex::new(writing)),
             readers,
+            changed: Arc::default(),
         })
     }
 }

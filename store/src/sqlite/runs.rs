@@ -14,26 +14,26 @@ use pipectl_engine::{
 };
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use uuid::Uuid;
 
-use super::{SqliteStore, commit::micros};
+use super::SqliteStore;
 use crate::{
     batch::{element, json},
-    error::{failed, unreadable},
+    error::{failed, removed, unreadable},
     rows::{AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, records},
 };
 
 const WRITE: &str = "write the history";
 
-const SELECT_RUN: &str = "select r.id, r.pipeline, r.version, r.kind, r.trigger_key,
+pub(super) const SELECT_RUN: &str = "select r.id, r.pipeline, r.version, r.kind, r.trigger_key,
     r.trigger_data, r.params, r.interval_start,
     r.interval_end, r.parent_run, r.parent_task, r.parent_element,
     r.created, r.state, r.started,
     r.ended, r.error, r.outputs, r.owner, r.fence, r.redo,
-    coalesce((select max(number) from events e where e.run = r.id), 0) as last_event
+    coalesce((select max(number) from events e where e.run = r.id), 0) as last_event,
+    r.enqueued, r.max_active, r.backfill, r.requeued, r.cancelling
     from runs r";
 
-const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, t.started,
+const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, t.losses, t.started,
     t.ended, t.note, t.elements, t.error, t.wait,
     t.retry_at, s.settings, o.output
     from (select * from tasks where run = $1) t
@@ -48,9 +48,11 @@ fn read(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl RunStore for SqliteStore {
     async fn put_version(&self, version: &PipelineVersion) -> Result<(), StoreError> {
-        let sql =
-            "insert into pipeline_versions (hash, pipeline, path, source) values ($1, $2, $3, $4)
-            on conflict (hash) do nothing";
+        // Of a pipeline's versions the one that was put last is never pruned.
+        let sql = "insert into pipeline_versions (hash, pipeline, path, source) values ($1, $2, $3, $4)
+            on conflict (hash) do update set kept = cast(unixepoch('subsec') * 1000000 as integer) where exists (
+                select 1 from pipeline_versions n
+                where n.pipeline = pipeline_versions.pipeline and n.kept > pipeline_versions.kept)";
         let PipelineVersion {
             hash,
             pipeline,
@@ -75,49 +77,8 @@ impl RunStore for SqliteStore {
     }
 
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError> {
-        let wrong = |error| failed(WRITE, error);
-        let sql = "insert into runs (id, pipeline, version, kind, trigger_key, trigger_data, params,
-                interval_start, interval_end, parent_run, parent_task, parent_element, created, state)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'queued')
-            on conflict do nothing";
-        let insert = sqlx::query(sql)
-            .bind(run.id.uuid())
-            .bind(&run.pipeline)
-            .bind(&run.version)
-            .bind(run.kind.name())
-            .bind(&run.trigger_key)
-            .bind(json(&run.trigger))
-            .bind(json(&run.params))
-            .bind(run.interval.map(|interval| micros(interval.start)))
-            .bind(run.interval.map(|interval| micros(interval.end)))
-            .bind(run.parent.as_ref().map(|parent| parent.run.uuid()))
-            .bind(run.parent.as_ref().map(|parent| &parent.key.task))
-            .bind(
-                run.parent
-                    .as_ref()
-                    .map(|parent| element(parent.key.element)),
-            )
-            .bind(micros(run.created));
-        if self.execute(WRITE, insert).await? > 0 {
-            return Ok(Created::New);
-        }
-        let sql = "select id from runs where id = $1 or (pipeline = $2 and trigger_key = $3) order by id <> $1";
-        let existing = sqlx::query_scalar::<_, Uuid>(sql)
-            .bind(run.id.uuid())
-            .bind(&run.pipeline)
-            .bind(&run.trigger_key);
-        match existing
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(wrong)?
-        {
-            Some(id) if id == run.id.uuid() => Ok(Created::New),
-            Some(id) => Ok(Created::Existing(id.into())),
-            None => Err(StoreError::unavailable(
-                "the run of this trigger was removed just now",
-                "try again",
-            )),
-        }
+        let created = self.create(std::slice::from_ref(run)).await?;
+        created.first().copied().ok_or_else(|| removed(run))
     }
 
     async fn claim(
@@ -172,7 +133,11 @@ impl RunStore for SqliteStore {
     }
 
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.write(writes).await
+        let outcomes = self.write(writes).await?;
+        if crate::batch::ends_a_run(writes) {
+            self.changed.notify_waiters();
+        }
+        Ok(outcomes)
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -303,6 +268,6 @@ impl RunStore for SqliteStore {
 }
 
 /// A lease as microseconds.
-fn lasting(lease: Duration) -> Result<i64, StoreError> {
+pub(super) fn lasting(lease: Duration) -> Result<i64, StoreError> {
     i64::try_from(lease.as_micros()).map_err(unreadable)
 }

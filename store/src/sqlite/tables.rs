@@ -14,20 +14,21 @@ use crate::batch::{self, Output, Rows, RunRow, Slot, element, output_json, text}
 const RUNS: &str = "update runs set state = c.state, started = coalesce(c.started, runs.started),
         ended = iif(c.keep_ended, coalesce(c.ended, runs.ended), c.ended),
         error = iif(c.keep_error, coalesce(c.error, runs.error), c.error),
-        outputs = coalesce(c.outputs, runs.outputs), redo = coalesce(c.redo, runs.redo)
+        outputs = coalesce(c.outputs, runs.outputs), redo = coalesce(c.redo, runs.redo),
+        requeued = iif(c.keep_requeued, runs.requeued, null), cancelling = c.keep_cancelling and runs.cancelling
     from (select f.run, j.value ->> 1 as state, j.value ->> 2 as started, j.value ->> 3 as ended,
             j.value ->> 4 as keep_ended, j.value ->> 5 as error, j.value ->> 6 as keep_error, j.value ->> 7 as outputs,
-            j.value ->> 8 as redo
+            j.value ->> 8 as redo, j.value ->> 9 as keep_requeued, j.value ->> 10 as keep_cancelling
         from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0) as c
     where runs.id = c.run;";
 
 const TASKS: &str = "insert into tasks
-        (run, task, element, state, attempt, tries, started, ended, note, elements, error, wait, retry_at)
+        (run, task, element, state, attempt, tries, losses, started, ended, note, elements, error, wait, retry_at)
     select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
-        j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12
+        j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12, j.value ->> 13
     from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
     on conflict (run, task, element) do update set state = excluded.state, attempt = excluded.attempt,
-        tries = excluded.tries, started = excluded.started, ended = excluded.ended, note = excluded.note,
+        tries = excluded.tries, losses = excluded.losses, started = excluded.started, ended = excluded.ended, note = excluded.note,
         elements = excluded.elements, error = excluded.error, wait = excluded.wait, retry_at = excluded.retry_at;";
 
 const SETTINGS: &str = "insert into task_settings (run, task, element, settings)
@@ -110,7 +111,9 @@ fn run((slot, row): (&Slot, &RunRow<'_>)) -> Value {
         error,
         row.keep_error,
         outputs,
-        row.redo
+        row.redo,
+        row.keep_requeued,
+        row.keep_cancelling
     ])
 }
 
@@ -122,10 +125,10 @@ fn task(((slot, name, element), task): (&(Slot, &str, i64), &&TaskChange)) -> Va
         task.error.as_ref().map(batch::json),
         task.wait.as_ref().map(batch::json),
     );
-    let (number, tries, elements) = (task.attempt, task.tries, task.elements);
+    let (number, tries, losses, elements) = (task.attempt, task.tries, task.losses, task.elements);
     json!([
-        slot, name, element, state, number, tries, started, ended, note, elements, error, wait,
-        retry_at
+        slot, name, element, state, number, tries, losses, started, ended, note, elements, error,
+        wait, retry_at
     ])
 }
 

@@ -206,6 +206,9 @@ pub(crate) async fn claimed(store: &dyn Store) -> (RunId, u64) {
         interval: None,
         parent: None,
         created: now,
+        enqueued: false,
+        max_active: None,
+        backfill: None,
     };
     store.create_run(&run).await.unwrap();
     (

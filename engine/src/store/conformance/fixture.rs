@@ -12,14 +12,22 @@ use crate::{
     plan::AlertKind,
     state::{RunState, TaskState},
     store::{
-        Change, Created, EventRecord, NewMail, NewRun, OutputRecord, RegisterModel, RunChange,
-        RunKind, RunWrite, Store, TaskChange, TaskRecord, WriteOutcome,
+        Change, Claimed, Created, EventRecord, NewMail, NewRun, OutputRecord, RegisterModel,
+        RunChange, RunKind, RunWrite, Store, TaskChange, TaskRecord, WriteOutcome,
     },
     time::Timestamp,
 };
 
 /// Long enough not to end within a test.
 pub(super) const LONG: Duration = Duration::from_secs(600);
+
+/// Short enough to wait for its end.
+pub(super) const SHORT: Duration = Duration::from_millis(300);
+
+/// Waits until what lasts [`SHORT`] is over.
+pub(super) async fn after_short() {
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+}
 
 /// `seconds` after some moment, to the microsecond: that is what databases keep.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -39,7 +47,32 @@ pub(super) fn new_run(pipeline: &str, seconds: i64) -> NewRun {
         interval: None,
         parent: None,
         created: at(seconds),
+        enqueued: false,
+        max_active: None,
+        backfill: None,
     }
+}
+
+/// A run that waits in the queue.
+pub(super) fn enqueued(pipeline: &str, seconds: i64) -> NewRun {
+    NewRun {
+        kind: RunKind::Scheduled,
+        enqueued: true,
+        ..new_run(pipeline, seconds)
+    }
+}
+
+pub(super) fn ids<'a>(runs: impl Iterator<Item = &'a NewRun>) -> Vec<RunId> {
+    runs.map(|run| run.id).collect()
+}
+
+/// Work on a run begins.
+pub(super) fn started() -> Change {
+    Change::Run(RunChange {
+        state: RunState::Running,
+        started: Some(at(1)),
+        ..RunChange::default()
+    })
 }
 
 /// A run that somebody works on.
@@ -52,13 +85,22 @@ pub(super) struct Owned<'a> {
 impl<'a> Owned<'a> {
     /// Makes a run and claims it.
     pub(super) async fn make(store: &'a dyn Store, pipeline: &str, seconds: i64) -> Self {
-        let run = new_run(pipeline, seconds);
+        Self::make_of(store, new_run(pipeline, seconds)).await
+    }
+
+    /// Makes this run and claims it.
+    pub(super) async fn make_of(store: &'a dyn Store, run: NewRun) -> Self {
         assert_eq!(store.create_run(&run).await.unwrap(), Created::New);
         let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+        Self::of(store, Claimed { run: run.id, claim })
+    }
+
+    /// The run that was claimed.
+    pub(super) fn of(store: &'a dyn Store, claimed: Claimed) -> Self {
         Self {
             store,
-            run: run.id,
-            fence: claim.fence,
+            run: claimed.run,
+            fence: claimed.claim.fence,
         }
     }
 
@@ -175,4 +217,15 @@ pub(super) fn model(name: &str, version: u32, key: &TaskKey, measure: f64) -> Re
         },
         created: at(i64::from(version)),
     }
+}
+
+/// Takes runs from the queue.
+pub(super) async fn claim(store: &dyn Store, daemon: &str, limit: u32) -> Vec<RunId> {
+    let claimed = store.claim_queued(daemon, LONG, None, limit).await;
+    claimed.unwrap().iter().map(|claimed| claimed.run).collect()
+}
+
+/// Says that a daemon is alive.
+pub(super) async fn beat(store: &dyn Store, daemon: &str, lease: Duration) -> Vec<RunId> {
+    store.beat(daemon, at(0), lease).await.unwrap()
 }

@@ -1,17 +1,13 @@
 //! Who may work on a run.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 
-use super::fixture::{LONG, Owned, new_run};
+use super::fixture::{LONG, Owned, SHORT, after_short, new_run};
 use crate::{
     id::RunId,
     state::RunState,
     store::{Store, StoreError},
 };
-
-const SHORT: Duration = Duration::from_millis(300);
 
 async fn queued(store: &dyn Store) -> RunId {
     let run = new_run("churn", 0);
@@ -42,7 +38,7 @@ pub async fn a_lease_ends_by_itself_or_by_release(store: &dyn Store) {
     let run = queued(store).await;
     store.claim(run, "one", SHORT).await.unwrap().unwrap();
     assert_eq!(store.claim(run, "two", LONG).await.unwrap(), None);
-    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    after_short().await;
     let second = store.claim(run, "two", LONG).await.unwrap().unwrap();
     store.release(run, second.fence).await.unwrap();
     store.release(run, second.fence).await.unwrap();
@@ -67,7 +63,7 @@ pub async fn a_renewed_lease_holds(store: &dyn Store) {
     let finished = Owned::make(store, "churn", 1).await;
     finished.end(RunState::Success, 2).await;
     store.renew("one", LONG).await.unwrap();
-    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    after_short().await;
     assert_eq!(store.claim(run, "three", LONG).await.unwrap(), None);
     assert!(store.claim(other, "three", LONG).await.unwrap().is_some());
     assert!(

@@ -15,12 +15,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken promise is a panic")]
 
+pub mod backfills;
+pub mod daemons;
 mod fixture;
+pub mod history;
 pub mod leases;
 pub mod models;
 pub mod outbox;
+pub mod pools;
+pub mod queue;
 pub mod records;
 pub mod runs;
+pub mod sensors;
+pub mod triggers;
 pub mod writes;
 
 /// Calls the macro `$callback` with the path of every promise below `pipectl_engine::store::conformance`.
@@ -28,6 +35,15 @@ pub mod writes;
 macro_rules! each_store_promise {
     ($callback:ident) => {
         $callback! {
+            backfills::a_backfill_is_made_at_once,
+            backfills::a_backfill_is_made_once,
+            backfills::backfills_show_their_progress,
+            backfills::a_cancelled_backfill_stops_its_runs,
+            history::runs_go_by_age_and_number,
+            history::runs_of_models_stay,
+            history::runs_that_are_needed_stay,
+            history::a_removed_run_leaves_nothing,
+            history::versions_go_with_their_runs,
             leases::a_lease_keeps_others_away,
             leases::a_lease_ends_by_itself_or_by_release,
             leases::a_renewed_lease_holds,
@@ -45,6 +61,25 @@ macro_rules! each_store_promise {
             outbox::a_taken_mail_is_leased,
             outbox::a_settled_mail_stays_settled,
             outbox::a_mail_without_a_server_expires,
+            queue::many_runs_are_made_at_once,
+            queue::a_queued_run_is_given_once,
+            queue::only_enqueued_runs_are_given,
+            queue::pipelines_share_fairly,
+            queue::a_pipeline_has_a_limit,
+            queue::a_backfill_has_a_limit,
+            queue::claimers_at_once_keep_the_limits,
+            daemons::daemons_are_known_by_their_beat,
+            daemons::a_silent_daemon_loses_its_runs,
+            daemons::a_daemon_that_is_gone_loses_its_runs_at_once,
+            daemons::a_run_that_was_not_begun_goes_back_to_the_queue,
+            daemons::runs_of_the_foreground_are_not_adopted,
+            queue::a_run_is_done_again,
+            queue::a_run_of_a_cancelled_backfill_is_done_again,
+            queue::a_run_is_cancelled,
+            queue::unfinished_runs_are_counted,
+            pools::a_pool_is_shared,
+            pools::slots_of_lost_runs_are_free,
+            queue::those_who_wait_hear_of_changes,
             records::a_run_reads_back,
             records::tasks_read_back,
             records::attempts_read_back_in_the_order_of_their_start,
@@ -57,6 +92,19 @@ macro_rules! each_store_promise {
             runs::runs_are_listed_by_pages,
             runs::the_newest_successes_come_first,
             runs::the_previous_verdict_is_that_of_another_run,
+            sensors::a_sensor_counts_its_failures,
+            sensors::a_thing_gets_one_run,
+            sensors::many_that_sense_make_one_run,
+            sensors::a_flood_of_things_is_sensed,
+            sensors::ignored_things_get_no_run,
+            sensors::a_thing_keeps_the_run_of_its_trigger,
+            sensors::things_are_settled_after_success,
+            sensors::forgotten_things_are_sensed_anew,
+            sensors::odd_things_are_told_apart,
+            triggers::a_schedule_moves_forward,
+            triggers::a_schedule_is_paused,
+            triggers::successes_are_listed_by_their_end,
+            triggers::a_run_is_found_by_what_it_is_about,
             writes::a_stale_write_is_left_out,
             writes::a_write_to_no_run_is_stale,
             writes::an_empty_commit_is_nothing,
@@ -90,11 +138,18 @@ mod tests {
     #[test]
     fn the_list_is_complete() {
         let sources = [
+            include_str!("backfills.rs"),
+            include_str!("daemons.rs"),
+            include_str!("history.rs"),
             include_str!("leases.rs"),
             include_str!("models.rs"),
             include_str!("outbox.rs"),
+            include_str!("pools.rs"),
+            include_str!("queue.rs"),
             include_str!("records.rs"),
             include_str!("runs.rs"),
+            include_str!("sensors.rs"),
+            include_str!("triggers.rs"),
             include_str!("writes.rs"),
         ];
         let written = sources

@@ -58,7 +58,7 @@ pub async fn a_run_reads_back(store: &dyn Store) {
     assert_eq!(store.run(parent.id).await.unwrap().unwrap().run, parent);
 }
 
-fn full_output() -> OutputRecord {
+pub(super) fn full_output() -> OutputRecord {
     let dataset = StoredDataset {
         name: "data".to_owned(),
         key: "runs/x/a/1/data.parquet".to_owned(),
@@ -111,6 +111,7 @@ pub async fn tasks_read_back(store: &dyn Store) {
         state: TaskState::UpForRetry,
         attempt: 3,
         tries: 2,
+        losses: 1,
         started: Some(at(1)),
         ended: Some(at(2)),
         note: Some("elements".to_owned()),

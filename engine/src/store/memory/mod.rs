@@ -2,20 +2,27 @@
 //!
 //! It is also the model that the databases are compared with, so it does everything in the plainest way.
 
+mod changes;
+mod history;
 mod models;
 mod outbox;
+mod queue;
 mod runs;
+mod triggers;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use indexmap::IndexMap;
 use serde_json::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, EventRecord, NewMail, PipelineVersion, RegisterModel, RunRecord, TaskRecord,
+    AttemptRecord, Backfill, EventRecord, NewMail, PipelineVersion, RegisterModel, RunRecord,
+    ScheduleRecord, SensorKey, SensorRecord, TaskRecord, ThingRecord,
 };
 use crate::{
     id::{RunId, TaskKey},
@@ -27,6 +34,7 @@ use crate::{
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     content: Mutex<Content>,
+    changed: Notify,
 }
 
 impl MemoryStore {
@@ -35,6 +43,7 @@ impl MemoryStore {
         Self {
             clock,
             content: Mutex::default(),
+            changed: Notify::new(),
         }
     }
 
@@ -51,10 +60,28 @@ impl Default for MemoryStore {
 
 #[derive(Debug, Default)]
 struct Content {
-    versions: HashMap<String, PipelineVersion>,
+    /// The newest last.
+    versions: IndexMap<String, PipelineVersion>,
     runs: BTreeMap<RunId, RunEntry>,
+    /// The runs that have a trigger key, by pipeline and key.
+    triggers: HashMap<(String, String), RunId>,
+    daemons: BTreeMap<String, DaemonEntry>,
+    pools: BTreeMap<(String, RunId, TaskKey), u32>,
+    schedules: BTreeMap<String, ScheduleRecord>,
+    sensors: BTreeMap<SensorKey, SensorRecord>,
+    things: BTreeMap<SensorKey, IndexMap<String, ThingRecord>>,
+    backfills: BTreeMap<Uuid, Backfill>,
     models: BTreeMap<String, ModelEntry>,
     mails: BTreeMap<Uuid, MailEntry>,
+}
+
+/// A daemon that has been heard of.
+#[derive(Debug)]
+struct DaemonEntry {
+    started: Timestamp,
+    heard: Timestamp,
+    /// The end of its lease; `None` when it has left.
+    alive_until: Option<Timestamp>,
 }
 
 #[derive(Debug)]

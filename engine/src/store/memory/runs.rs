@@ -1,28 +1,30 @@
 //! The history in memory.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::hash_map::Entry, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Content, MailEntry, MemoryStore, RunEntry};
+use super::{Content, MailEntry, MemoryStore, RunEntry, changes::ends};
 use crate::{
     id::{RunId, TaskKey},
     operator::PastOutcome,
     state::{RunState, TaskState},
     store::{
-        AttemptRecord, Change, Claim, Created, EventRecord, NewRun, PipelineVersion, RunChange,
-        RunFilter, RunRecord, RunStore, RunWrite, StoreError, TaskChange, TaskRecord, WriteOutcome,
+        AttemptRecord, Change, Claim, Created, EventRecord, NewRun, PipelineVersion, RunFilter,
+        RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
     },
 };
 
 #[async_trait]
 impl RunStore for MemoryStore {
     async fn put_version(&self, version: &PipelineVersion) -> Result<(), StoreError> {
-        self.lock()
-            .versions
-            .entry(version.hash.clone())
-            .or_insert_with(|| version.clone());
+        let mut content = self.lock();
+        let known = content.versions.shift_remove(&version.hash);
+        content.versions.insert(
+            version.hash.clone(),
+            known.unwrap_or_else(|| version.clone()),
+        );
         Ok(())
     }
 
@@ -31,25 +33,11 @@ impl RunStore for MemoryStore {
     }
 
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError> {
-        let mut content = self.lock();
-        let existing = content
-            .runs
-            .values()
-            .map(|entry| &entry.record.run)
-            .find(|other| {
-                other.id == run.id
-                    || (run.trigger_key.is_some()
-                        && other.pipeline == run.pipeline
-                        && other.trigger_key == run.trigger_key)
-            });
-        match existing {
-            Some(other) if other.id == run.id => Ok(Created::New),
-            Some(other) => Ok(Created::Existing(other.id)),
-            None => {
-                content.runs.insert(run.id, RunEntry::new(run));
-                Ok(Created::New)
-            }
+        let created = self.lock().create(run);
+        if created == Created::New && run.enqueued {
+            self.changed.notify_waiters();
         }
+        Ok(created)
     }
 
     async fn claim(
@@ -97,7 +85,11 @@ impl RunStore for MemoryStore {
 
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
         let mut content = self.lock();
-        Ok(writes.iter().map(|write| content.apply(write)).collect())
+        let outcomes = writes.iter().map(|write| content.apply(write)).collect();
+        if writes.iter().flat_map(|write| &write.changes).any(ends) {
+            self.changed.notify_waiters();
+        }
+        Ok(outcomes)
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -236,6 +228,25 @@ impl RunStore for MemoryStore {
 }
 
 impl Content {
+    /// Makes a run, unless its trigger has one already.
+    pub(super) fn create(&mut self, run: &NewRun) -> Created {
+        if self.runs.contains_key(&run.id) {
+            return Created::New;
+        }
+        let trigger = run
+            .trigger_key
+            .clone()
+            .map(|key| (run.pipeline.clone(), key));
+        if let Some(trigger) = trigger {
+            match self.triggers.entry(trigger) {
+                Entry::Occupied(existing) => return Created::Existing(*existing.get()),
+                Entry::Vacant(vacant) => *vacant.insert(run.id),
+            };
+        }
+        self.runs.insert(run.id, RunEntry::new(run));
+        Created::New
+    }
+
     /// The run, if `fence` is its present token.
     fn fenced(&mut self, run: RunId, fence: u64) -> Option<&mut RunEntry> {
         self.runs
@@ -273,117 +284,4 @@ impl Content {
         }
         WriteOutcome::Done
     }
-}
-
-impl RunEntry {
-    fn new(run: &NewRun) -> Self {
-        let record = RunRecord {
-            run: run.clone(),
-            state: RunState::Queued,
-            started: None,
-            ended: None,
-            error: None,
-            outputs: None,
-            owner: None,
-            fence: 0,
-            redo: 0,
-            last_event: 0,
-        };
-        Self {
-            record,
-            leased_until: None,
-            tasks: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            events: BTreeMap::new(),
-            checkpoints: BTreeMap::new(),
-        }
-    }
-
-    fn task(&mut self, key: &TaskKey) -> &mut TaskRecord {
-        self.tasks
-            .entry(key.clone())
-            .or_insert_with(|| untouched(key))
-    }
-
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Run(change) => apply_run(&mut self.record, change),
-            Change::Task(change) => {
-                let key = TaskKey {
-                    task: change.task.clone(),
-                    element: change.element,
-                };
-                apply_task(self.task(&key), change);
-            }
-            Change::Settings { key, settings } => self.task(key).settings = Some(settings.clone()),
-            Change::Output { key, output, .. } => self.task(key).output = Some(output.clone()),
-            Change::Attempt(attempt) => {
-                self.attempts
-                    .insert((attempt.key.clone(), attempt.number), attempt.clone());
-            }
-            Change::Event(event) => {
-                self.events.insert(event.number, event.clone());
-                self.record.last_event = self.record.last_event.max(event.number);
-            }
-            Change::Mail(_) | Change::Register(_) | Change::Reset { .. } => {}
-        }
-    }
-
-    fn reset(&mut self, task: &str) {
-        for (key, record) in self.tasks.iter_mut().filter(|(key, _)| key.task == task) {
-            let TaskRecord {
-                attempt, settings, ..
-            } = record.clone();
-            *record = TaskRecord {
-                attempt,
-                settings,
-                ..untouched(key)
-            };
-        }
-        self.checkpoints.retain(|key, _| key.task != task);
-    }
-}
-
-fn untouched(key: &TaskKey) -> TaskRecord {
-    TaskRecord {
-        key: key.clone(),
-        state: TaskState::None,
-        attempt: 0,
-        tries: 0,
-        started: None,
-        ended: None,
-        note: None,
-        elements: None,
-        error: None,
-        wait: None,
-        retry_at: None,
-        settings: None,
-        output: None,
-    }
-}
-
-fn apply_run(record: &mut RunRecord, change: &RunChange) {
-    record.state = change.state;
-    record.started = change.started.or(record.started);
-    record.ended = change
-        .ended
-        .or(record.ended)
-        .filter(|_| change.state.is_final());
-    let error = change.error.clone().or_else(|| record.error.take());
-    record.error = error.filter(|_| change.state == RunState::Failed);
-    record.outputs = change.outputs.clone().or_else(|| record.outputs.take());
-    record.redo = change.redo.unwrap_or(record.redo);
-}
-
-fn apply_task(record: &mut TaskRecord, change: &TaskChange) {
-    record.state = change.state;
-    record.attempt = change.attempt;
-    record.tries = change.tries;
-    record.started = change.started;
-    record.ended = change.ended;
-    record.note.clone_from(&change.note);
-    record.elements = change.elements;
-    record.error.clone_from(&change.error);
-    record.wait.clone_from(&change.wait);
-    record.retry_at = change.retry_at;
 }

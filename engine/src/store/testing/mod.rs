@@ -1,5 +1,7 @@
 //! A store whose commits can be made to fail, for tests.
 
+mod daemons;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;

@@ -1,0 +1,187 @@
+//! Backfills.
+
+use uuid::Uuid;
+
+use super::fixture::{LONG, Owned, at, enqueued, ids, started};
+use crate::{
+    operator::Interval,
+    state::RunState,
+    store::{
+        Backfill, BackfillState, Claimed, NewRun, Progress, Redo, Reprocess, RunFilter, RunKind,
+        Store, StoreError,
+    },
+};
+
+fn backfill(created: i64) -> Backfill {
+    Backfill {
+        id: Uuid::now_v7(),
+        pipeline: "churn".to_owned(),
+        from: at(0),
+        to: at(86_400 * 3),
+        max_active: 2,
+        reprocess: Reprocess::Failed,
+        state: BackfillState::Running,
+        created: at(created),
+    }
+}
+
+fn of_day(backfill: &Backfill, day: i64) -> NewRun {
+    NewRun {
+        kind: RunKind::Backfill,
+        trigger_key: Some(format!("interval:{day}")),
+        interval: Some(Interval {
+            start: at(day * 86_400),
+            end: at((day + 1) * 86_400),
+        }),
+        backfill: Some(backfill.id),
+        ..enqueued("churn", day)
+    }
+}
+
+/// A backfill comes with its runs: new ones, and earlier ones that are done again.
+pub async fn a_backfill_is_made_at_once(store: &dyn Store) {
+    let backfill = backfill(0);
+    let plain = |day| NewRun {
+        backfill: None,
+        ..of_day(&backfill, day)
+    };
+    let failed = Owned::make_of(store, plain(0)).await;
+    failed.end(RunState::Failed, 3).await;
+    let running = Owned::make_of(store, plain(1)).await;
+    running.commit(vec![started()]).await;
+    let runs: Vec<_> = (1..4).map(|day| of_day(&backfill, day)).collect();
+    let again = [(failed.run, Redo::All), (running.run, Redo::All)];
+    for _ in 0..2 {
+        store
+            .create_backfill(&backfill, &runs, &again)
+            .await
+            .unwrap();
+    }
+    let all = RunFilter {
+        limit: 9,
+        ..RunFilter::default()
+    };
+    let mut all: Vec<_> = store.runs(&all).await.unwrap();
+    all.reverse();
+    let expected = [failed.run, running.run]
+        .into_iter()
+        .chain(ids(runs[1..].iter()));
+    let found: Vec<_> = all.iter().map(|record| record.run.id).collect();
+    assert_eq!(found.len(), 4);
+    assert!(expected.into_iter().all(|run| found.contains(&run)));
+    let failed = store.run(failed.run).await.unwrap().unwrap();
+    assert_eq!(
+        (failed.state, failed.requeued, failed.run.backfill),
+        (RunState::Queued, Some(Redo::All), Some(backfill.id))
+    );
+    let running = store.run(running.run).await.unwrap().unwrap();
+    assert_eq!((running.state, running.requeued), (RunState::Running, None));
+    let progress = Progress {
+        queued: 3,
+        ..Progress::default()
+    };
+    let read = store.backfill(backfill.id).await.unwrap();
+    assert_eq!(read, Some((backfill, progress)));
+}
+
+/// A backfill that has been made is not made again when its maker did not hear of it.
+pub async fn a_backfill_is_made_once(store: &dyn Store) {
+    let backfill = backfill(0);
+    let earlier = Owned::make(store, "churn", 0).await;
+    earlier.end(RunState::Failed, 1).await;
+    let again = [(earlier.run, Redo::All)];
+    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    let claim = store
+        .claim(earlier.run, "two", LONG)
+        .await
+        .unwrap()
+        .unwrap();
+    let run = Owned::of(
+        store,
+        Claimed {
+            run: earlier.run,
+            claim,
+        },
+    );
+    run.end(RunState::Success, 2).await;
+    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    let record = store.run(earlier.run).await.unwrap().unwrap();
+    assert_eq!(record.state, RunState::Success);
+}
+
+/// Backfills are listed the newest first, each with how far it is.
+pub async fn backfills_show_their_progress(store: &dyn Store) {
+    let (first, second) = (backfill(1), backfill(2));
+    let runs: Vec<_> = (0..6).map(|day| of_day(&first, day)).collect();
+    store.create_backfill(&first, &runs, &[]).await.unwrap();
+    store.create_backfill(&second, &[], &[]).await.unwrap();
+    for (run, state) in runs.iter().zip([
+        RunState::Success,
+        RunState::Failed,
+        RunState::Cancelled,
+        RunState::Running,
+    ]) {
+        let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+        let run = Owned::of(store, Claimed { run: run.id, claim });
+        if state.is_final() {
+            run.end(state, 5).await;
+        } else {
+            run.commit(vec![started()]).await;
+        }
+    }
+    let progress = Progress {
+        queued: 2,
+        running: 1,
+        success: 1,
+        failed: 1,
+        cancelled: 1,
+    };
+    assert_eq!((progress.total(), progress.over()), (6, 3));
+    let all = store.backfills(9).await.unwrap();
+    assert_eq!(
+        all,
+        [(second.clone(), Progress::default()), (first, progress)]
+    );
+    let newest = store.backfills(1).await.unwrap();
+    assert_eq!(newest, [(second, Progress::default())]);
+    assert_eq!(store.backfill(Uuid::now_v7()).await.unwrap(), None);
+}
+
+/// A backfill that is cancelled takes its runs with it: those that wait at once, the others are asked.
+pub async fn a_cancelled_backfill_stops_its_runs(store: &dyn Store) {
+    let (backfill, other) = (backfill(0), backfill(1));
+    let runs: Vec<_> = (0..4).map(|day| of_day(&backfill, day)).collect();
+    store.create_backfill(&backfill, &runs, &[]).await.unwrap();
+    let others = [of_day(&other, 7)];
+    store.create_backfill(&other, &others, &[]).await.unwrap();
+    store.beat("one", at(0), LONG).await.unwrap();
+    let claimed = store.claim_queued("one", LONG, Some(backfill.id), 2);
+    let claimed = claimed.await.unwrap();
+    Owned::of(store, claimed[0]).commit(vec![started()]).await;
+    let set = |state| store.set_backfill(backfill.id, state, at(8));
+    set(BackfillState::Paused).await.unwrap();
+    let (read, progress) = store.backfill(backfill.id).await.unwrap().unwrap();
+    assert_eq!((read.state, progress.queued), (BackfillState::Paused, 3));
+    set(BackfillState::Cancelled).await.unwrap();
+    let asked = store.beat("one", at(0), LONG).await.unwrap();
+    assert_eq!(asked.len(), 2);
+    for run in &runs[2..] {
+        let record = store.run(run.id).await.unwrap().unwrap();
+        assert_eq!(
+            (record.state, record.ended),
+            (RunState::Cancelled, Some(at(8)))
+        );
+        assert_eq!(store.events(run.id, 0, 9).await.unwrap().len(), 1);
+    }
+    let left = store.run(others[0].id).await.unwrap().unwrap();
+    assert_eq!(left.state, RunState::Queued);
+    let (read, progress) = store.backfill(backfill.id).await.unwrap().unwrap();
+    assert_eq!(
+        (read.state, progress.cancelled),
+        (BackfillState::Cancelled, 2)
+    );
+    let unknown = store
+        .set_backfill(Uuid::now_v7(), BackfillState::Paused, at(9))
+        .await;
+    assert!(matches!(unknown, Err(StoreError::NotFound(_))));
+}

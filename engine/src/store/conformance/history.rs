@@ -1,0 +1,273 @@
+//! The care of history.
+
+use serde_json::json;
+
+use super::fixture::{
+    LONG, Owned, at, enqueued, event, key, mail, model, new_run, output, started, task,
+};
+use crate::{
+    id::RunId,
+    operator::Promote,
+    state::{RunState, TaskState},
+    store::{
+        AttemptRecord, Change, Claimed, MailState, NewRun, ParentTask, PipelineVersion,
+        PoolRequest, PruneRule, Redo, RegisterModel, SensorKey, Store, Thing,
+    },
+};
+
+async fn over(store: &dyn Store, pipeline: &str, seconds: i64, ended: i64) -> RunId {
+    let run = Owned::make(store, pipeline, seconds).await;
+    run.end(RunState::Success, ended).await;
+    run.run
+}
+
+async fn prunable(store: &dyn Store, rule: PruneRule) -> Vec<RunId> {
+    store.prunable(&rule, 100).await.unwrap()
+}
+
+fn before(seconds: i64) -> PruneRule {
+    PruneRule {
+        before: Some(at(seconds)),
+        ..PruneRule::default()
+    }
+}
+
+fn keep(runs: u32) -> PruneRule {
+    PruneRule {
+        keep: Some(runs),
+        ..PruneRule::default()
+    }
+}
+
+/// Runs may go by age, by number, or when both hold; the oldest first, and only those that are over.
+pub async fn runs_go_by_age_and_number(store: &dyn Store) {
+    let mut runs = Vec::new();
+    for seconds in 0..5 {
+        runs.push(over(store, "churn", seconds, 10 + seconds).await);
+    }
+    let other = over(store, "fraud", 5, 12).await;
+    Owned::make(store, "churn", 6).await;
+    store.create_run(&enqueued("churn", 7)).await.unwrap();
+    assert_eq!(prunable(store, PruneRule::default()).await, []);
+    assert_eq!(prunable(store, before(10)).await, []);
+    let found = prunable(store, before(13)).await;
+    assert_eq!(found, [runs[0], runs[1], runs[2], other]);
+    assert_eq!(prunable(store, keep(5)).await, []);
+    assert_eq!(prunable(store, keep(3)).await, runs[..2]);
+    assert_eq!(prunable(store, keep(0)).await.len(), 6);
+    let both = PruneRule {
+        before: Some(at(11)),
+        ..keep(3)
+    };
+    assert_eq!(prunable(store, both).await, runs[..1]);
+    let of_fraud = PruneRule {
+        pipeline: Some("fraud".to_owned()),
+        ..before(100)
+    };
+    assert_eq!(prunable(store, of_fraud).await, [other]);
+    let few = store.prunable(&before(100), 2).await.unwrap();
+    assert_eq!(few, runs[..2]);
+}
+
+/// A run that has registered a model stays.
+pub async fn runs_of_models_stay(store: &dyn Store) {
+    let (a, run) = (key("model"), Owned::make(store, "churn", 0).await);
+    let version = store.reserve_version("churn", run.run, &a).await.unwrap();
+    let new = RegisterModel {
+        promote: Promote::Never,
+        ..model("churn", version, &a, 0.5)
+    };
+    run.commit(vec![Change::Register(new)]).await;
+    run.end(RunState::Success, 1).await;
+    let other = Owned::make(store, "churn", 1).await;
+    store.reserve_version("churn", other.run, &a).await.unwrap();
+    other.end(RunState::Failed, 2).await;
+    assert_eq!(prunable(store, before(100)).await, [other.run]);
+}
+
+/// A run stays while its parent or a child is not over, and while what it was made for is to be settled.
+pub async fn runs_that_are_needed_stay(store: &dyn Store) {
+    let parent = Owned::make(store, "parent", 0).await;
+    let child = NewRun {
+        parent: Some(ParentTask {
+            run: parent.run,
+            key: key("each"),
+        }),
+        ..new_run("child", 1)
+    };
+    let child = Owned::make_of(store, child).await;
+    child.end(RunState::Success, 5).await;
+    assert_eq!(prunable(store, before(100)).await, []);
+    parent.end(RunState::Success, 6).await;
+    let both = prunable(store, before(100)).await;
+    assert_eq!(both, [child.run, parent.run]);
+    assert!(store.requeue(child.run, Redo::All, None).await.unwrap());
+    assert_eq!(prunable(store, before(100)).await, []);
+
+    let (sensor, thing) = sensed();
+    let run = enqueued("churn", 2);
+    let sense = [(thing.clone(), run.clone())];
+    store.sense(&sensor, &sense, at(1)).await.unwrap();
+    let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+    let run = Owned::of(store, Claimed { run: run.id, claim });
+    run.end(RunState::Success, 7).await;
+    assert_eq!(prunable(store, before(100)).await, []);
+    store.settled(&sensor, &thing.identity).await.unwrap();
+    assert_eq!(prunable(store, before(100)).await, [run.run]);
+}
+
+fn sensed() -> (SensorKey, Thing) {
+    let sensor = SensorKey {
+        pipeline: "churn".to_owned(),
+        task: "arrived".to_owned(),
+    };
+    let thing = Thing {
+        identity: "a.csv@1".to_owned(),
+        name: "a.csv".to_owned(),
+        values: serde_json::Map::new(),
+        size: 1,
+        modified: at(0),
+    };
+    (sensor, thing)
+}
+
+/// Writes into everything that hangs on a run.
+pub(super) async fn fill(store: &dyn Store) -> RunId {
+    let run = NewRun {
+        trigger_key: Some("interval:1".to_owned()),
+        ..enqueued("churn", 0)
+    };
+    let (sensor, thing) = sensed();
+    store
+        .sense(&sensor, &[(thing, run.clone())], at(0))
+        .await
+        .unwrap();
+    let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+    let owned = Owned::of(store, Claimed { run: run.id, claim });
+    let a = key("a");
+    store.reserve_version("churn", run.id, &a).await.unwrap();
+    store
+        .put_checkpoint(run.id, owned.fence, &a, &json!(1))
+        .await
+        .unwrap();
+    let slots = PoolRequest {
+        pool: "spark".to_owned(),
+        capacity: 1,
+        slots: 1,
+        run: run.id,
+        key: a.clone(),
+    };
+    assert!(store.take_pool(&slots).await.unwrap());
+    let (mut sent, mut waiting) = (mail(0), mail(1));
+    (sent.run, waiting.run) = (Some(run.id), Some(run.id));
+    let sent_id = sent.id;
+    owned
+        .commit(vec![
+            started(),
+            task(&a, TaskState::Success),
+            Change::Settings {
+                key: a.clone(),
+                settings: json!({}),
+            },
+            Change::Attempt(AttemptRecord {
+                key: a.clone(),
+                number: 1,
+                state: TaskState::Success,
+                started: at(1),
+                ended: None,
+                error: None,
+            }),
+            Change::Output {
+                key: a.clone(),
+                attempt: 1,
+                output: super::records::full_output(),
+                at: at(2),
+            },
+            output(&key("b"), 0.5),
+            Change::Event(event(1)),
+            Change::Mail(sent),
+            Change::Mail(waiting),
+        ])
+        .await;
+    store
+        .settle(sent_id, &MailState::Sent, at(3))
+        .await
+        .unwrap();
+    owned.end(RunState::Success, 4).await;
+    run.id
+}
+
+/// A run that is removed leaves nothing, but for the ledger, the models and the mails that are still to be sent.
+pub async fn a_removed_run_leaves_nothing(store: &dyn Store) {
+    let run = fill(store).await;
+    let other = Owned::make(store, "churn", 5).await;
+    other
+        .commit(vec![task(&key("a"), TaskState::Running)])
+        .await;
+    let kept = over(store, "churn", 6, 9).await;
+    let removed = store
+        .remove_runs(&[run, other.run, new_run("x", 1).id])
+        .await;
+    assert_eq!(removed.unwrap(), 1);
+    assert_eq!(store.remove_runs(&[run]).await.unwrap(), 0);
+    assert_eq!(store.run(run).await.unwrap(), None);
+    assert!(store.tasks(run).await.unwrap().is_empty());
+    assert!(store.attempts(run).await.unwrap().is_empty());
+    assert!(store.events(run, 0, 9).await.unwrap().is_empty());
+    assert_eq!(store.checkpoint(run, &key("a")).await.unwrap(), None);
+    assert_eq!(store.triggered("churn", "interval:1").await.unwrap(), None);
+    let mails = store.counts().await.unwrap();
+    assert_eq!((mails.get("sent"), mails.get("pending")), (None, Some(&1)));
+    let (sensor, thing) = sensed();
+    let ledger = store.things(&sensor, 9).await.unwrap();
+    assert_eq!((ledger.len(), ledger[0].run), (1, Some(run)));
+    let unseen = store.unseen(&sensor, &[thing.identity]).await.unwrap();
+    assert!(unseen.is_empty());
+    assert_eq!(store.tasks(other.run).await.unwrap().len(), 1);
+    assert!(store.run(kept).await.unwrap().is_some());
+    assert_eq!(store.remove_runs(&[]).await.unwrap(), 0);
+}
+
+/// Versions go with the last run that names them, but for the one of a pipeline that was put last.
+pub async fn versions_go_with_their_runs(store: &dyn Store) {
+    let versions = ["old", "older", "new"];
+    let put = async |hash: &str, pipeline: &str| {
+        let version = PipelineVersion {
+            hash: hash.to_owned(),
+            pipeline: pipeline.to_owned(),
+            path: "pipelines/churn.yaml".to_owned(),
+            source: hash.to_owned(),
+        };
+        store.put_version(&version).await.unwrap();
+        // Two that are put at the same moment are both the last.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let mut runs = Vec::new();
+    for (seconds, hash) in (0..).zip(versions) {
+        put(hash, "churn").await;
+        let run = NewRun {
+            version: hash.to_owned(),
+            ..new_run("churn", seconds)
+        };
+        let run = Owned::make_of(store, run).await;
+        run.end(RunState::Success, 9).await;
+        runs.push(run.run);
+    }
+    put("other", "fraud").await;
+    let again = NewRun {
+        version: "older".to_owned(),
+        ..new_run("churn", 5)
+    };
+    Owned::make_of(store, again).await;
+    put("old", "churn").await;
+    store.remove_runs(&runs).await.unwrap();
+    for (hash, kept) in [
+        ("old", true),
+        ("older", true),
+        ("new", false),
+        ("other", true),
+    ] {
+        let version = store.version(hash).await.unwrap();
+        assert_eq!(version.is_some(), kept, "{hash}");
+    }
+}

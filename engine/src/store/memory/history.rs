@@ -1,0 +1,106 @@
+//! The care of the history in memory.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+
+use super::{Content, MemoryStore, RunEntry};
+use crate::{
+    id::RunId,
+    store::{History, PruneRule, StoreError},
+};
+
+#[async_trait]
+impl History for MemoryStore {
+    async fn prunable(&self, rule: &PruneRule, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        if rule.before.is_none() && rule.keep.is_none() {
+            return Ok(Vec::new());
+        }
+        let content = self.lock();
+        let mut newer: HashMap<&str, u32> = HashMap::new();
+        let mut prunable = Vec::new();
+        let newest_first = content.runs.values().rev().map(|entry| &entry.record);
+        for record in newest_first.filter(|record| record.state.is_final()) {
+            let newer = newer.entry(&record.run.pipeline).or_default();
+            *newer += 1;
+            let beyond = rule.keep.is_none_or(|keep| *newer > keep);
+            let old = rule
+                .before
+                .is_none_or(|before| record.ended.is_some_and(|ended| ended < before));
+            let pipeline = rule.pipeline.as_ref();
+            let asked = pipeline.is_none_or(|pipeline| *pipeline == record.run.pipeline);
+            if beyond && old && asked && content.may_go(record.run.id) {
+                prunable.push((record.ended, record.run.id));
+            }
+        }
+        prunable.sort_unstable();
+        prunable.truncate(limit as usize);
+        Ok(prunable.into_iter().map(|(_, run)| run).collect())
+    }
+
+    async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {
+        let mut content = self.lock();
+        let over = |run: &&RunId| {
+            let entry = content.runs.get(*run);
+            entry.is_some_and(|entry| entry.record.state.is_final())
+        };
+        let gone: HashSet<_> = runs.iter().filter(over).copied().collect();
+        for run in &gone {
+            content.remove(*run);
+        }
+        content.drop_versions();
+        Ok(gone.len() as u64)
+    }
+}
+
+impl Content {
+    /// Whether nothing needs the run any more.
+    fn may_go(&self, run: RunId) -> bool {
+        let mut models = self
+            .models
+            .values()
+            .flat_map(|model| model.versions.values());
+        let mut things = self.things.values().flat_map(|ledger| ledger.values());
+        let unfinished = |entry: &RunEntry| !entry.record.state.is_final();
+        let parent = |entry: &RunEntry| entry.record.run.parent.as_ref().map(|parent| parent.run);
+        let own = self.runs.get(&run).and_then(parent);
+        !models.any(|slot| slot.run == run && slot.registered.is_some())
+            && !things.any(|thing| thing.run == Some(run) && self.is_due(thing))
+            && !self
+                .runs
+                .values()
+                .any(|entry| unfinished(entry) && parent(entry) == Some(run))
+            && !own
+                .and_then(|own| self.runs.get(&own))
+                .is_some_and(unfinished)
+    }
+
+    fn remove(&mut self, run: RunId) {
+        if let Some(RunEntry { record, .. }) = self.runs.remove(&run)
+            && let Some(key) = record.run.trigger_key
+        {
+            self.triggers.remove(&(record.run.pipeline, key));
+        }
+        self.pools.retain(|(_, holder, _), _| *holder != run);
+        self.mails.retain(|_, mail| {
+            mail.mail.run != Some(run) || matches!(mail.state, "pending" | "unconfigured")
+        });
+        for model in self.models.values_mut() {
+            model
+                .versions
+                .retain(|_, slot| slot.run != run || slot.registered.is_some());
+        }
+    }
+
+    fn drop_versions(&mut self) {
+        let runs = self.runs.values();
+        let named: HashSet<_> = runs.map(|entry| entry.record.run.version.clone()).collect();
+        let last: HashMap<_, _> = self
+            .versions
+            .values()
+            .map(|version| (version.pipeline.clone(), version.hash.clone()))
+            .collect();
+        self.versions
+            .retain(|hash, version| named.contains(hash) || last[&version.pipeline] == *hash);
+    }
+}

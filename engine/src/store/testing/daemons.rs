@@ -1,0 +1,250 @@
+//! Hands on what daemons share.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::Wrapped;
+use crate::{
+    id::{RunId, TaskKey},
+    operator::Interval,
+    state::RunState,
+    store::{
+        Backfill, BackfillState, Cancelled, Claimed, Created, Daemon, History, NewRun, PoolRequest,
+        Progress, PruneRule, Queue, Redo, RunRecord, ScheduleRecord, SensorKey, SensorRecord,
+        Store, StoreError, Thing, ThingRecord, Triggers,
+    },
+    time::Timestamp,
+};
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Store> Queue for Wrapped<S> {
+    async fn create_runs(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
+        self.inner.create_runs(runs).await
+    }
+
+    async fn beat(
+        &self,
+        name: &str,
+        started: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<RunId>, StoreError> {
+        self.inner.beat(name, started, lease).await
+    }
+
+    async fn leave(&self, name: &str) -> Result<(), StoreError> {
+        self.inner.leave(name).await
+    }
+
+    async fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
+        self.inner.daemons().await
+    }
+
+    async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
+        self.inner.owned(daemon).await
+    }
+
+    async fn claim_queued(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        backfill: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.inner
+            .claim_queued(daemon, lease, backfill, limit)
+            .await
+    }
+
+    async fn claim_lost(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        gone: &[String],
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.inner.claim_lost(daemon, lease, gone, limit).await
+    }
+
+    async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
+        self.inner.foreground_runs().await
+    }
+
+    async fn requeue(
+        &self,
+        run: RunId,
+        redo: Redo,
+        backfill: Option<Uuid>,
+    ) -> Result<bool, StoreError> {
+        self.inner.requeue(run, redo, backfill).await
+    }
+
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
+        self.inner.cancel(run, now).await
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<(String, RunState), u64>, StoreError> {
+        self.inner.unfinished().await
+    }
+
+    async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
+        self.inner.take_pool(request).await
+    }
+
+    async fn give_pool(&self, pool: &str, run: RunId, key: &TaskKey) -> Result<(), StoreError> {
+        self.inner.give_pool(pool, run, key).await
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.inner.changed()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Store> Triggers for Wrapped<S> {
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        self.inner.schedules().await
+    }
+
+    async fn schedule(
+        &self,
+        pipeline: &str,
+        cursor: Timestamp,
+    ) -> Result<ScheduleRecord, StoreError> {
+        self.inner.schedule(pipeline, cursor).await
+    }
+
+    async fn advance(&self, pipeline: &str, cursor: Timestamp) -> Result<(), StoreError> {
+        self.inner.advance(pipeline, cursor).await
+    }
+
+    async fn pause(&self, pipeline: &str, paused: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.pause(pipeline, paused, now).await
+    }
+
+    async fn successes_since(
+        &self,
+        pipelines: &[String],
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.inner.successes_since(pipelines, since, limit).await
+    }
+
+    async fn success_of(
+        &self,
+        pipeline: &str,
+        interval: Interval,
+    ) -> Result<Option<RunId>, StoreError> {
+        self.inner.success_of(pipeline, interval).await
+    }
+
+    async fn sensor(&self, key: &SensorKey, now: Timestamp) -> Result<SensorRecord, StoreError> {
+        self.inner.sensor(key, now).await
+    }
+
+    async fn sensors(&self) -> Result<Vec<SensorRecord>, StoreError> {
+        self.inner.sensors().await
+    }
+
+    async fn looked(
+        &self,
+        key: &SensorKey,
+        now: Timestamp,
+        error: Option<&str>,
+    ) -> Result<u32, StoreError> {
+        self.inner.looked(key, now, error).await
+    }
+
+    async fn unseen(
+        &self,
+        key: &SensorKey,
+        identities: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        self.inner.unseen(key, identities).await
+    }
+
+    async fn ignore(
+        &self,
+        key: &SensorKey,
+        things: &[Thing],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.ignore(key, things, now).await
+    }
+
+    async fn sense(
+        &self,
+        key: &SensorKey,
+        things: &[(Thing, NewRun)],
+        now: Timestamp,
+    ) -> Result<Vec<Created>, StoreError> {
+        self.inner.sense(key, things, now).await
+    }
+
+    async fn to_settle(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
+        self.inner.to_settle(key, limit).await
+    }
+
+    async fn settled(&self, key: &SensorKey, identity: &str) -> Result<(), StoreError> {
+        self.inner.settled(key, identity).await
+    }
+
+    async fn things(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
+        self.inner.things(key, limit).await
+    }
+
+    async fn forget(&self, key: &SensorKey, identity: Option<&str>) -> Result<u64, StoreError> {
+        self.inner.forget(key, identity).await
+    }
+
+    async fn create_backfill(
+        &self,
+        backfill: &Backfill,
+        runs: &[NewRun],
+        again: &[(RunId, Redo)],
+    ) -> Result<(), StoreError> {
+        self.inner.create_backfill(backfill, runs, again).await
+    }
+
+    async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError> {
+        self.inner.backfills(limit).await
+    }
+
+    async fn backfill(&self, id: Uuid) -> Result<Option<(Backfill, Progress)>, StoreError> {
+        self.inner.backfill(id).await
+    }
+
+    async fn set_backfill(
+        &self,
+        id: Uuid,
+        state: BackfillState,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.set_backfill(id, state, now).await
+    }
+
+    async fn triggered(
+        &self,
+        pipeline: &str,
+        trigger_key: &str,
+    ) -> Result<Option<RunRecord>, StoreError> {
+        self.inner.triggered(pipeline, trigger_key).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Store> History for Wrapped<S> {
+    async fn prunable(&self, rule: &PruneRule, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.inner.prunable(rule, limit).await
+    }
+
+    async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {
+        self.inner.remove_runs(runs).await
+    }
+}

@@ -1,0 +1,105 @@
+//! Backfills on Postgres.
+
+use pipectl_engine::{
+    id::RunId,
+    store::{Backfill, BackfillState, NewRun, Progress, Redo, StoreError},
+    time::Timestamp,
+};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::{PostgresStore, create::insert, queue::requeue};
+use crate::{
+    error::failed,
+    rows::name_of,
+    trigger_rows::{BackfillRow, backfill},
+};
+
+const SELECT: &str = "select b.id, b.pipeline, pipectl.micros(b.first) as first, pipectl.micros(b.past) as past,
+    b.max_active, b.reprocess, b.state, pipectl.micros(b.created) as created, p.*
+    from pipectl.backfills b cross join lateral (
+        select count(*) filter (where r.state = 'queued') as queued, count(*) filter (where r.state = 'running') as running,
+            count(*) filter (where r.state = 'success') as success, count(*) filter (where r.state = 'failed') as failed,
+            count(*) filter (where r.state = 'cancelled') as cancelled
+        from pipectl.runs r where r.backfill = b.id
+    ) p";
+
+impl PostgresStore {
+    pub(super) async fn insert_backfill(
+        &self,
+        backfill: &Backfill,
+        runs: &[NewRun],
+        again: &[(RunId, Redo)],
+    ) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let sql = "insert into pipectl.backfills (id, pipeline, first, past, max_active, reprocess, state, created)
+            values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
+        let new = sqlx::query(sql)
+            .bind(backfill.id)
+            .bind(&backfill.pipeline)
+            .bind(backfill.from)
+            .bind(backfill.to)
+            .bind(i64::from(backfill.max_active))
+            .bind(name_of(&backfill.reprocess))
+            .bind(name_of(&backfill.state))
+            .bind(backfill.created)
+            .execute(&mut *transaction);
+        if new.await?.rows_affected() > 0 {
+            insert(&mut transaction, &runs.iter().collect::<Vec<_>>()).await?;
+            requeue(&mut *transaction, again, Some(backfill.id)).await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn newest_backfills(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(Backfill, Progress)>, StoreError> {
+        let sql = format!("{SELECT} order by b.created desc, b.id desc limit $1");
+        let rows = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool);
+        rows.await
+            .map_err(read)?
+            .into_iter()
+            .map(backfill)
+            .collect()
+    }
+
+    pub(super) async fn one_backfill(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(Backfill, Progress)>, StoreError> {
+        let sql = format!("{SELECT} where b.id = $1");
+        let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&self.pool);
+        row.await.map_err(read)?.map(backfill).transpose()
+    }
+
+    pub(super) async fn change_backfill(
+        &self,
+        id: Uuid,
+        state: BackfillState,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "update pipectl.backfills set state = $2 where id = $1 returning pipectl.tell()";
+        let known = sqlx::query(sql)
+            .bind(id)
+            .bind(name_of(&state))
+            .fetch_optional(&self.pool);
+        let known = known
+            .await
+            .map_err(|error| failed("write the history", error))?;
+        known.ok_or_else(|| StoreError::NotFound(format!("backfill {id}")))?;
+        // None of its runs is taken from the queue any more: those that were taken before are seen by what follows.
+        match state {
+            BackfillState::Cancelled => self.cancel_backfill(id, now).await,
+            BackfillState::Running | BackfillState::Paused => Ok(()),
+        }
+    }
+}
+
+fn read(error: sqlx::Error) -> StoreError {
+    failed("read the history", error)
+}

@@ -1,0 +1,304 @@
+//! The queue of runs on Postgres.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use futures::{FutureExt as _, future::BoxFuture};
+use pipectl_engine::{
+    id::{RunId, TaskKey},
+    state::RunState,
+    store::{Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError},
+    time::Timestamp,
+};
+use sqlx::{AssertSqlSafe, PgExecutor};
+use uuid::Uuid;
+
+use super::{PostgresStore, runs::interval};
+use crate::{
+    batch::{element, text},
+    error::failed,
+    rows::name_of,
+    trigger_rows::{claimed, counted, daemon},
+};
+
+/// How often a beat comes back to runs that somebody had locked, and after how long.
+const BEATS: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(20);
+
+const BEAT: &str = "with me as (
+        insert into pipectl.daemons as d (name, started, heard, alive_until) values ($1, $2, now(), now() + $3)
+        on conflict (name) do update set started = excluded.started, heard = now(), alive_until = now() + $3
+    ), silent as (
+        delete from pipectl.daemons d where d.heard < now() - interval '1 day' and d.name <> $1 and not exists (
+            select 1 from pipectl.runs r where r.owner = d.name and r.state in ('queued', 'running'))
+    ), mine as materialized (
+        select id from pipectl.runs where owner = $1 and state in ('queued', 'running') and leased_until is not null
+        for no key update skip locked
+    ), renewed as (
+        update pipectl.runs r set leased_until = now() + $3 from mine m where r.id = m.id
+    )
+    select r.id, r.cancelling, m.id is not null from pipectl.runs r left join mine m on m.id = r.id
+    where r.owner = $1 and r.state in ('queued', 'running') and r.leased_until is not null
+        and (r.cancelling or m.id is null)";
+
+const CLAIM_LOST: &str = "with lost as (
+        select r.id from pipectl.runs r join pipectl.daemons d on d.name = r.owner
+        where r.state in ('queued', 'running')
+            and (r.state = 'running' or not r.enqueued or r.leased_until > now())
+            and (r.leased_until is null or d.alive_until is null or d.name = any ($3)
+                or (r.leased_until <= now() and d.alive_until <= now()))
+        order by r.id limit $4 for no key update of r skip locked
+    )
+    update pipectl.runs r set owner = $1, fence = r.fence + 1, leased_until = now() + $2 from lost
+    where r.id = lost.id returning r.id, r.fence";
+
+const FOREGROUND: &str =
+    "select r.id, r.owner, r.leased_until is null or r.leased_until <= now() from pipectl.runs r
+    where r.state in ('queued', 'running') and r.owner is not null
+        and (r.state = 'running' or not r.enqueued or r.leased_until > now())
+        and not exists (select 1 from pipectl.daemons d where d.name = r.owner)
+    order by r.id";
+
+const REQUEUE: &str = "with again as (
+        update pipectl.runs r set state = 'queued', ended = null, error = null, owner = null, leased_until = null,
+            fence = r.fence + 1, requeued = n.redo, enqueued = true, backfill = coalesce($3,
+                (select b.id from pipectl.backfills b where b.id = r.backfill and b.state = 'running'))
+        from unnest($1::uuid[], $2::text[]) as n (id, redo)
+        where r.id = n.id and r.state in ('success', 'failed', 'cancelled') returning r.id
+    ) select id, pipectl.tell() from again";
+
+/// Stops the runs for which a condition on `$1` holds: those that nobody works on at once.
+const CANCEL: &str = "with wanted as materialized (
+        select r.id, r.state = 'queued' and (r.leased_until is null or r.leased_until <= now()) as free
+        from pipectl.runs r where {} and r.state in ('queued', 'running') order by r.id for no key update
+    ), stopped as (
+        update pipectl.runs r set cancelling = not w.free,
+            state = case when w.free then 'cancelled' else r.state end,
+            ended = case when w.free then $2 else r.ended end,
+            requeued = case when not w.free then r.requeued end,
+            leased_until = case when not w.free then r.leased_until end,
+            fence = case when w.free then r.fence + 1 else r.fence end
+        from wanted w where r.id = w.id returning r.id, w.free
+    ), told as (
+        insert into pipectl.events (run, number, happened, kind, element, data)
+        select s.id, coalesce((select max(e.number) from pipectl.events e where e.run = s.id), 0) + 1, $2, 'run', -1,
+            '{\"state\":\"cancelled\",\"error\":null}'
+        from stopped s where s.free
+    )
+    select free, pipectl.tell() from stopped";
+
+const WRITE: &str = "write the history";
+
+#[async_trait]
+impl Queue for PostgresStore {
+    async fn create_runs(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
+        self.create(runs).await
+    }
+
+    async fn beat(
+        &self,
+        name: &str,
+        started: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let lease = interval(lease)?;
+        let mut beats = 1;
+        loop {
+            let beat = sqlx::query_as::<_, (Uuid, bool, bool)>(BEAT)
+                .bind(name)
+                .bind(started)
+                .bind(lease)
+                .fetch_all(&self.pool);
+            let runs = beat
+                .await
+                .map_err(|error| failed("renew the leases", error))?;
+            // A run that is being written is locked for a moment; one that stays locked must not hold up the others.
+            if beats == BEATS || runs.iter().all(|(.., renewed)| *renewed) {
+                let cancelling = runs.into_iter().filter(|(_, cancelling, _)| *cancelling);
+                return Ok(cancelling.map(|(run, ..)| run.into()).collect());
+            }
+            beats += 1;
+            tokio::time::sleep(BETWEEN).await;
+        }
+    }
+
+    async fn leave(&self, name: &str) -> Result<(), StoreError> {
+        let sql = "with me as (update pipectl.daemons set alive_until = null where name = $1) select pipectl.tell()";
+        let leave = sqlx::query(sql).bind(name).execute(&self.pool);
+        leave.await.map(drop).map_err(|error| failed(WRITE, error))
+    }
+
+    async fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
+        let sql = "select name, pipectl.micros(started), alive_until > now() as alive from pipectl.daemons
+            where alive_until is not null and heard > now() - interval '1 day' order by alive desc, name collate \"C\"";
+        let rows = sqlx::query_as(sql).fetch_all(&self.pool).await;
+        rows.map_err(read)?.into_iter().map(daemon).collect()
+    }
+
+    async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
+        let sql = "select id, fence from pipectl.runs
+            where owner = $1 and state in ('queued', 'running') and leased_until is not null order by id";
+        let rows = sqlx::query_as(sql).bind(daemon).fetch_all(&self.pool).await;
+        rows.map_err(read)?.into_iter().map(claimed).collect()
+    }
+
+    async fn claim_queued(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        backfill: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let rows = sqlx::query_as("select run, fence from pipectl.claim_queued($1, $2, $3, $4)")
+            .bind(daemon)
+            .bind(interval(lease)?)
+            .bind(backfill)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await;
+        let rows = rows.map_err(|error| failed("claim runs", error))?;
+        rows.into_iter().map(claimed).collect()
+    }
+
+    async fn claim_lost(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        gone: &[String],
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let rows = sqlx::query_as(CLAIM_LOST)
+            .bind(daemon)
+            .bind(interval(lease)?)
+            .bind(gone)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await;
+        let rows = rows.map_err(|error| failed("claim runs", error))?;
+        let claims: Result<Vec<_>, _> = rows.into_iter().map(claimed).collect();
+        let mut claims = claims?;
+        claims.sort_by_key(|claimed| claimed.run);
+        Ok(claims)
+    }
+
+    async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
+        let rows = sqlx::query_as::<_, (Uuid, String, bool)>(FOREGROUND).fetch_all(&self.pool);
+        let rows = rows.await.map_err(read)?.into_iter();
+        Ok(rows
+            .map(|(run, owner, over)| (run.into(), owner, over))
+            .collect())
+    }
+
+    async fn requeue(
+        &self,
+        run: RunId,
+        redo: Redo,
+        backfill: Option<Uuid>,
+    ) -> Result<bool, StoreError> {
+        let again = requeue(&self.pool, &[(run, redo)], backfill).await;
+        if again.map_err(|error| failed(WRITE, error))? {
+            return Ok(true);
+        }
+        self.state(run).await.map(|_| false)
+    }
+
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
+        let sql = CANCEL.replace("{}", "r.id = $1");
+        let free = sqlx::query_as::<_, (bool, bool)>(AssertSqlSafe(sql))
+            .bind(run.uuid())
+            .bind(now)
+            .fetch_optional(&self.pool)
+            .await;
+        Ok(match free.map_err(|error| failed(WRITE, error))? {
+            Some((true, _)) => Cancelled::AtOnce,
+            Some((false, _)) => Cancelled::Asked,
+            None => Cancelled::Over(self.state(run).await?),
+        })
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<(String, RunState), u64>, StoreError> {
+        let sql = "select pipeline, state, count(*) from pipectl.runs where state in ('queued', 'running')
+            group by pipeline, state";
+        let rows = sqlx::query_as(sql).fetch_all(&self.pool).await;
+        rows.map_err(read)?.into_iter().map(counted).collect()
+    }
+
+    async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
+        let taken = sqlx::query_scalar("select pipectl.take_pool($1, $2, $3, $4, $5, $6)")
+            .bind(text(&request.pool))
+            .bind(i64::from(request.capacity))
+            .bind(i64::from(request.slots))
+            .bind(request.run.uuid())
+            .bind(&request.key.task)
+            .bind(element(request.key.element))
+            .fetch_one(&self.pool);
+        taken
+            .await
+            .map_err(|error| failed("take slots of a pool", error))
+    }
+
+    async fn give_pool(&self, pool: &str, run: RunId, key: &TaskKey) -> Result<(), StoreError> {
+        let sql = "delete from pipectl.pool_slots where pool = $1 and run = $2 and task = $3 and element = $4";
+        let give = sqlx::query(sql)
+            .bind(text(pool))
+            .bind(run.uuid())
+            .bind(&key.task)
+            .bind(element(key.element))
+            .execute(&self.pool);
+        give.await
+            .map(drop)
+            .map_err(|error| failed("give slots of a pool back", error))
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.news.next(&self.pool).boxed()
+    }
+}
+
+impl PostgresStore {
+    async fn state(&self, run: RunId) -> Result<RunState, StoreError> {
+        let state = sqlx::query_scalar::<_, String>("select state from pipectl.runs where id = $1")
+            .bind(run.uuid())
+            .fetch_optional(&self.pool)
+            .await;
+        let state = state.map_err(read)?;
+        let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+        crate::rows::named(&state)
+    }
+
+    /// Stops all runs of a backfill.
+    pub(super) async fn cancel_backfill(
+        &self,
+        backfill: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = CANCEL.replace("{}", "r.backfill = $1");
+        let stop = sqlx::query(AssertSqlSafe(sql))
+            .bind(backfill)
+            .bind(now)
+            .execute(&self.pool);
+        stop.await.map(drop).map_err(|error| failed(WRITE, error))
+    }
+}
+
+/// Has runs that are over done again, and says whether there were any.
+pub(super) async fn requeue(
+    executor: impl PgExecutor<'_>,
+    runs: &[(RunId, Redo)],
+    backfill: Option<Uuid>,
+) -> Result<bool, sqlx::Error> {
+    let (ids, redos): (Vec<_>, Vec<_>) = runs
+        .iter()
+        .map(|(run, redo)| (run.uuid(), name_of(redo)))
+        .unzip();
+    let again = sqlx::query(REQUEUE)
+        .bind(ids)
+        .bind(redos)
+        .bind(backfill)
+        .fetch_all(executor);
+    Ok(!again.await?.is_empty())
+}
+
+fn read(error: sqlx::Error) -> StoreError {
+    failed("read the history", error)
+}

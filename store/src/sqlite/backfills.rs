@@ -1,0 +1,115 @@
+//! Backfills in SQLite.
+
+use pipectl_engine::{
+    id::RunId,
+    store::{Backfill, BackfillState, NewRun, Progress, Redo, StoreError},
+    time::Timestamp,
+};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::{SqliteStore, Writing, commit::micros, create::insert, queue::requeue};
+use crate::{
+    error::failed,
+    rows::name_of,
+    trigger_rows::{BackfillRow, backfill},
+};
+
+const SELECT: &str = "select b.id, b.pipeline, b.first, b.past,
+    b.max_active, b.reprocess, b.state, b.created,
+    (select count(*) from runs r where r.backfill = b.id and r.state = 'queued') as queued,
+    (select count(*) from runs r where r.backfill = b.id and r.state = 'running') as running,
+    (select count(*) from runs r where r.backfill = b.id and r.state = 'success') as success,
+    (select count(*) from runs r where r.backfill = b.id and r.state = 'failed') as failed,
+    (select count(*) from runs r where r.backfill = b.id and r.state = 'cancelled') as cancelled
+    from backfills b";
+
+impl SqliteStore {
+    pub(super) async fn insert_backfill(
+        &self,
+        backfill: &Backfill,
+        runs: &[NewRun],
+        again: &[(RunId, Redo)],
+    ) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer().await?;
+        let inserted = insert_backfill(&mut writer, backfill, runs, again).await;
+        writer.end(inserted).await?;
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) async fn newest_backfills(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(Backfill, Progress)>, StoreError> {
+        let sql = format!("{SELECT} order by b.created desc, b.id desc limit $1");
+        let rows = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers);
+        rows.await
+            .map_err(read)?
+            .into_iter()
+            .map(backfill)
+            .collect()
+    }
+
+    pub(super) async fn one_backfill(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(Backfill, Progress)>, StoreError> {
+        let sql = format!("{SELECT} where b.id = $1");
+        let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&self.readers);
+        row.await.map_err(read)?.map(backfill).transpose()
+    }
+
+    pub(super) async fn change_backfill(
+        &self,
+        id: Uuid,
+        state: BackfillState,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "update backfills set state = $2 where id = $1";
+        let update = sqlx::query(sql).bind(id).bind(name_of(&state));
+        if self.execute("write the history", update).await? == 0 {
+            return Err(StoreError::NotFound(format!("backfill {id}")));
+        }
+        self.changed.notify_waiters();
+        // None of its runs is taken from the queue any more: those that were taken before are seen by what follows.
+        match state {
+            BackfillState::Cancelled => self.cancel_backfill(id, now).await,
+            BackfillState::Running | BackfillState::Paused => Ok(()),
+        }
+    }
+}
+
+fn read(error: sqlx::Error) -> StoreError {
+    failed("read the history", error)
+}
+
+async fn insert_backfill(
+    writer: &mut Writing,
+    backfill: &Backfill,
+    runs: &[NewRun],
+    again: &[(RunId, Redo)],
+) -> Result<(), sqlx::Error> {
+    let connection = writer.begin().await?;
+    let sql =
+        "insert into backfills (id, pipeline, first, past, max_active, reprocess, state, created)
+        values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
+    let new = sqlx::query(sql)
+        .bind(backfill.id)
+        .bind(&backfill.pipeline)
+        .bind(micros(backfill.from))
+        .bind(micros(backfill.to))
+        .bind(backfill.max_active)
+        .bind(name_of(&backfill.reprocess))
+        .bind(name_of(&backfill.state))
+        .bind(micros(backfill.created));
+    if new.execute(&mut *connection).await?.rows_affected() > 0 {
+        insert(connection, &runs.iter().collect::<Vec<_>>()).await?;
+        requeue(connection, again, Some(backfill.id)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! The queue of runs in SQLite.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use futures::{FutureExt as _, future::BoxFuture};
+use pipectl_engine::{
+    id::{RunId, TaskKey},
+    state::RunState,
+    store::{Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError},
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::QueryScalar, sqlite::SqliteArguments};
+use uuid::Uuid;
+
+use super::{
+    SqliteStore, Writing,
+    commit::micros,
+    create::{NOW, hex},
+    runs::lasting,
+};
+use crate::{
+    batch::{element, text},
+    error::failed,
+    rows::{name_of, named},
+    trigger_rows::{claimed, counted, daemon},
+};
+
+const WRITE: &str = "write the history";
+
+/// The runs that may be taken from the queue: `$1` is the only backfill to take from, `$2` how many are wanted.
+const QUEUE: &str = "with recursive clock (now) as materialized (select {now}), active as materialized (
+        select r.pipeline, r.backfill, r.kind from clock cross join runs r
+        where r.state in ('queued', 'running') and r.owner is not null
+            and (r.state = 'running' or r.leased_until > clock.now)
+    ), busy as materialized (
+        select pipeline, count(*) as runs from active where kind <> 'child' group by pipeline
+    ), pipelines (pipeline) as (
+        select min(pipeline) from runs where state = 'queued' and enqueued and backfill is null and $1 is null
+        union all
+        select (select min(r.pipeline) from runs r
+            where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline > p.pipeline)
+        from pipelines p where p.pipeline is not null
+    ), candidates as (
+        select c.id, c.pipeline, c.kind, c.max_active, 1 as place, 1 as room
+        from pipelines p cross join runs c on c.id in (
+            select r.id from runs r cross join clock
+            where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline = p.pipeline
+                and (r.leased_until is null or r.leased_until <= clock.now)
+            order by r.id limit $2)
+        union all
+        select c.id, c.pipeline, c.kind, c.max_active, row_number() over (partition by b.id order by c.id),
+            b.max_active - (select count(*) from active a where a.backfill = b.id)
+        from backfills b cross join runs c on c.id in (
+            select r.id from runs r cross join clock
+            where r.state = 'queued' and r.enqueued and r.backfill is not null and r.backfill = b.id
+                and (r.leased_until is null or r.leased_until <= clock.now)
+            order by r.id limit $2)
+        where b.state = 'running' and ($1 is null or b.id = $1)
+    ), placed as (
+        select c.id, c.max_active, coalesce(b.runs, 0)
+            + count(*) filter (where c.kind <> 'child') over (partition by c.pipeline order by c.id) as place
+        from candidates c left join busy b on b.pipeline = c.pipeline where c.place <= c.room
+    )
+    select id from placed where max_active is null or place <= max_active order by place, id limit $2";
+
+const LOST: &str = "select r.id from runs r join daemons d on d.name = r.owner
+        cross join (select {now} as now) as clock
+    where r.state in ('queued', 'running')
+        and (r.state = 'running' or not r.enqueued or r.leased_until > clock.now)
+        and (r.leased_until is null or d.alive_until is null or d.name in (select value from json_each($1))
+            or (r.leased_until <= clock.now and d.alive_until <= clock.now))
+    order by r.id limit $2";
+
+/// Gives the runs whose identities stand in `$3` to `$1` for `$2` microseconds.
+const GIVE: &str = "update runs set owner = $1, fence = fence + 1, leased_until = {now} + $2
+    where id in (select unhex(value) from json_each($3)) returning id, fence";
+
+const FOREGROUND: &str =
+    "select r.id, r.owner, r.leased_until is null or r.leased_until <= clock.now
+    from runs r cross join (select {now} as now) as clock
+    where r.state in ('queued', 'running') and r.owner is not null
+        and (r.state = 'running' or not r.enqueued or r.leased_until > clock.now)
+        and not exists (select 1 from daemons d where d.name = r.owner)
+    order by r.id";
+
+const REQUEUE: &str = "update runs set state = 'queued', ended = null, error = null, owner = null, leased_until = null,
+        fence = fence + 1, requeued = n.redo, enqueued = 1, backfill = coalesce($2,
+            (select b.id from backfills b where b.id = runs.backfill and b.state = 'running'))
+    from (select unhex(j.value ->> 0) as id, j.value ->> 1 as redo from json_each($1) j) as n
+    where runs.id = n.id and runs.state in ('success', 'failed', 'cancelled')";
+
+/// The runs for which a condition on `$1` holds and that nobody works on are stopped.
+const STOP: &str =
+    "update runs set state = 'cancelled', ended = $2, requeued = null, cancelling = 0,
+        leased_until = null, fence = fence + 1
+    where {} and state = 'queued' and (leased_until is null or leased_until <= {now}) returning id";
+
+const STOPPED: &str = "insert into events (run, number, happened, kind, element, data)
+    select n.run, coalesce((select max(e.number) from events e where e.run = n.run), 0) + 1, $2, 'run', -1,
+        '{\"state\":\"cancelled\",\"error\":null}'
+    from (select unhex(value) as run from json_each($1)) n";
+
+const ASK: &str = "update runs set cancelling = 1 where {} and state in ('queued', 'running')";
+
+#[async_trait]
+impl Queue for SqliteStore {
+    async fn create_runs(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
+        self.create(runs).await
+    }
+
+    async fn beat(
+        &self,
+        name: &str,
+        started: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let lease = lasting(lease)?;
+        let wrong = |error| failed("renew the leases", error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let cancelling = beat(&mut writer, name, started, lease).await;
+        let cancelling = writer.end(cancelling).await.map_err(wrong)?;
+        Ok(cancelling.into_iter().map(RunId::from).collect())
+    }
+
+    async fn leave(&self, name: &str) -> Result<(), StoreError> {
+        let leave = sqlx::query("update daemons set alive_until = null where name = $1").bind(name);
+        self.execute(WRITE, leave).await?;
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
+        let sql = "select name, started, alive_until > {now} as alive from daemons
+            where alive_until is not null and heard > {now} - 86400000000 order by alive desc, name";
+        let rows = sqlx::query_as(now(sql)).fetch_all(&self.readers).await;
+        rows.map_err(read)?.into_iter().map(daemon).collect()
+    }
+
+    async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
+        let sql = "select id, fence from runs
+            where owner = $1 and state in ('queued', 'running') and leased_until is not null order by id";
+        let rows = sqlx::query_as(sql)
+            .bind(daemon)
+            .fetch_all(&self.readers)
+            .await;
+        rows.map_err(read)?.into_iter().map(claimed).collect()
+    }
+
+    async fn claim_queued(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        backfill: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let chosen = sqlx::query_scalar(now(QUEUE)).bind(backfill).bind(limit);
+        self.claim_chosen(chosen, daemon, lease).await
+    }
+
+    async fn claim_lost(
+        &self,
+        daemon: &str,
+        lease: Duration,
+        gone: &[String],
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let chosen = sqlx::query_scalar(now(LOST))
+            .bind(Value::from(gone).to_string())
+            .bind(limit);
+        self.claim_chosen(chosen, daemon, lease).await
+    }
+
+    async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
+        let rows = sqlx::query_as::<_, (Uuid, String, bool)>(now(FOREGROUND));
+        let rows = rows.fetch_all(&self.readers).await.map_err(read)?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(run, owner, over)| (run.into(), owner, over))
+            .collect())
+    }
+
+    async fn requeue(
+        &self,
+        run: RunId,
+        redo: Redo,
+        backfill: Option<Uuid>,
+    ) -> Result<bool, StoreError> {
+        let wrong = |error| failed(WRITE, error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let again = requeue(&mut writer.connection, &[(run, redo)], backfill).await;
+        if again.map_err(wrong)? {
+            self.changed.notify_waiters();
+            return Ok(true);
+        }
+        state(&mut writer.connection, run).await.map(|_| false)
+    }
+
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
+        let wrong = |error| failed(WRITE, error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let stopped = stop(&mut writer, "id = $1", run.uuid(), now).await;
+        let stopped = writer.end(stopped).await.map_err(wrong)?;
+        self.changed.notify_waiters();
+        Ok(match stopped {
+            (1.., _) => Cancelled::AtOnce,
+            (0, 1..) => Cancelled::Asked,
+            (0, 0) => Cancelled::Over(state(&mut writer.connection, run).await?),
+        })
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<(String, RunState), u64>, StoreError> {
+        let sql = "select pipeline, state, count(*) from runs where state in ('queued', 'running')
+            group by pipeline, state";
+        let rows = sqlx::query_as(sql).fetch_all(&self.readers).await;
+        rows.map_err(read)?.into_iter().map(counted).collect()
+    }
+
+    async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
+        let wrong = |error| failed("take slots of a pool", error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let taken = take_pool(&mut writer, request).await;
+        writer.end(taken).await.map_err(wrong)
+    }
+
+    async fn give_pool(&self, pool: &str, run: RunId, key: &TaskKey) -> Result<(), StoreError> {
+        let sql =
+            "delete from pool_slots where pool = $1 and run = $2 and task = $3 and element = $4";
+        let give = sqlx::query(sql)
+            .bind(text(pool))
+            .bind(run.uuid())
+            .bind(&key.task)
+            .bind(element(key.element));
+        self.execute("give slots of a pool back", give)
+            .await
+            .map(drop)
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.changed.notified().boxed()
+    }
+}
+
+impl SqliteStore {
+    /// Gives the runs that a query chooses to a daemon.
+    async fn claim_chosen(
+        &self,
+        chosen: QueryScalar<'_, Sqlite, Uuid, SqliteArguments>,
+        daemon: &str,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let wrong = |error| failed("claim runs", error);
+        let lease = lasting(lease)?;
+        let mut writer = self.writer().await.map_err(wrong)?;
+        writer.begin().await.map_err(wrong)?;
+        let given = give(&mut writer.connection, chosen, daemon, lease).await;
+        let given = writer.end(given).await.map_err(wrong)?;
+        given.into_iter().map(claimed).collect()
+    }
+
+    /// Stops all runs of a backfill.
+    pub(super) async fn cancel_backfill(
+        &self,
+        backfill: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let wrong = |error| failed(WRITE, error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let stopped = stop(&mut writer, "backfill = $1", backfill, now).await;
+        writer.end(stopped).await.map(drop).map_err(wrong)
+    }
+}
+
+/// A statement with the present moment in its place.
+fn now(sql: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(sql.replace("{now}", NOW))
+}
+
+fn read(error: sqlx::Error) -> StoreError {
+    failed("read the history", error)
+}
+
+async fn beat(
+    writer: &mut Writing,
+    name: &str,
+    started: Timestamp,
+    lease: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let connection = writer.begin().await?;
+    let me =
+        "insert into daemons (name, started, heard, alive_until) values ($1, $2, {now}, {now} + $3)
+        on conflict (name) do update set started = excluded.started, heard = excluded.heard,
+            alive_until = excluded.alive_until";
+    let me = sqlx::query(now(me))
+        .bind(name)
+        .bind(micros(started))
+        .bind(lease);
+    me.execute(&mut *connection).await?;
+    let silent = "delete from daemons where heard < {now} - 86400000000 and not exists (
+            select 1 from runs r where r.owner = daemons.name and r.state in ('queued', 'running'))";
+    sqlx::query(now(silent)).execute(&mut *connection).await?;
+    let mine = "update runs set leased_until = {now} + $2
+        where owner = $1 and state in ('queued', 'running') and leased_until is not null returning id, cancelling";
+    let mine = sqlx::query_as::<_, (Uuid, bool)>(now(mine))
+        .bind(name)
+        .bind(lease);
+    let mine = mine.fetch_all(connection).await?.into_iter();
+    Ok(mine
+        .filter_map(|(run, cancelling)| cancelling.then_some(run))
+        .collect())
+}
+
+async fn give(
+    connection: &mut SqliteConnection,
+    chosen: QueryScalar<'_, Sqlite, Uuid, SqliteArguments>,
+    owner: &str,
+    lease: i64,
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    let chosen = chosen.fetch_all(&mut *connection).await?;
+    let ids: Value = chosen.iter().map(|run| hex(*run)).collect();
+    let given = sqlx::query_as::<_, (Uuid, i64)>(now(GIVE))
+        .bind(owner)
+        .bind(lease)
+        .bind(ids.to_string());
+    let mut given = given.fetch_all(connection).await?;
+    given.sort_by_key(|(run, _)| chosen.iter().position(|id| id == run));
+    Ok(given)
+}
+
+/// Stops runs: those that nobody works on at once. How many these are, and how many others are asked to.
+async fn stop(
+    writer: &mut Writing,
+    which: &str,
+    id: Uuid,
+    at: Timestamp,
+) -> Result<(usize, u64), sqlx::Error> {
+    let connection = writer.begin().await?;
+    let stopped = sqlx::query_scalar::<_, Uuid>(now(&STOP.replace("{}", which)))
+        .bind(id)
+        .bind(micros(at))
+        .fetch_all(&mut *connection)
+        .await?;
+    let ids: Value = stopped.iter().map(|run| hex(*run)).collect();
+    let events = sqlx::query(STOPPED).bind(ids.to_string()).bind(micros(at));
+    events.execute(&mut *connection).await?;
+    let asked = sqlx::query(now(&ASK.replace("{}", which))).bind(id);
+    Ok((
+        stopped.len(),
+        asked.execute(connection).await?.rows_affected(),
+    ))
+}
+
+async fn take_pool(writer: &mut Writing, request: &PoolRequest) -> Result<bool, sqlx::Error> {
+    let connection = writer.begin().await?;
+    let free = "delete from pool_slots where pool = $1 and not exists (
+            select 1 from runs r cross join (select {now} as now) as clock
+            where r.id = pool_slots.run and r.state in ('queued', 'running') and r.leased_until is not null
+                and (r.leased_until > clock.now
+                    or exists (select 1 from daemons d where d.name = r.owner and d.alive_until > clock.now)))";
+    let free = sqlx::query(now(free)).bind(text(&request.pool));
+    free.execute(&mut *connection).await?;
+    let take = "insert into pool_slots (pool, run, task, element, slots) select $1, $2, $3, $4, $5
+        where (select coalesce(sum(slots), 0) from pool_slots where pool = $1) + $5 <= $6
+            or exists (select 1 from pool_slots where pool = $1 and run = $2 and task = $3 and element = $4)
+        on conflict (pool, run, task, element) do update set slots = pool_slots.slots";
+    let take = sqlx::query(take)
+        .bind(text(&request.pool))
+        .bind(request.run.uuid())
+        .bind(&request.key.task)
+        .bind(element(request.key.element))
+        .bind(request.slots)
+        .bind(request.capacity);
+    Ok(take.execute(connection).await?.rows_affected() > 0)
+}
+
+async fn state(connection: &mut SqliteConnection, run: RunId) -> Result<RunState, StoreError> {
+    let state = sqlx::query_scalar::<_, String>("select state from runs where id = $1")
+        .bind(run.uuid())
+        .fetch_optional(connection)
+        .await;
+    let state = state.map_err(read)?;
+    let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+    named(&state)
+}
+
+/// Has runs that are over done again, and says whether there were any.
+pub(super) async fn requeue(
+    connection: &mut SqliteConnection,
+    runs: &[(RunId, Redo)],
+    backfill: Option<Uuid>,
+) -> Result<bool, sqlx::Error> {
+    let runs: Value = runs
+        .iter()
+        .map(|(run, redo)| json!([hex(run.uuid()), name_of(redo)]))
+        .collect();
+    let again = sqlx::query(REQUEUE).bind(runs.to_string()).bind(backfill);
+    Ok(again.execute(connection).await?.rows_affected() > 0)
+}

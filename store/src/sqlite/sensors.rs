@@ -1,0 +1,246 @@
+//! The ledger of sensed things in SQLite.
+
+use std::collections::{HashMap, HashSet};
+
+use pipectl_engine::{
+    store::{Created, NewRun, SensorKey, Thing},
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use uuid::Uuid;
+
+use super::{
+    SqliteStore, Writing,
+    commit::micros,
+    create::{existing, hex, insert},
+};
+use crate::{
+    batch::{self, text},
+    trigger_rows::{ThingRow, ledger_key, sensed},
+};
+
+const THING: &str = "t.identity, t.name, t.details, t.size, t.modified, t.state, t.seen, t.run";
+
+type Ledger = HashMap<String, Option<Uuid>>;
+
+impl SqliteStore {
+    pub(super) async fn unseen_things(
+        &self,
+        key: &SensorKey,
+        identities: &[String],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let sql = "select n.key from json_each($3) n where not exists (
+                select 1 from things t where t.pipeline = $1 and t.task = $2 and t.key = n.value
+            ) order by n.key";
+        let keys: Value = identities
+            .iter()
+            .map(|identity| ledger_key(identity))
+            .collect();
+        let places = sqlx::query_scalar::<_, i64>(sql)
+            .bind(&key.pipeline)
+            .bind(&key.task)
+            .bind(keys.to_string())
+            .fetch_all(&self.readers)
+            .await?;
+        let places = places
+            .into_iter()
+            .filter_map(|place| usize::try_from(place).ok());
+        Ok(places
+            .filter_map(|place| identities.get(place).cloned())
+            .collect())
+    }
+
+    pub(super) async fn ignore_things(
+        &self,
+        key: &SensorKey,
+        things: &[Thing],
+        now: Timestamp,
+    ) -> Result<(), sqlx::Error> {
+        let things: Vec<_> = things.iter().map(|thing| (thing, None)).collect();
+        let mut writer = self.writer().await?;
+        enter(&mut writer.connection, key, "ignored", &things, now)
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn sense_things(
+        &self,
+        key: &SensorKey,
+        things: &[(Thing, NewRun)],
+        now: Timestamp,
+    ) -> Result<Vec<Created>, sqlx::Error> {
+        let mut writer = self.writer().await?;
+        let ledger = sense(&mut writer, key, things, now).await;
+        let ledger = writer.end(ledger).await?;
+        self.changed.notify_waiters();
+        Ok(sensed(things, &ledger))
+    }
+
+    pub(super) async fn due_things(
+        &self,
+        key: &SensorKey,
+        limit: u32,
+    ) -> Result<Vec<ThingRow>, sqlx::Error> {
+        let sql = format!(
+            "select {THING} from things t join runs r on r.id = t.run
+            where t.pipeline = $1 and t.task = $2 and t.state = 'taken' and r.state = 'success'
+            order by t.seen, t.key limit $3"
+        );
+        let rows = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(&key.pipeline)
+            .bind(&key.task)
+            .bind(limit);
+        rows.fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn settle_thing(
+        &self,
+        key: &SensorKey,
+        identity: &str,
+    ) -> Result<(), sqlx::Error> {
+        let sql = "update things set state = 'settled'
+            where pipeline = $1 and task = $2 and key = $3 and state = 'taken'";
+        let settle = sqlx::query(sql)
+            .bind(&key.pipeline)
+            .bind(&key.task)
+            .bind(ledger_key(identity));
+        let mut writer = self.writer().await?;
+        settle.execute(&mut writer.connection).await.map(drop)
+    }
+
+    pub(super) async fn newest_things(
+        &self,
+        key: &SensorKey,
+        limit: u32,
+    ) -> Result<Vec<ThingRow>, sqlx::Error> {
+        let sql = format!(
+            "select {THING} from things t where t.pipeline = $1 and t.task = $2
+            order by t.seen desc, t.key desc limit $3"
+        );
+        let rows = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(&key.pipeline)
+            .bind(&key.task)
+            .bind(limit);
+        rows.fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn forget_things(
+        &self,
+        key: &SensorKey,
+        identity: Option<&str>,
+    ) -> Result<u64, sqlx::Error> {
+        let mut writer = self.writer().await?;
+        let forgotten = forget(&mut writer, key, identity).await;
+        writer.end(forgotten).await
+    }
+}
+
+/// Enters things that are not in the ledger, and gives their keys.
+async fn enter(
+    connection: &mut SqliteConnection,
+    key: &SensorKey,
+    state: &str,
+    things: &[(&Thing, Option<Uuid>)],
+    now: Timestamp,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let sql = "insert into things (pipeline, task, key, identity, name, details, size, modified, state, seen, run)
+        select $1, $2, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, $3, $4,
+            unhex(j.value ->> 6)
+        from json_each($5) j where true on conflict do nothing returning key";
+    let rows = things.iter().map(|(thing, run)| {
+        json!([
+            ledger_key(&thing.identity),
+            text(&thing.identity),
+            text(&thing.name),
+            batch::json(&thing.values),
+            i64::try_from(thing.size).unwrap_or(i64::MAX),
+            micros(thing.modified),
+            run.map(hex)
+        ])
+    });
+    let entered = sqlx::query_scalar::<_, String>(sql)
+        .bind(&key.pipeline)
+        .bind(&key.task)
+        .bind(state)
+        .bind(micros(now))
+        .bind(rows.collect::<Value>().to_string());
+    Ok(entered.fetch_all(connection).await?.into_iter().collect())
+}
+
+/// Enters things and makes their runs; gives the runs that the ledger then has for them.
+async fn sense(
+    writer: &mut Writing,
+    key: &SensorKey,
+    things: &[(Thing, NewRun)],
+    now: Timestamp,
+) -> Result<Ledger, sqlx::Error> {
+    let connection = writer.begin().await?;
+    let rows = things
+        .iter()
+        .map(|(thing, run)| (thing, Some(run.id.uuid())));
+    let new = enter(connection, key, "taken", &rows.collect::<Vec<_>>(), now).await?;
+    let mut ledger = runs_of(connection, key, things).await?;
+    let own = |(thing, run): &&(Thing, NewRun)| {
+        let key = ledger_key(&thing.identity);
+        new.contains(&*key) && ledger.get(&*key) == Some(&Some(run.id.uuid()))
+    };
+    let runs: Vec<_> = things.iter().filter(own).map(|(_, run)| run).collect();
+    let made = insert(connection, &runs).await?;
+    let others = existing(connection, &runs, &made).await?;
+    for run in ledger.values_mut() {
+        if let Some(other) = run.and_then(|run| others.get(&run)) {
+            *run = Some(*other);
+        }
+    }
+    for (own, other) in others {
+        let sql = "update things set run = $4 where pipeline = $1 and task = $2 and run = $3";
+        let name = sqlx::query(sql)
+            .bind(&key.pipeline)
+            .bind(&key.task)
+            .bind(own)
+            .bind(other);
+        name.execute(&mut *connection).await?;
+    }
+    Ok(ledger)
+}
+
+/// The runs that the ledger has for things, by key.
+async fn runs_of(
+    connection: &mut SqliteConnection,
+    key: &SensorKey,
+    things: &[(Thing, NewRun)],
+) -> Result<Ledger, sqlx::Error> {
+    let sql = "select t.key, t.run from json_each($3) n
+        join things t on t.pipeline = $1 and t.task = $2 and t.key = n.value";
+    let keys: Value = things
+        .iter()
+        .map(|(thing, _)| ledger_key(&thing.identity))
+        .collect();
+    let rows = sqlx::query_as(sql)
+        .bind(&key.pipeline)
+        .bind(&key.task)
+        .bind(keys.to_string());
+    Ok(rows.fetch_all(connection).await?.into_iter().collect())
+}
+
+async fn forget(
+    writer: &mut Writing,
+    key: &SensorKey,
+    identity: Option<&str>,
+) -> Result<u64, sqlx::Error> {
+    let connection = writer.begin().await?;
+    let sql = "delete from things where pipeline = $1 and task = $2 and ($3 is null or key = $3) returning run";
+    let forgotten = sqlx::query_scalar::<_, Option<Uuid>>(sql)
+        .bind(&key.pipeline)
+        .bind(&key.task)
+        .bind(identity.map(ledger_key))
+        .fetch_all(&mut *connection)
+        .await?;
+    let runs: Value = forgotten.iter().flatten().map(|run| hex(*run)).collect();
+    let free =
+        "update runs set trigger_key = null where id in (select unhex(value) from json_each($1))";
+    let free = sqlx::query(free).bind(runs.to_string());
+    free.execute(connection).await?;
+    Ok(forgotten.len() as u64)
+}

@@ -1,0 +1,191 @@
+//! Rows of the queue and of triggers as both databases give them, and the records that they become.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use pipectl_engine::{
+    id::RunId,
+    state::RunState,
+    store::{
+        Backfill, Claim, Claimed, Created, Daemon, NewRun, Progress, ScheduleRecord, SensorKey,
+        SensorRecord, StoreError, Thing, ThingRecord, sha256,
+    },
+};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::rows::{json, maybe_time, named, time, whole};
+
+#[derive(FromRow)]
+pub(crate) struct ThingRow {
+    identity: String,
+    name: String,
+    details: String,
+    size: i64,
+    modified: i64,
+    state: String,
+    seen: i64,
+    run: Option<Uuid>,
+}
+
+#[derive(FromRow)]
+pub(crate) struct SensorRow {
+    pipeline: String,
+    task: String,
+    since: i64,
+    looked: Option<i64>,
+    failures: i64,
+    error: Option<String>,
+}
+
+#[derive(FromRow)]
+pub(crate) struct BackfillRow {
+    id: Uuid,
+    pipeline: String,
+    first: i64,
+    past: i64,
+    max_active: i64,
+    reprocess: String,
+    state: String,
+    created: i64,
+    queued: i64,
+    running: i64,
+    success: i64,
+    failed: i64,
+    cancelled: i64,
+}
+
+impl TryFrom<ThingRow> for ThingRecord {
+    type Error = StoreError;
+
+    fn try_from(row: ThingRow) -> Result<Self, StoreError> {
+        let thing = Thing {
+            identity: row.identity,
+            name: row.name,
+            values: json(&row.details)?,
+            size: whole(row.size)?,
+            modified: time(row.modified)?,
+        };
+        Ok(Self {
+            thing,
+            state: named(&row.state)?,
+            seen: time(row.seen)?,
+            run: row.run.map(RunId::from),
+        })
+    }
+}
+
+impl TryFrom<SensorRow> for SensorRecord {
+    type Error = StoreError;
+
+    fn try_from(row: SensorRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: SensorKey {
+                pipeline: row.pipeline,
+                task: row.task,
+            },
+            since: time(row.since)?,
+            looked: maybe_time(row.looked)?,
+            failures: whole(row.failures)?,
+            error: row.error,
+        })
+    }
+}
+
+/// A backfill and how far it is.
+pub(crate) fn backfill(row: BackfillRow) -> Result<(Backfill, Progress), StoreError> {
+    let backfill = Backfill {
+        id: row.id,
+        pipeline: row.pipeline,
+        from: time(row.first)?,
+        to: time(row.past)?,
+        max_active: whole(row.max_active)?,
+        reprocess: named(&row.reprocess)?,
+        state: named(&row.state)?,
+        created: time(row.created)?,
+    };
+    let progress = Progress {
+        queued: whole(row.queued)?,
+        running: whole(row.running)?,
+        success: whole(row.success)?,
+        failed: whole(row.failed)?,
+        cancelled: whole(row.cancelled)?,
+    };
+    Ok((backfill, progress))
+}
+
+/// A daemon: its name, when it started, whether it is alive.
+pub(crate) fn daemon((name, started, alive): (String, i64, bool)) -> Result<Daemon, StoreError> {
+    Ok(Daemon {
+        name,
+        started: time(started)?,
+        alive,
+    })
+}
+
+/// A run that was claimed, and its token.
+pub(crate) fn claimed((run, fence): (Uuid, i64)) -> Result<Claimed, StoreError> {
+    Ok(Claimed {
+        run: run.into(),
+        claim: Claim {
+            fence: whole(fence)?,
+        },
+    })
+}
+
+/// How many runs of a pipeline are in a state.
+pub(crate) fn counted(
+    (pipeline, state, runs): (String, String, i64),
+) -> Result<((String, RunState), u64), StoreError> {
+    Ok(((pipeline, named(&state)?), whole(runs)?))
+}
+
+/// A schedule: its pipeline, its cursor, whether it is paused.
+pub(crate) fn schedule(
+    (pipeline, cursor, paused): (String, i64, bool),
+) -> Result<ScheduleRecord, StoreError> {
+    Ok(ScheduleRecord {
+        pipeline,
+        cursor: time(cursor)?,
+        paused,
+    })
+}
+
+/// How long a key of the ledger may be: more does not fit into Postgres' indexes.
+const KEY: usize = 1_000;
+
+/// The key of a thing in the ledger: its identity, or what is as good when that is too long.
+pub(crate) fn ledger_key(identity: &str) -> Cow<'_, str> {
+    if identity.len() <= KEY && !identity.contains('\0') {
+        return identity.into();
+    }
+    format!("sha256:{}", sha256(identity.as_bytes())).into()
+}
+
+/// What has become of sensed things, by the runs that the ledger names for them.
+pub(crate) fn sensed(
+    things: &[(Thing, NewRun)],
+    ledger: &HashMap<String, Option<Uuid>>,
+) -> Vec<Created> {
+    let created = things.iter().map(|(thing, run)| {
+        let known = ledger.get(&*ledger_key(&thing.identity)).copied().flatten();
+        match known.map(RunId::from) {
+            Some(known) if known == run.id => Created::New,
+            known => Created::Existing(known.unwrap_or(run.id)),
+        }
+    });
+    created.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_identity_has_a_short_key() {
+        let long = "x".repeat(4_096);
+        assert_eq!(ledger_key("a b/ü+.csv@v1"), "a b/ü+.csv@v1");
+        assert!(ledger_key(&long).len() < 100);
+        assert_ne!(ledger_key(&long), ledger_key(&format!("{long}y")));
+        assert_ne!(ledger_key("a\0"), ledger_key("a"));
+    }
+}
