@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 7] = [
         "id",
         "kind",
         "model",
+        "retention",
         "secret",
         "services",
         "size",

@@ -1,8 +1,7 @@
 //! SQL text to a typed tree. Errors are reasons, to stand after "cannot be part of a model:".
 
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, CeilFloorKind, DataType, DateTimeField, Expr, UnaryOperator, Value,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -11,7 +10,7 @@ use sqlparser::tokenizer::Token;
 use crate::data::{ColumnKind, ColumnSpec};
 use crate::features::expression::{Expression, Kind, Node, Operation};
 
-type Reason<T> = Result<T, String>;
+pub(super) type Reason<T> = Result<T, String>;
 
 /// The longest expression.
 const LONGEST: usize = 10_000;
@@ -35,12 +34,12 @@ pub(crate) fn compile(sql: &str, columns: &[ColumnSpec]) -> Reason<Expression> {
     Compiler { columns }.expression(&parsed)
 }
 
-struct Compiler<'a> {
+pub(super) struct Compiler<'a> {
     columns: &'a [ColumnSpec],
 }
 
 impl Compiler<'_> {
-    fn expression(&self, parsed: &Expr) -> Reason<Expression> {
+    pub(super) fn expression(&self, parsed: &Expr) -> Reason<Expression> {
         match parsed {
             Expr::Nested(inner) => self.expression(inner),
             Expr::Identifier(name) => self.column(&name.value),
@@ -100,7 +99,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn of_kind(&self, parsed: &Expr, kind: Kind) -> Reason<Expression> {
+    pub(super) fn of_kind(&self, parsed: &Expr, kind: Kind) -> Reason<Expression> {
         let found = self.expression(parsed)?;
         if found.kind == kind || found.kind == Kind::Null {
             Ok(found)
@@ -113,7 +112,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn numeric(&self, operation: Operation, parsed: &Expr) -> Reason<Expression> {
+    pub(super) fn numeric(&self, operation: Operation, parsed: &Expr) -> Reason<Expression> {
         let input = self.of_kind(parsed, Kind::Number)?;
         Ok(Expression::call(Kind::Number, operation, vec![input]))
     }
@@ -184,7 +183,7 @@ impl Compiler<'_> {
     }
 
     /// Expressions of one kind.
-    fn alike(&self, parsed: &[&Expr]) -> Reason<(Kind, Vec<Expression>)> {
+    pub(super) fn alike(&self, parsed: &[&Expr]) -> Reason<(Kind, Vec<Expression>)> {
         let mut kind = Kind::Null;
         let mut found = Vec::with_capacity(parsed.len());
         for parsed in parsed {
@@ -306,76 +305,6 @@ impl Compiler<'_> {
             other => Err(format!("a cast to {other} is not supported")),
         }
     }
-
-    fn function(&self, function: &Function) -> Reason<Expression> {
-        if function.over.is_some() || function.filter.is_some() {
-            return Err(format!("`{function}` looks at more than its own row"));
-        }
-        let arguments = arguments(function)?;
-        let name = function.name.to_string().to_lowercase();
-        let one = |operation| match arguments.as_slice() {
-            [argument] => self.numeric(operation, argument),
-            _ => Err(format!("`{name}` takes one argument")),
-        };
-        let text = |operation| match arguments.as_slice() {
-            [argument] => {
-                let input = self.of_kind(argument, Kind::Text)?;
-                Ok(Expression::call(Kind::Text, operation, vec![input]))
-            }
-            _ => Err(format!("`{name}` takes one argument")),
-        };
-        match name.as_str() {
-            "abs" => one(Operation::Absolute),
-            "ln" => one(Operation::Logarithm),
-            "exp" => one(Operation::Exponential),
-            "sqrt" => one(Operation::SquareRoot),
-            "floor" => one(Operation::Floor),
-            "ceil" | "ceiling" => one(Operation::Ceiling),
-            "lower" => text(Operation::Lower),
-            "upper" => text(Operation::Upper),
-            "round" => self.round(&arguments),
-            "coalesce" if !arguments.is_empty() => {
-                let (kind, inputs) = self.alike(&arguments)?;
-                Ok(Expression::call(kind, Operation::Coalesce, inputs))
-            }
-            "nullif" if arguments.len() == 2 => {
-                let (kind, inputs) = self.alike(&arguments)?;
-                Ok(Expression::call(kind, Operation::NullIf, inputs))
-            }
-            "least" | "greatest" if !arguments.is_empty() => {
-                let inputs = arguments
-                    .iter()
-                    .map(|argument| self.of_kind(argument, Kind::Number))
-                    .collect::<Reason<_>>()?;
-                let least = name == "least";
-                let operation = if least {
-                    Operation::Least
-                } else {
-                    Operation::Greatest
-                };
-                Ok(Expression::call(Kind::Number, operation, inputs))
-            }
-            _ => Err(format!(
-                "the function `{name}` is not supported with these arguments"
-            )),
-        }
-    }
-
-    fn round(&self, arguments: &[&Expr]) -> Reason<Expression> {
-        let places = match arguments {
-            [_] => 0,
-            [_, places] => match self.expression(places)?.node {
-                Node::Number(places) if (0.0..=9.0).contains(&places) && places.fract() == 0.0 => {
-                    #[allow(clippy::cast_possible_truncation, reason = "checked above")]
-                    let places = places as i32;
-                    places
-                }
-                _ => return Err("`round` wants 0 to 9 places".to_owned()),
-            },
-            _ => return Err("`round` takes one or two arguments".to_owned()),
-        };
-        self.numeric(Operation::Round(places), arguments[0])
-    }
 }
 
 fn equality(inputs: Vec<Expression>) -> Expression {
@@ -406,17 +335,4 @@ fn value(literal: &Value) -> Reason<Expression> {
         },
         other => return Err(format!("the literal `{other}` is not supported")),
     })
-}
-
-fn arguments(function: &Function) -> Reason<Vec<&Expr>> {
-    let FunctionArguments::List(list) = &function.args else {
-        return Err(format!("`{function}` is not supported"));
-    };
-    list.args
-        .iter()
-        .map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Ok(expression),
-            other => Err(format!("the argument `{other}` is not supported")),
-        })
-        .collect()
 }

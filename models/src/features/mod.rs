@@ -4,6 +4,7 @@
 //! training; and polars' own answer to the same SQL is compared with them on a sample. Numbers are doubles, so `7 / 2`
 //! is 3.5; null follows SQL (missing in, missing out); the empty text is null.
 
+mod call;
 mod compile;
 mod emit;
 mod expression;

@@ -4,9 +4,10 @@ mod charts;
 mod drift;
 mod model;
 mod numbers;
+mod page;
 
 pub use drift::{DriftColumn, DriftPage};
-pub use model::{
+pub use page::{
     CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, ImportanceRow,
     MetricRow, ModelPage,
 };

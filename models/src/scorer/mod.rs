@@ -1,10 +1,12 @@
 //! The built-in scorer: runs ONNX graphs of tabular operators.
 
 mod broadcast;
+mod cast;
 mod elementwise;
 mod encode;
 mod graph;
 mod kernel;
+mod label_encoder;
 mod model;
 mod predict;
 mod reduce;
