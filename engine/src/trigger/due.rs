@@ -145,6 +145,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use chrono_tz::Tz;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::trigger::Trigger;
@@ -314,5 +315,40 @@ mod tests {
         assert_eq!(seen.len(), 3 * 3_600);
         assert!(seen.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert_eq!(cursor, now);
+    }
+
+    proptest! {
+        /// However often and irregularly it is asked, by whatever clock: with `all` each interval comes once, and with
+        /// `latest` none comes twice.
+        #[test]
+        fn each_interval_comes_once(
+            line in prop::sample::select(vec!["0 * * * *", "30 2 * * *", "*/20 1-4 * * *", "0 0 1 * *"]),
+            steps in prop::collection::vec(-7_200_i64..400_000, 1..40),
+        ) {
+            let cadence = Cadence::cron(line, Tz::Australia__Lord_Howe).unwrap();
+            let first = at("2026-03-20T10:10:10Z");
+            for catchup in [Catchup::All, Catchup::Latest, Catchup::None] {
+                let schedule = Schedule {
+                    catchup,
+                    ..Schedule::new(Trigger::Time(cadence.clone()))
+                };
+                let (mut now, mut cursor, mut latest) = (first, schedule.first_cursor(first), first);
+                let mut seen: Vec<Interval> = Vec::new();
+                for step in &steps {
+                    now += TimeDelta::seconds(*step);
+                    latest = latest.max(now);
+                    let due = schedule.due(cursor, now);
+                    prop_assert!(due.cursor >= cursor);
+                    seen.extend(due.intervals);
+                    cursor = due.cursor;
+                }
+                let ends: Vec<Timestamp> = seen.iter().map(|interval| interval.end).collect();
+                prop_assert!(ends.windows(2).all(|pair| pair[0] < pair[1]));
+                if catchup == Catchup::All {
+                    let all = schedule.upcoming(first).take_while(|interval| interval.end <= latest);
+                    prop_assert_eq!(seen, all.collect::<Vec<_>>());
+                }
+            }
+        }
     }
 }
