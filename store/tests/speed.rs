@@ -1,4 +1,4 @@
-//! What a commit costs. Run alone, on a quiet machine:
+//! What commits cost, and the queue. Run alone, on a quiet machine:
 //! `cargo test --release --workspace --test speed -- --ignored --nocapture --test-threads 1`.
 
 #![allow(
@@ -19,19 +19,19 @@ use pipectl_engine::{
     secret::Secret,
     state::TaskState,
     store::{
-        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunKind, RunWrite, Store,
-        TaskChange, WriteOutcome, Writer,
+        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunKind, RunWrite, SensorKey,
+        Store, TaskChange, Thing, WriteOutcome, Writer,
     },
     time::{Clock, SystemClock, Timestamp},
 };
 use pipectl_test_support::TestPostgres;
 use serde_json::{Map, json};
 
-async fn claimed(store: &dyn Store) -> (RunId, u64) {
+fn new_run(pipeline: &str, enqueued: bool) -> NewRun {
     let now = SystemClock.now();
-    let run = NewRun {
+    NewRun {
         id: RunId::new(now),
-        pipeline: "chain".to_owned(),
+        pipeline: pipeline.to_owned(),
         version: "abc".to_owned(),
         kind: RunKind::Manual,
         trigger_key: None,
@@ -40,20 +40,18 @@ async fn claimed(store: &dyn Store) -> (RunId, u64) {
         interval: None,
         parent: None,
         created: now,
-        enqueued: false,
-        max_active: None,
+        enqueued,
+        max_active: enqueued.then_some(1_000),
         backfill: None,
-    };
+    }
+}
+
+async fn claimed(store: &dyn Store) -> (RunId, u64) {
+    let run = new_run("chain", false);
     store.create_run(&run).await.unwrap();
-    (
-        run.id,
-        store
-            .claim(run.id, "measure", Duration::from_secs(600))
-            .await
-            .unwrap()
-            .unwrap()
-            .fence,
-    )
+    let lease = Duration::from_secs(600);
+    let claim = store.claim(run.id, "measure", lease).await.unwrap();
+    (run.id, claim.unwrap().fence)
 }
 
 fn task(name: &str, element: Option<u32>, state: TaskState, now: Timestamp) -> Change {
@@ -236,5 +234,116 @@ async fn opening() {
                 started.elapsed().as_secs_f64() * 1e3
             );
         }
+    }
+}
+
+/// What the queue costs when it is long.
+async fn queue(name: &str, store: Arc<dyn Store>) {
+    let lease = Duration::from_secs(600);
+    let milliseconds = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
+    let runs: Vec<_> = (0..10_000)
+        .map(|number| new_run(&format!("p{}", number % 100), true))
+        .collect();
+    let started = Instant::now();
+    store.create_runs(&runs).await.unwrap();
+    println!("{name}: 10,000 runs made {:.0} ms", milliseconds(started));
+    let things: Vec<_> = (0..10_000)
+        .map(|number| {
+            let thing = Thing {
+                identity: format!("{number}.csv@1"),
+                name: format!("{number}.csv"),
+                values: Map::new(),
+                size: 1,
+                modified: SystemClock.now(),
+            };
+            (thing, new_run("sensed", true))
+        })
+        .collect();
+    let sensor = SensorKey {
+        pipeline: "sensed".to_owned(),
+        task: "arrived".to_owned(),
+    };
+    let started = Instant::now();
+    let sensed = store.sense(&sensor, &things, SystemClock.now());
+    sensed.await.unwrap();
+    println!(
+        "{name}: 10,000 things sensed {:.0} ms",
+        milliseconds(started)
+    );
+    for round in 0..5 {
+        let started = Instant::now();
+        let claims = store.claim_queued("measure", lease, None, 16).await;
+        assert_eq!(claims.unwrap().len(), 16);
+        println!(
+            "{name}: 16 of 20,000 queued runs claimed {:.1} ms (round {round})",
+            milliseconds(started)
+        );
+    }
+    let started = Instant::now();
+    store
+        .beat("measure", SystemClock.now(), lease)
+        .await
+        .unwrap();
+    println!("{name}: a beat {:.1} ms", milliseconds(started));
+    let started = Instant::now();
+    store.unfinished().await.unwrap();
+    println!(
+        "{name}: unfinished runs counted {:.1} ms",
+        milliseconds(started)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn queue_sqlite() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let store = pipectl_store::open(None, directory.path()).await.unwrap();
+    queue("sqlite", store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn queue_postgres() {
+    let server = TestPostgres::durable();
+    let address = Secret::new(server.database());
+    let store = pipectl_store::open(Some(&address), "/nowhere".as_ref()).await;
+    queue("postgres", store.unwrap()).await;
+}
+
+/// 100,000 runs of ten tasks, all over.
+const HISTORY: &str = "
+    insert into pipectl.runs (id, pipeline, version, kind, trigger_data, params, created, state, ended, fence)
+        select ('0190' || lpad(to_hex(n), 28, '0'))::uuid, 'p' || n % 100, 'abc', 'scheduled', 'null', '{}', now(),
+            'success', now() - n * interval '1 minute', 1
+        from generate_series(1, 100000) n;
+    insert into pipectl.tasks (run, task, element, state, attempt, tries)
+        select id, t::text, -1, 'success', 1, 0 from pipectl.runs, generate_series(1, 10) t;
+    analyze";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn start_with_a_long_history() {
+    let server = TestPostgres::durable();
+    let address = server.database();
+    let store = pipectl_store::PostgresStore::open(&Secret::new(address.clone())).await;
+    let store = store.unwrap();
+    sqlx::raw_sql(HISTORY).execute(store.pool()).await.unwrap();
+    drop(store);
+    let lease = Duration::from_secs(10);
+    for round in 0..3 {
+        let started = Instant::now();
+        let address = Secret::new(address.clone());
+        let store = pipectl_store::open(Some(&address), "/nowhere".as_ref()).await;
+        let store = store.unwrap();
+        store.beat("one", SystemClock.now(), lease).await.unwrap();
+        store.claim_lost("one", lease, &[], 100).await.unwrap();
+        store.claim_queued("one", lease, None, 16).await.unwrap();
+        store.schedules().await.unwrap();
+        store.unfinished().await.unwrap();
+        store.foreground_runs().await.unwrap();
+        println!(
+            "postgres: start with 1,000,000 task rows {:.0} ms (round {round})",
+            started.elapsed().as_secs_f64() * 1e3
+        );
     }
 }

@@ -200,8 +200,9 @@ async fn runs_of(
     key: &SensorKey,
     things: &[(Thing, NewRun)],
 ) -> Result<HashMap<String, Option<Uuid>>, sqlx::Error> {
-    let sql =
-        "select key, run from pipectl.things where pipeline = $1 and task = $2 and key = any ($3)";
+    // Not `= any`, which compares each row with each key.
+    let sql = "select t.key, t.run from unnest($3::text[]) n (key)
+        join pipectl.things t on t.pipeline = $1 and t.task = $2 and t.key = n.key";
     let rows = sqlx::query_as(sql)
         .bind(&key.pipeline)
         .bind(&key.task)

@@ -41,9 +41,10 @@ impl History for SqliteStore {
             (Some(_), Some(_)) => (format!("r.ended < $2 and {BEYOND}"), "r.ended, r.id"),
         };
         let sql = format!(
-            "{PIPELINES} select c.id from pipelines p join runs c on c.id in (
+            "{PIPELINES} select c.id from pipelines p
+            cross join json_each((select json_group_array(hex(f.id)) from (
                 select r.id from runs r where r.pipeline = p.pipeline and {which} and {FREE} order by {order} limit $4
-            ) order by c.ended, c.id limit $4"
+            ) f)) j cross join runs c on c.id = unhex(j.value) order by c.ended, c.id limit $4"
         );
         let runs = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql))
             .bind(&rule.pipeline)

@@ -11,6 +11,7 @@ mod models;
 mod open;
 mod outbox;
 mod queue;
+mod queue_sql;
 mod runs;
 mod sensors;
 mod statement;

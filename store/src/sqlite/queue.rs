@@ -10,7 +10,7 @@ use pipectl_engine::{
     store::{Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError},
     time::Timestamp,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::QueryScalar, sqlite::SqliteArguments};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::{
     SqliteStore, Writing,
     commit::micros,
     create::{NOW, hex},
+    queue_sql::{ASK, FOREGROUND, GIVE, LOST, QUEUE, REQUEUE, STOP, STOPPED},
     runs::lasting,
 };
 use crate::{
@@ -28,81 +29,6 @@ use crate::{
 };
 
 const WRITE: &str = "write the history";
-
-/// The runs that may be taken from the queue: `$1` is the only backfill to take from, `$2` how many are wanted.
-const QUEUE: &str = "with recursive clock (now) as materialized (select {now}), active as materialized (
-        select r.pipeline, r.backfill, r.kind from clock cross join runs r
-        where r.state in ('queued', 'running') and r.owner is not null
-            and (r.state = 'running' or r.leased_until > clock.now)
-    ), busy as materialized (
-        select pipeline, count(*) as runs from active where kind <> 'child' group by pipeline
-    ), pipelines (pipeline) as (
-        select min(pipeline) from runs where state = 'queued' and enqueued and backfill is null and $1 is null
-        union all
-        select (select min(r.pipeline) from runs r
-            where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline > p.pipeline)
-        from pipelines p where p.pipeline is not null
-    ), candidates as (
-        select c.id, c.pipeline, c.kind, c.max_active, 1 as place, 1 as room
-        from pipelines p cross join runs c on c.id in (
-            select r.id from runs r cross join clock
-            where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline = p.pipeline
-                and (r.leased_until is null or r.leased_until <= clock.now)
-            order by r.id limit $2)
-        union all
-        select c.id, c.pipeline, c.kind, c.max_active, row_number() over (partition by b.id order by c.id),
-            b.max_active - (select count(*) from active a where a.backfill = b.id)
-        from backfills b cross join runs c on c.id in (
-            select r.id from runs r cross join clock
-            where r.state = 'queued' and r.enqueued and r.backfill is not null and r.backfill = b.id
-                and (r.leased_until is null or r.leased_until <= clock.now)
-            order by r.id limit $2)
-        where b.state = 'running' and ($1 is null or b.id = $1)
-    ), placed as (
-        select c.id, c.max_active, coalesce(b.runs, 0)
-            + count(*) filter (where c.kind <> 'child') over (partition by c.pipeline order by c.id) as place
-        from candidates c left join busy b on b.pipeline = c.pipeline where c.place <= c.room
-    )
-    select id from placed where max_active is null or place <= max_active order by place, id limit $2";
-
-const LOST: &str = "select r.id from runs r join daemons d on d.name = r.owner
-        cross join (select {now} as now) as clock
-    where r.state in ('queued', 'running')
-        and (r.state = 'running' or not r.enqueued or r.leased_until > clock.now)
-        and (r.leased_until is null or d.alive_until is null or d.name in (select value from json_each($1))
-            or (r.leased_until <= clock.now and d.alive_until <= clock.now))
-    order by r.id limit $2";
-
-/// Gives the runs whose identities stand in `$3` to `$1` for `$2` microseconds.
-const GIVE: &str = "update runs set owner = $1, fence = fence + 1, leased_until = {now} + $2
-    where id in (select unhex(value) from json_each($3)) returning id, fence";
-
-const FOREGROUND: &str =
-    "select r.id, r.owner, r.leased_until is null or r.leased_until <= clock.now
-    from runs r cross join (select {now} as now) as clock
-    where r.state in ('queued', 'running') and r.owner is not null
-        and (r.state = 'running' or not r.enqueued or r.leased_until > clock.now)
-        and not exists (select 1 from daemons d where d.name = r.owner)
-    order by r.id";
-
-const REQUEUE: &str = "update runs set state = 'queued', ended = null, error = null, owner = null, leased_until = null,
-        fence = fence + 1, requeued = n.redo, enqueued = 1, backfill = coalesce($2,
-            (select b.id from backfills b where b.id = runs.backfill and b.state = 'running'))
-    from (select unhex(j.value ->> 0) as id, j.value ->> 1 as redo from json_each($1) j) as n
-    where runs.id = n.id and runs.state in ('success', 'failed', 'cancelled')";
-
-/// The runs for which a condition on `$1` holds and that nobody works on are stopped.
-const STOP: &str =
-    "update runs set state = 'cancelled', ended = $2, requeued = null, cancelling = 0,
-        leased_until = null, fence = fence + 1
-    where {} and state = 'queued' and (leased_until is null or leased_until <= {now}) returning id";
-
-const STOPPED: &str = "insert into events (run, number, happened, kind, element, data)
-    select n.run, coalesce((select max(e.number) from events e where e.run = n.run), 0) + 1, $2, 'run', -1,
-        '{\"state\":\"cancelled\",\"error\":null}'
-    from (select unhex(value) as run from json_each($1)) n";
-
-const ASK: &str = "update runs set cancelling = 1 where {} and state in ('queued', 'running')";
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -351,6 +277,33 @@ async fn stop(
     ))
 }
 
+async fn state(connection: &mut SqliteConnection, run: RunId) -> Result<RunState, StoreError> {
+    let state = sqlx::query_scalar::<_, String>("select state from runs where id = $1")
+        .bind(run.uuid())
+        .fetch_optional(connection)
+        .await;
+    let state = state.map_err(read)?;
+    let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+    named(&state)
+}
+
+/// Has runs that are over done again, and says whether there were any.
+pub(super) async fn requeue(
+    connection: &mut SqliteConnection,
+    runs: &[(RunId, Redo)],
+    backfill: Option<Uuid>,
+) -> Result<bool, sqlx::Error> {
+    let mut requeued = 0;
+    for (run, redo) in runs {
+        let again = sqlx::query(REQUEUE)
+            .bind(run.uuid())
+            .bind(backfill)
+            .bind(name_of(redo));
+        requeued += again.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(requeued > 0)
+}
+
 async fn take_pool(writer: &mut Writing, request: &PoolRequest) -> Result<bool, sqlx::Error> {
     let connection = writer.begin().await?;
     let free = "delete from pool_slots where pool = $1 and not exists (
@@ -372,28 +325,4 @@ async fn take_pool(writer: &mut Writing, request: &PoolRequest) -> Result<bool, 
         .bind(request.slots)
         .bind(request.capacity);
     Ok(take.execute(connection).await?.rows_affected() > 0)
-}
-
-async fn state(connection: &mut SqliteConnection, run: RunId) -> Result<RunState, StoreError> {
-    let state = sqlx::query_scalar::<_, String>("select state from runs where id = $1")
-        .bind(run.uuid())
-        .fetch_optional(connection)
-        .await;
-    let state = state.map_err(read)?;
-    let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
-    named(&state)
-}
-
-/// Has runs that are over done again, and says whether there were any.
-pub(super) async fn requeue(
-    connection: &mut SqliteConnection,
-    runs: &[(RunId, Redo)],
-    backfill: Option<Uuid>,
-) -> Result<bool, sqlx::Error> {
-    let runs: Value = runs
-        .iter()
-        .map(|(run, redo)| json!([hex(run.uuid()), name_of(redo)]))
-        .collect();
-    let again = sqlx::query(REQUEUE).bind(runs.to_string()).bind(backfill);
-    Ok(again.execute(connection).await?.rows_affected() > 0)
 }

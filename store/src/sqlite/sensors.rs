@@ -212,7 +212,7 @@ async fn runs_of(
     things: &[(Thing, NewRun)],
 ) -> Result<Ledger, sqlx::Error> {
     let sql = "select t.key, t.run from json_each($3) n
-        join things t on t.pipeline = $1 and t.task = $2 and t.key = n.value";
+        cross join things t on t.pipeline = $1 and t.task = $2 and t.key = n.value";
     let keys: Value = things
         .iter()
         .map(|(thing, _)| ledger_key(&thing.identity))

@@ -84,10 +84,10 @@ impl Triggers for SqliteStore {
     ) -> Result<Vec<RunRecord>, StoreError> {
         let sql = format!(
             "{SELECT_RUN} where r.id in (
-                select s.id from (select distinct value as pipeline from json_each($1)) p join runs s on s.id in (
+                select unhex(j.value) from (select distinct value as pipeline from json_each($1)) p
+                cross join json_each((select json_group_array(hex(f.id)) from (
                     select c.id from runs c where c.pipeline = p.pipeline and c.state = 'success' and c.ended >= $2
-                    order by c.ended, c.id limit $3
-                )
+                    order by c.ended, c.id limit $3) f)) j
             ) order by r.ended, r.id limit $3"
         );
         let query = sqlx::query_as::<_, RunRow>(AssertSqlSafe(sql))

@@ -18,6 +18,7 @@
 pub mod backfills;
 pub mod daemons;
 mod fixture;
+pub mod full;
 pub mod history;
 pub mod leases;
 pub mod models;

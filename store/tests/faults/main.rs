@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod care;
 mod helper;
+mod queue;
 
 use std::{sync::Arc, time::Duration};
 

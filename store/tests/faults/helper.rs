@@ -80,6 +80,13 @@ impl Helper {
         }
     }
 
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -109,6 +116,7 @@ pub(crate) async fn work() {
     let (what, with) = words.split_once('|').unwrap();
     match what {
         "commit" => commit(with).await,
+        "claim" => claim(with).await,
         "fill" => fill(Path::new(with)).await,
         _ => read_only(Path::new(with)).await,
     }
@@ -127,6 +135,15 @@ async fn commit(address: &str) {
             }])
             .await
             .unwrap();
+    }
+}
+
+async fn claim(address: &str) {
+    let store = open(address).await.unwrap();
+    say("ready");
+    loop {
+        let lease = Duration::from_secs(1);
+        store.claim_queued("helper", lease, None, 1).await.unwrap();
     }
 }
 
@@ -192,12 +209,12 @@ pub(crate) async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
     .await
 }
 
-/// A run that is ours.
-pub(crate) async fn claimed(store: &dyn Store) -> (RunId, u64) {
+/// A run of `pipeline`.
+pub(crate) fn new_run(pipeline: &str, enqueued: bool) -> NewRun {
     let now = SystemClock.now();
-    let run = NewRun {
+    NewRun {
         id: RunId::new(now),
-        pipeline: "churn".to_owned(),
+        pipeline: pipeline.to_owned(),
         version: "abc".to_owned(),
         kind: RunKind::Manual,
         trigger_key: None,
@@ -206,10 +223,15 @@ pub(crate) async fn claimed(store: &dyn Store) -> (RunId, u64) {
         interval: None,
         parent: None,
         created: now,
-        enqueued: false,
+        enqueued,
         max_active: None,
         backfill: None,
-    };
+    }
+}
+
+/// A run that is ours.
+pub(crate) async fn claimed(store: &dyn Store) -> (RunId, u64) {
+    let run = new_run("churn", false);
     store.create_run(&run).await.unwrap();
     (
         run.id,
