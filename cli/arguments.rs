@@ -141,6 +141,9 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Runs one task in a process of its own.
+    #[command(name = "__task", hide = true)]
+    Task,
     /// Stops a task's children when the process that started them is gone.
     #[command(name = "__shim", hide = true)]
     Shim {

@@ -6,14 +6,14 @@ use pipectl_connections::Connector;
 use pipectl_daemon::Postman;
 use pipectl_engine::{
     event::Listener,
-    operator::WaitWatcher,
+    operator::{Isolator, WaitWatcher},
     project::Project,
     runner::{Owner, Parts, Runner, Slots},
     services::Services,
     store::{ArtifactStore, MemoryStore, Store, StoreError, Writer},
     time::{Clock, SystemClock},
 };
-use pipectl_operators::{FileWatcher, Shim};
+use pipectl_operators::{FileWatcher, ProcessIsolation, Shim};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -67,6 +67,8 @@ pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
     clock: Arc<dyn Clock>,
+    /// Whether another process can open it too.
+    lasting: bool,
 }
 
 impl House {
@@ -89,6 +91,7 @@ impl House {
             store,
             artifacts,
             clock: clock(),
+            lasting: true,
         })
     }
 
@@ -108,6 +111,7 @@ impl House {
             store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
             artifacts,
             clock,
+            lasting: false,
         })
     }
 
@@ -125,7 +129,7 @@ impl House {
             writer: Writer::start(Arc::clone(&self.store)),
             artifacts: Arc::clone(&self.artifacts),
             project: Arc::clone(&self.project),
-            services: services(),
+            services: self.services(),
             clock: Arc::clone(&self.clock),
             listeners,
             pipelines: Arc::new(Files::new(Arc::clone(&self.project), registry())),
@@ -137,6 +141,23 @@ impl House {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// What operators share in this house. Tasks of a test stay in this process: another one could not see its history.
+    fn services(&self) -> Services {
+        match std::env::current_exe() {
+            Ok(program) if self.lasting => {
+                let arguments = vec!["__task".to_owned()];
+                let isolation = ProcessIsolation { program, arguments };
+                services().with(Arc::new(Isolator::new(Arc::new(isolation))))
+            }
+            _ => services(),
+        }
+    }
+
+    /// The clock, to be shared.
+    pub(crate) fn clock_of_all(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Sends the mails that are due, for at most ten seconds; what is not sent stays in the outbox.

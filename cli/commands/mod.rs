@@ -12,6 +12,7 @@ mod retry;
 mod run;
 mod runs;
 mod schema;
+mod task;
 mod test;
 mod upcoming;
 mod validate;
@@ -31,6 +32,11 @@ use crate::{
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     if let Command::Shim { command } = arguments.command {
         return pipectl_operators::shim(&command);
+    }
+    if let Command::Task = arguments.command {
+        let context = Context::new(arguments.global);
+        logging::start(&context.global, &context.env, &context.output);
+        return task::run(&context.env);
     }
     done(arguments).into()
 }
@@ -54,8 +60,8 @@ fn done(arguments: Arguments) -> Exit {
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completions { shell } => completions::run(&context, shell),
-        // It needs nothing of what is made here, and has been done before.
-        Command::Shim { .. } => Ok(Exit::Done),
+        // They need nothing of what is made here, and have been done before.
+        Command::Shim { .. } | Command::Task => Ok(Exit::Done),
     };
     result.unwrap_or_else(|error| context.output.error(&error))
 }

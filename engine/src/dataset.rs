@@ -1,11 +1,20 @@
 //! A table between tasks: a polars frame in memory, a lazy plan, or Parquet in the artifact store.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use polars::prelude::{
-    DataFrame, IntoLazy, LazyFrame, PlRefPath, PolarsResult, ScanArgsParquet, Schema, SchemaRef,
+    DataFrame, FileWriteFormat, IntoLazy, LazyFrame, ParquetWriteOptions, ParquetWriter, PlRefPath,
+    PolarsResult, ScanArgsParquet, Schema, SchemaRef, SinkDestination, SinkTarget, UnifiedSinkArgs,
+    len,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::artifact::sha256;
 
 /// A table with a known schema. Cloning it copies no data.
 #[derive(Clone)]
@@ -130,6 +139,94 @@ impl Dataset {
         match &self.data {
             Data::Frame(frame) => Ok(frame.as_ref().clone()),
             _ => self.lazy()?.collect(),
+        }
+    }
+}
+
+/// What was written of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its rows.
+    pub rows: u64,
+    /// The size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file.
+    pub fingerprint: String,
+}
+
+/// Why a dataset was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The plan behind it fails.
+    #[error("the table cannot be computed")]
+    Plan(#[source] polars::error::PolarsError),
+    /// The file cannot be written.
+    #[error("cannot write the table as Parquet")]
+    File(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl WriteError {
+    fn file(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::File(error.into())
+    }
+}
+
+impl Dataset {
+    /// Writes the table as Parquet. Computes: call it within [`compute`](crate::operator::TaskContext::compute).
+    ///
+    /// # Errors
+    /// When the plan fails or the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<Written, WriteError> {
+        let rows = match self.in_memory() {
+            Some(frame) => {
+                let mut frame: DataFrame = frame.as_ref().clone();
+                let file = File::create(path).map_err(WriteError::file)?;
+                ParquetWriter::new(file)
+                    .finish(&mut frame)
+                    .map_err(WriteError::file)?;
+                frame.height() as u64
+            }
+            None => self.sink(path).map_err(WriteError::Plan)?,
+        };
+        let content = std::fs::read(path).map_err(WriteError::file)?;
+        Ok(Written {
+            rows,
+            bytes: content.len() as u64,
+            fingerprint: sha256(&content),
+        })
+    }
+
+    fn sink(&self, path: &Path) -> PolarsResult<u64> {
+        let target = PlRefPath::try_from_path(path)?;
+        self.lazy()?
+            .sink(
+                SinkDestination::File {
+                    target: SinkTarget::Path(target.clone()),
+                },
+                FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default())),
+                UnifiedSinkArgs::default(),
+            )?
+            .collect()?;
+        let rows = LazyFrame::scan_parquet(target, ScanArgsParquet::default())?
+            .select([len()])
+            .collect()?;
+        rows.columns()
+            .first()
+            .map_or(Ok(0), |column| column.get(0)?.try_extract())
+    }
+
+    /// What is to be remembered of the table when it has been written and lies under `key`.
+    pub fn stored_as(&self, name: &str, key: &str, written: Written) -> StoredDataset {
+        let columns = self.schema.iter();
+        StoredDataset {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            rows: written.rows,
+            bytes: written.bytes,
+            columns: columns
+                .map(|(name, dtype)| (name.to_string(), dtype.to_string()))
+                .collect(),
+            fingerprint: written.fingerprint,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod extract;
+mod isolated;
 mod load;
 mod predict;
 mod report;
@@ -16,6 +17,7 @@ mod transform;
 
 use pipectl_engine::operator::Registry;
 
+pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use support::{
     process::{Shim, shim},
     watch::FileWatcher,

@@ -15,6 +15,7 @@ mod commands;
 mod environment;
 mod examples;
 mod harness;
+mod isolation;
 mod losses;
 mod mail;
 mod neighbours;

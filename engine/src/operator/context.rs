@@ -159,6 +159,15 @@ impl TaskContext {
         })
     }
 
+    /// What the keys begin with under which the attempt's outputs lie in the artifact store.
+    pub fn prefix(&self) -> String {
+        let (run, key, attempt) = (self.run.id, &self.task.key, self.task.attempt);
+        match key.element {
+            Some(element) => format!("runs/{run}/{}/{element}/{attempt}", key.task),
+            None => format!("runs/{run}/{}/{attempt}", key.task),
+        }
+    }
+
     /// Runs work that computes, away from the threads that wait; a cancelled attempt does not wait for it.
     ///
     /// # Errors

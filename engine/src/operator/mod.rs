@@ -11,6 +11,7 @@ mod contract;
 mod erased;
 mod error;
 mod format;
+mod isolation;
 
 mod memory;
 mod outcome;
@@ -29,6 +30,7 @@ pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{ConnectionName, DurationText, ModelRef, Script, SizeText, SqlText};
+pub use isolation::{Isolate, IsolatedTask, Isolator};
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};

@@ -180,7 +180,7 @@ impl TestProject {
             woken: None,
             project: Arc::new(self.project.clone()),
             services: self.services.clone(),
-            artifacts: Arc::new(Directory(self.project.state_dir.join("artifacts"))),
+            artifacts: artifacts(&self.project.state_dir),
             models: self.models.clone(),
             cancel: CancellationToken::new(),
             clock: self.clock.clone(),
@@ -294,6 +294,11 @@ pub fn frame(output: &Output) -> DataFrame {
         .unwrap_or_else(|error| panic!("the dataset cannot be read: {error}"))
 }
 
+/// The artifact store of a test's project with this state directory.
+pub fn artifacts(state_dir: &Path) -> Arc<dyn ArtifactStore> {
+    Arc::new(Directory(state_dir.join("artifacts")))
+}
+
 /// An artifact store in a directory.
 #[derive(Debug)]
 struct Directory(PathBuf);
@@ -315,8 +320,9 @@ impl ArtifactStore for Directory {
 
     async fn put_file(&self, key: &str, file: PathBuf) -> Result<(), StoreError> {
         let content =
-            std::fs::read(file).map_err(|error| StoreError::unavailable("cannot read", error))?;
-        self.put(key, content.into()).await
+            std::fs::read(&file).map_err(|error| StoreError::unavailable("cannot read", error))?;
+        self.put(key, content.into()).await?;
+        std::fs::remove_file(file).map_err(|error| StoreError::unavailable("cannot remove", error))
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    operator::{Outcome, TaskContext, TaskError},
+    operator::{Isolator, Outcome, TaskContext, TaskError},
     time::human_duration,
 };
 
@@ -25,6 +25,7 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         unit,
         operator,
         config,
+        isolated,
         context,
         due,
         slot,
@@ -37,9 +38,14 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         let context = Arc::clone(&shared);
         // The slot goes with the work: when an attempt is given up, the slot stays taken until the work ends.
         parts.tasks.spawn(async move {
-            let result = AssertUnwindSafe(operator.run(config, &context))
-                .catch_unwind()
-                .await;
+            let isolator = context.services.get::<Isolator>();
+            let work = async {
+                match (isolated, isolator) {
+                    (Some(task), Some(isolator)) => isolator.run(task, &context).await,
+                    _ => operator.run(config, &context).await,
+                }
+            };
+            let result = AssertUnwindSafe(work).catch_unwind().await;
             drop(slot);
             result.unwrap_or_else(|panic| {
                 let message = crate::operator::panic_message(&*panic);

@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{log::AttemptLog, persist::Persisted};
 use crate::{
-    operator::{ChildResult, DynOperator, ErasedConfig, TaskContext, TaskError, Wait, Woken},
+    operator::{
+        ChildResult, DynOperator, ErasedConfig, IsolatedTask, TaskContext, TaskError, Wait, Woken,
+    },
     scheduler::Unit,
     slot::Slot,
     store::ArtifactRecord,
@@ -18,6 +20,8 @@ pub(super) struct Job {
     pub(super) unit: Unit,
     pub(super) operator: &'static dyn DynOperator,
     pub(super) config: ErasedConfig,
+    /// Set when it runs in a process of its own.
+    pub(super) isolated: Option<IsolatedTask>,
     pub(super) context: TaskContext,
     /// When it has taken too long.
     pub(super) due: Option<Timestamp>,

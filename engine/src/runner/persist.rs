@@ -1,13 +1,10 @@
 //! Makes what an attempt puts out durable, before its success is written.
 
-use std::{fs::File, path::Path, sync::Arc};
-
-use polars::prelude::{DataFrame, ParquetWriter, PlRefPath};
+use std::sync::Arc;
 
 use super::Parts;
 use crate::{
-    dataset::{Dataset, StoredDataset},
-    id::{RunId, TaskKey},
+    dataset::{Dataset, StoredDataset, WriteError},
     operator::{Artifact, NewModel, Output, TaskContext, TaskError},
     store::{ArtifactRecord, OutputRecord, RegisterModel, StoreError, sha256},
 };
@@ -34,7 +31,7 @@ pub(super) async fn output(
         warnings,
         model,
     } = output;
-    let prefix = prefix(context.run.id, &context.task.key, context.task.attempt);
+    let prefix = context.prefix();
     let mut done = Persisted {
         record: OutputRecord {
             values,
@@ -74,7 +71,7 @@ pub(super) async fn evidence(
     context: &TaskContext,
     artifacts: Vec<Artifact>,
 ) -> Vec<ArtifactRecord> {
-    let prefix = prefix(context.run.id, &context.task.key, context.task.attempt);
+    let prefix = context.prefix();
     let mut kept = Vec::new();
     for artifact in artifacts {
         match store_artifact(parts, &prefix, artifact).await {
@@ -86,14 +83,6 @@ pub(super) async fn evidence(
         }
     }
     kept
-}
-
-fn prefix(run: RunId, key: &TaskKey, attempt: u32) -> String {
-    let element = key
-        .element
-        .map(|element| format!("/{element}"))
-        .unwrap_or_default();
-    format!("runs/{run}/{}{element}/{attempt}", key.task)
 }
 
 fn failed(what: &str) -> impl FnOnce(StoreError) -> TaskError {
@@ -113,25 +102,13 @@ async fn store_dataset(
     let key = format!("{prefix}/{name}.parquet");
     let temporary = parts.artifacts.temporary();
     let (path, source) = (temporary.clone(), dataset.clone());
-    let (rows, bytes, fingerprint) = blocking(move || write_parquet(&source, &path)).await?;
+    let written = blocking(move || source.write(&path).map_err(unwritten)).await?;
     parts
         .artifacts
         .put_file(&key, temporary)
         .await
         .map_err(failed(&format!("the dataset `{name}`")))?;
-    let columns = dataset
-        .schema()
-        .iter()
-        .map(|(name, dtype)| (name.to_string(), dtype.to_string()))
-        .collect();
-    let stored = StoredDataset {
-        name,
-        key,
-        rows,
-        bytes,
-        columns,
-        fingerprint,
-    };
+    let stored = dataset.stored_as(&name, &key, written);
     if dataset.in_memory().is_some() {
         return Ok(dataset.with_stored(stored));
     }
@@ -159,53 +136,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Writes a dataset to `path` and returns its rows, bytes and fingerprint.
-fn write_parquet(dataset: &Dataset, path: &Path) -> Result<(u64, u64, String), TaskError> {
-    let wrong = |error: polars::error::PolarsError| {
-        TaskError::user("the table cannot be computed").because(error)
-    };
-    let io = |error: std::io::Error| {
-        TaskError::external("cannot write the table as Parquet").because(error)
-    };
-    let rows = match dataset.in_memory() {
-        Some(frame) => {
-            let mut frame: DataFrame = frame.as_ref().clone();
-            let file = File::create(path).map_err(io)?;
-            ParquetWriter::new(file)
-                .finish(&mut frame)
-                .map_err(|error| {
-                    TaskError::external("cannot write the table as Parquet").because(error)
-                })?;
-            frame.height() as u64
+/// A table that cannot be computed is the pipeline's fault, a file that cannot be written is not.
+fn unwritten(error: WriteError) -> TaskError {
+    match error {
+        WriteError::Plan(cause) => TaskError::user("the table cannot be computed").because(cause),
+        WriteError::File(cause) => {
+            TaskError::external("cannot write the table as Parquet").because(cause)
         }
-        None => sink(dataset, path).map_err(wrong)?,
-    };
-    let content = std::fs::read(path).map_err(io)?;
-    Ok((rows, content.len() as u64, sha256(&content)))
-}
-
-fn sink(dataset: &Dataset, path: &Path) -> polars::prelude::PolarsResult<u64> {
-    use polars::prelude::{
-        FileWriteFormat, LazyFrame, ParquetWriteOptions, ScanArgsParquet, SinkDestination,
-        SinkTarget, UnifiedSinkArgs, len,
-    };
-    let target = PlRefPath::try_from_path(path)?;
-    dataset
-        .lazy()?
-        .sink(
-            SinkDestination::File {
-                target: SinkTarget::Path(target.clone()),
-            },
-            FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default())),
-            UnifiedSinkArgs::default(),
-        )?
-        .collect()?;
-    let rows = LazyFrame::scan_parquet(target, ScanArgsParquet::default())?
-        .select([len()])
-        .collect()?;
-    rows.columns()
-        .first()
-        .map_or(Ok(0), |column| column.get(0)?.try_extract())
+    }
 }
 
 async fn store_artifact(

@@ -16,7 +16,10 @@ use super::{
 use crate::{
     event::{RunEvent, What},
     id::TaskKey,
-    operator::{Checkpoint, Logger, Past, Progress, RunInfo, TaskContext, TaskError, TaskIdentity},
+    operator::{
+        Checkpoint, IsolatedTask, Logger, Past, Progress, RunInfo, TaskContext, TaskError,
+        TaskIdentity,
+    },
     plan::PlannedTask,
     scheduler::Unit,
     slot::Slot,
@@ -100,10 +103,16 @@ impl Drive {
         let (context, log) = self.context(unit, task, inputs, Arc::clone(&slot));
         let state = self.units.entry(unit).or_default();
         state.cancel = Some(context.cancel.clone());
+        let isolated = task.isolation.process.then(|| IsolatedTask {
+            operator: task.operator,
+            settings,
+            memory: task.isolation.memory,
+        });
         Ok(Job {
             unit,
             operator: task.operator,
             config,
+            isolated,
             context,
             due: state.due,
             slot,

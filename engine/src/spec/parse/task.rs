@@ -15,7 +15,7 @@ use super::{
 use crate::kind::Kind;
 
 /// Keys of ours whose meaning is not built yet.
-const NOT_BUILT: &[&str] = &["isolation", "memory", "executor", "cache", "persist"];
+const NOT_BUILT: &[&str] = &["executor", "cache", "persist"];
 
 /// Where a task may run.
 const ISOLATION: &[(&str, IsolationFile)] = &[("process", IsolationFile::Process)];
