@@ -150,15 +150,15 @@ pub(crate) fn schedule(
     })
 }
 
-/// How long a key of the ledger may be: more does not fit into Postgres' indexes.
+/// How long a key may be: more does not fit into Postgres' indexes.
 const KEY: usize = 1_000;
 
-/// The key of a thing in the ledger: its identity, or what is as good when that is too long.
-pub(crate) fn ledger_key(identity: &str) -> Cow<'_, str> {
-    if identity.len() <= KEY && !identity.contains('\0') {
-        return identity.into();
+/// A trigger's key, or a thing's in the ledger, as it is stored: what is as good when it is too long.
+pub(crate) fn short_key(key: &str) -> Cow<'_, str> {
+    if key.len() <= KEY && !key.contains('\0') {
+        return key.into();
     }
-    format!("sha256:{}", sha256(identity.as_bytes())).into()
+    format!("sha256:{}", sha256(key.as_bytes())).into()
 }
 
 /// What has become of sensed things, by the runs that the ledger names for them.
@@ -167,7 +167,7 @@ pub(crate) fn sensed(
     ledger: &HashMap<String, Option<Uuid>>,
 ) -> Vec<Created> {
     let created = things.iter().map(|(thing, run)| {
-        let known = ledger.get(&*ledger_key(&thing.identity)).copied().flatten();
+        let known = ledger.get(&*short_key(&thing.identity)).copied().flatten();
         match known.map(RunId::from) {
             Some(known) if known == run.id => Created::New,
             known => Created::Existing(known.unwrap_or(run.id)),
@@ -181,11 +181,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_identity_has_a_short_key() {
+    fn a_long_key_is_stored_short() {
         let long = "x".repeat(4_096);
-        assert_eq!(ledger_key("a b/ü+.csv@v1"), "a b/ü+.csv@v1");
-        assert!(ledger_key(&long).len() < 100);
-        assert_ne!(ledger_key(&long), ledger_key(&format!("{long}y")));
-        assert_ne!(ledger_key("a\0"), ledger_key("a"));
+        assert_eq!(short_key("a b/ü+.csv@v1"), "a b/ü+.csv@v1");
+        assert!(short_key(&long).len() < 100);
+        assert_ne!(short_key(&long), short_key(&format!("{long}y")));
+        assert_ne!(short_key("a\0"), short_key("a"));
     }
 }

@@ -104,7 +104,8 @@ pub struct NewRun {
     pub version: String,
     /// Why it is made.
     pub kind: RunKind,
-    /// What makes it unique within its pipeline: `interval:…`, `thing:…`, `child:…`; `None` for manual runs.
+    /// What makes it unique within its pipeline: `interval:…`, `thing:…`, `child:…`; `None` for manual runs. A very long
+    /// one may read back as its hash.
     pub trigger_key: Option<String>,
     /// What `trigger` shows in expressions.
     pub trigger: Value,

@@ -10,6 +10,7 @@ use super::PostgresStore;
 use crate::{
     batch::{element, json},
     error::{failed, removed},
+    trigger_rows::short_key,
 };
 
 /// A column of rows.
@@ -62,7 +63,7 @@ pub(super) async fn insert(
         .bind(column!(runs, run => run.pipeline.as_str()))
         .bind(column!(runs, run => run.version.as_str()))
         .bind(column!(runs, run => run.kind.name()))
-        .bind(column!(runs, run => run.trigger_key.as_deref()))
+        .bind(column!(runs, run => run.trigger_key.as_deref().map(short_key)))
         .bind(column!(runs, run => json(&run.trigger)))
         .bind(column!(runs, run => json(&run.params)))
         .bind(column!(runs, run => run.interval.map(|interval| interval.start)))
@@ -99,6 +100,6 @@ pub(super) async fn existing(
     let rows = sqlx::query_as::<_, (Uuid, Uuid)>(sql)
         .bind(column!(runs, run => run.id.uuid()))
         .bind(column!(runs, run => run.pipeline.as_str()))
-        .bind(column!(runs, run => run.trigger_key.as_deref()));
+        .bind(column!(runs, run => run.trigger_key.as_deref().map(short_key)));
     Ok(rows.fetch_all(connection).await?.into_iter().collect())
 }

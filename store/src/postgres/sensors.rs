@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     batch::{json, text},
-    trigger_rows::{ThingRow, ledger_key},
+    trigger_rows::{ThingRow, short_key},
 };
 
 const THING: &str = "t.identity, t.name, t.details::text as details, t.size, pipectl.micros(t.modified) as modified,
@@ -32,7 +32,7 @@ impl PostgresStore {
             ) order by n.place";
         let keys: Vec<_> = identities
             .iter()
-            .map(|identity| ledger_key(identity))
+            .map(|identity| short_key(identity))
             .collect();
         let places = sqlx::query_scalar::<_, i64>(sql)
             .bind(&key.pipeline)
@@ -81,7 +81,7 @@ impl PostgresStore {
         .await?;
         let mut ledger = runs_of(&mut transaction, key, things).await?;
         let own = |(thing, run): &&(Thing, NewRun)| {
-            let key = ledger_key(&thing.identity);
+            let key = short_key(&thing.identity);
             new.contains(&*key) && ledger.get(&*key) == Some(&Some(run.id.uuid()))
         };
         let runs: Vec<_> = things.iter().filter(own).map(|(_, run)| run).collect();
@@ -124,7 +124,7 @@ impl PostgresStore {
         let settle = sqlx::query(sql)
             .bind(&key.pipeline)
             .bind(&key.task)
-            .bind(ledger_key(identity));
+            .bind(short_key(identity));
         settle.execute(&self.pool).await.map(drop)
     }
 
@@ -158,7 +158,7 @@ impl PostgresStore {
         let count = sqlx::query_scalar::<_, i64>(sql)
             .bind(&key.pipeline)
             .bind(&key.task)
-            .bind(identity.map(ledger_key))
+            .bind(identity.map(short_key))
             .fetch_one(&self.pool);
         Ok(count.await?.unsigned_abs())
     }
@@ -184,7 +184,7 @@ async fn enter(
         .bind(&key.task)
         .bind(state)
         .bind(now)
-        .bind(column!(things, (thing, _) => ledger_key(&thing.identity)))
+        .bind(column!(things, (thing, _) => short_key(&thing.identity)))
         .bind(column!(things, (thing, _) => text(&thing.identity)))
         .bind(column!(things, (thing, _) => text(&thing.name)))
         .bind(column!(things, (thing, _) => json(&thing.values)))
@@ -206,7 +206,7 @@ async fn runs_of(
     let rows = sqlx::query_as(sql)
         .bind(&key.pipeline)
         .bind(&key.task)
-        .bind(column!(things, (thing, _) => ledger_key(&thing.identity)));
+        .bind(column!(things, (thing, _) => short_key(&thing.identity)));
     Ok(rows.fetch_all(connection).await?.into_iter().collect())
 }
 

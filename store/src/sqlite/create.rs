@@ -11,6 +11,7 @@ use super::{SqliteStore, commit::micros};
 use crate::{
     batch::{self, element},
     error::{failed, removed},
+    trigger_rows::short_key,
 };
 
 /// The present moment as it is stored.
@@ -69,7 +70,7 @@ fn row(run: &NewRun) -> Value {
         run.pipeline,
         run.version,
         run.kind.name(),
-        run.trigger_key,
+        run.trigger_key.as_deref().map(short_key),
         batch::json(&run.trigger),
         batch::json(&run.params),
         interval.map(|interval| micros(interval.start)),
@@ -91,7 +92,13 @@ pub(super) async fn existing(
     made: &HashSet<Uuid>,
 ) -> Result<HashMap<Uuid, Uuid>, sqlx::Error> {
     let runs = runs.iter().filter(|run| !made.contains(&run.id.uuid()));
-    let rows = runs.map(|run| json!([hex(run.id.uuid()), run.pipeline, run.trigger_key]));
+    let rows = runs.map(|run| {
+        json!([
+            hex(run.id.uuid()),
+            run.pipeline,
+            run.trigger_key.as_deref().map(short_key)
+        ])
+    });
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
         return Ok(HashMap::new());

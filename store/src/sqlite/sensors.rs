@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     batch::{self, text},
-    trigger_rows::{ThingRow, ledger_key, sensed},
+    trigger_rows::{ThingRow, sensed, short_key},
 };
 
 const THING: &str = "t.identity, t.name, t.details, t.size, t.modified, t.state, t.seen, t.run";
@@ -35,7 +35,7 @@ impl SqliteStore {
             ) order by n.key";
         let keys: Value = identities
             .iter()
-            .map(|identity| ledger_key(identity))
+            .map(|identity| short_key(identity))
             .collect();
         let places = sqlx::query_scalar::<_, i64>(sql)
             .bind(&key.pipeline)
@@ -104,7 +104,7 @@ impl SqliteStore {
         let settle = sqlx::query(sql)
             .bind(&key.pipeline)
             .bind(&key.task)
-            .bind(ledger_key(identity));
+            .bind(short_key(identity));
         let mut writer = self.writer().await?;
         settle.execute(&mut writer.connection).await.map(drop)
     }
@@ -150,7 +150,7 @@ async fn enter(
         from json_each($5) j where true on conflict do nothing returning key";
     let rows = things.iter().map(|(thing, run)| {
         json!([
-            ledger_key(&thing.identity),
+            short_key(&thing.identity),
             text(&thing.identity),
             text(&thing.name),
             batch::json(&thing.values),
@@ -182,7 +182,7 @@ async fn sense(
     let new = enter(connection, key, "taken", &rows.collect::<Vec<_>>(), now).await?;
     let mut ledger = runs_of(connection, key, things).await?;
     let own = |(thing, run): &&(Thing, NewRun)| {
-        let key = ledger_key(&thing.identity);
+        let key = short_key(&thing.identity);
         new.contains(&*key) && ledger.get(&*key) == Some(&Some(run.id.uuid()))
     };
     let runs: Vec<_> = things.iter().filter(own).map(|(_, run)| run).collect();
@@ -215,7 +215,7 @@ async fn runs_of(
         cross join things t on t.pipeline = $1 and t.task = $2 and t.key = n.value";
     let keys: Value = things
         .iter()
-        .map(|(thing, _)| ledger_key(&thing.identity))
+        .map(|(thing, _)| short_key(&thing.identity))
         .collect();
     let rows = sqlx::query_as(sql)
         .bind(&key.pipeline)
@@ -234,7 +234,7 @@ async fn forget(
     let forgotten = sqlx::query_scalar::<_, Option<Uuid>>(sql)
         .bind(&key.pipeline)
         .bind(&key.task)
-        .bind(identity.map(ledger_key))
+        .bind(identity.map(short_key))
         .fetch_all(&mut *connection)
         .await?;
     let runs: Value = forgotten.iter().flatten().map(|run| hex(*run)).collect();

@@ -18,7 +18,7 @@ use crate::{
     batch::text,
     error::failed,
     rows::{RunRow, records},
-    trigger_rows::{SensorRow, schedule},
+    trigger_rows::{SensorRow, schedule, short_key},
 };
 
 const WRITE: &str = "write the history";
@@ -233,7 +233,7 @@ impl Triggers for SqliteStore {
         let sql = format!("{SELECT_RUN} where r.pipeline = $1 and r.trigger_key = $2");
         let row = sqlx::query_as::<_, RunRow>(AssertSqlSafe(sql))
             .bind(pipeline)
-            .bind(trigger_key)
+            .bind(short_key(trigger_key))
             .fetch_optional(&self.readers);
         row.await.map_err(read)?.map(TryInto::try_into).transpose()
     }

@@ -89,6 +89,7 @@ macro_rules! each_store_promise {
             records::checkpoints_are_kept_and_fenced,
             records::pipeline_versions_are_kept_once,
             runs::a_trigger_makes_one_run,
+            runs::a_long_trigger_makes_one_run,
             runs::many_that_look_make_one_run,
             runs::runs_are_listed_by_pages,
             runs::the_newest_successes_come_first,

@@ -37,6 +37,27 @@ pub async fn a_trigger_makes_one_run(store: &dyn Store) {
     }
 }
 
+/// What a trigger is about may have a long name.
+pub async fn a_long_trigger_makes_one_run(store: &dyn Store) {
+    let long = |end: &str| format!("thing:arrived:{}{end}", "ü/".repeat(2_000));
+    let (first, other) = (
+        triggered("churn", 0, &long("a")),
+        triggered("churn", 1, &long("b")),
+    );
+    let again = triggered("churn", 2, &long("a"));
+    let made = store
+        .create_runs(&[first.clone(), other, again])
+        .await
+        .unwrap();
+    assert_eq!(
+        made,
+        [Created::New, Created::New, Created::Existing(first.id)]
+    );
+    let found = store.triggered("churn", &long("a")).await.unwrap();
+    assert_eq!(found.unwrap().run.id, first.id);
+    assert_eq!(store.triggered("churn", &long("c")).await.unwrap(), None);
+}
+
 /// However many look at once, a trigger makes one run.
 pub async fn many_that_look_make_one_run(store: &dyn Store) {
     let runs: Vec<_> = (0..10)
