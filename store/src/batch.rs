@@ -3,13 +3,15 @@
 //! The last of several changes of one row counts, so that each row is written once. Changes that read what stands in
 //! the database, a reset and a registration, are steps of their own between the rows.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use pipectl_engine::{
     id::TaskKey,
     state::RunState,
     store::{
         AttemptRecord, Change, EventRecord, NewMail, OutputRecord, RegisterModel, RunChange,
-        RunWrite, TaskChange,
+        RunWrite, TaskChange, WriteOutcome,
     },
     time::Timestamp,
 };
@@ -118,6 +120,12 @@ impl<'a> Batch<'a> {
         (batch, slots)
     }
 
+    /// The run of a slot.
+    pub(crate) fn run(&self, slot: Slot) -> Option<Uuid> {
+        let ((run, _), ()) = self.fences.get_index(usize::try_from(slot).ok()?)?;
+        Some(*run)
+    }
+
     fn add(&mut self, write: &'a RunWrite) -> Slot {
         let fence = (
             write.run.uuid(),
@@ -204,6 +212,26 @@ impl Rows<'_> {
 pub(crate) fn ends_a_run(writes: &[RunWrite]) -> bool {
     let mut changes = writes.iter().flat_map(|write| &write.changes);
     changes.any(|change| matches!(change, Change::Run(run) if run.state.is_final()))
+}
+
+/// What has become of writes, when the tokens of the slots `good` hold.
+pub(crate) fn outcomes(slots: Vec<Slot>, good: &[Slot]) -> Vec<WriteOutcome> {
+    let outcome = |slot| {
+        if good.contains(&slot) {
+            WriteOutcome::Done
+        } else {
+            WriteOutcome::Stale
+        }
+    };
+    slots.into_iter().map(outcome).collect()
+}
+
+/// The measures that are numbers: others cannot be kept.
+pub(crate) fn finite(metrics: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
+    let finite = metrics.iter().filter(|(_, value)| value.is_finite());
+    finite
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect()
 }
 
 /// An element as stored: -1 for a task that is not repeated.

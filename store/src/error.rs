@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use pipectl_engine::store::{NewRun, StoreError};
+use pipectl_engine::{
+    id::RunId,
+    store::{NewRun, StoreError},
+};
 use sqlx::{Error, error::DatabaseError};
 
 /// What an error comes to.
@@ -43,6 +46,21 @@ pub(crate) fn failed(what: &str, error: Error) -> StoreError {
             source,
         },
     }
+}
+
+/// The error of reading the history.
+pub(crate) fn reading(error: Error) -> StoreError {
+    failed("read the history", error)
+}
+
+/// The error of writing the history.
+pub(crate) fn writing(error: Error) -> StoreError {
+    failed("write the history", error)
+}
+
+/// The error of a run that is not there.
+pub(crate) fn unknown(run: RunId) -> StoreError {
+    StoreError::NotFound(format!("run {run}"))
 }
 
 /// The error of a value that does not read back.

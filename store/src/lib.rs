@@ -4,11 +4,13 @@ mod artifacts;
 mod batch;
 mod error;
 mod history;
+mod mails;
 mod migration;
 mod open;
 mod postgres;
 mod rows;
 mod sqlite;
+mod things;
 mod trigger_rows;
 
 pub use artifacts::{LocalArtifacts, ObjectArtifacts};

@@ -9,7 +9,7 @@ use pipectl_engine::{
     operator::{Interval, PastOutcome},
     store::{
         AttemptRecord, EventRecord, ModelVersion, NewMail, NewRun, OutputRecord, ParentTask,
-        PendingMail, PipelineVersion, RunRecord, StoreError, TaskRecord,
+        PendingMail, PipelineVersion, RunFilter, RunRecord, StoreError, TaskRecord,
     },
     time::Timestamp,
 };
@@ -143,7 +143,7 @@ pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
-fn maybe_json<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, StoreError> {
+pub(crate) fn maybe_json<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, StoreError> {
     text.map(json).transpose()
 }
 
@@ -347,6 +347,27 @@ impl TryFrom<MailRow> for PendingMail {
             attempts: whole(row.attempts)?,
         })
     }
+}
+
+/// A page of runs: `select` with only the conditions that are asked for, so that each combination has its own plan and
+/// index. The parameters are pipeline, state, the run before, and how many.
+pub(crate) fn listing(
+    select: &str,
+    filter: &RunFilter,
+    [pipeline, state, before, limit]: [&str; 4],
+) -> String {
+    let mut sql = format!("{select} where {limit} >= 0");
+    for (asked, condition) in [
+        (
+            filter.pipeline.is_some(),
+            format!(" and r.pipeline = {pipeline}"),
+        ),
+        (filter.state.is_some(), format!(" and r.state = {state}")),
+        (filter.before.is_some(), format!(" and r.id < {before}")),
+    ] {
+        sql.push_str(if asked { &condition } else { "" });
+    }
+    sql + " order by r.id desc limit $4"
 }
 
 /// Rows as records.

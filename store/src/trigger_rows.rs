@@ -1,13 +1,11 @@
 //! Rows of the queue and of triggers as both databases give them, and the records that they become.
 
-use std::{borrow::Cow, collections::HashMap};
-
 use pipectl_engine::{
     id::RunId,
     state::RunState,
     store::{
-        Backfill, Claim, Claimed, Created, Daemon, NewRun, Progress, ScheduleRecord, SensorKey,
-        SensorRecord, StoreError, Thing, ThingRecord, sha256,
+        Backfill, Claim, Claimed, Daemon, Progress, ScheduleRecord, SensorKey, SensorRecord,
+        StoreError, Thing, ThingRecord,
     },
 };
 use sqlx::FromRow;
@@ -148,44 +146,4 @@ pub(crate) fn schedule(
         cursor: time(cursor)?,
         paused,
     })
-}
-
-/// How long a key may be: more does not fit into Postgres' indexes.
-const KEY: usize = 1_000;
-
-/// A trigger's key, or a thing's in the ledger, as it is stored: what is as good when it is too long.
-pub(crate) fn short_key(key: &str) -> Cow<'_, str> {
-    if key.len() <= KEY && !key.contains('\0') {
-        return key.into();
-    }
-    format!("sha256:{}", sha256(key.as_bytes())).into()
-}
-
-/// What has become of sensed things, by the runs that the ledger names for them.
-pub(crate) fn sensed(
-    things: &[(Thing, NewRun)],
-    ledger: &HashMap<String, Option<Uuid>>,
-) -> Vec<Created> {
-    let created = things.iter().map(|(thing, run)| {
-        let known = ledger.get(&*short_key(&thing.identity)).copied().flatten();
-        match known.map(RunId::from) {
-            Some(known) if known == run.id => Created::New,
-            known => Created::Existing(known.unwrap_or(run.id)),
-        }
-    });
-    created.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_key_is_stored_short() {
-        let long = "x".repeat(4_096);
-        assert_eq!(short_key("a b/ü+.csv@v1"), "a b/ü+.csv@v1");
-        assert!(short_key(&long).len() < 100);
-        assert_ne!(short_key(&long), short_key(&format!("{long}y")));
-        assert_ne!(short_key("a\0"), short_key("a"));
-    }
 }

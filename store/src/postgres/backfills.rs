@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{PostgresStore, create::insert, queue::requeue};
 use crate::{
-    error::failed,
+    error::{reading, writing},
     rows::name_of,
     trigger_rows::{BackfillRow, backfill},
 };
@@ -60,7 +60,7 @@ impl PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool);
         rows.await
-            .map_err(read)?
+            .map_err(reading)?
             .into_iter()
             .map(backfill)
             .collect()
@@ -74,7 +74,7 @@ impl PostgresStore {
         let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
             .bind(id)
             .fetch_optional(&self.pool);
-        row.await.map_err(read)?.map(backfill).transpose()
+        row.await.map_err(reading)?.map(backfill).transpose()
     }
 
     pub(super) async fn change_backfill(
@@ -88,9 +88,7 @@ impl PostgresStore {
             .bind(id)
             .bind(name_of(&state))
             .fetch_optional(&self.pool);
-        let known = known
-            .await
-            .map_err(|error| failed("write the history", error))?;
+        let known = known.await.map_err(writing)?;
         known.ok_or_else(|| StoreError::NotFound(format!("backfill {id}")))?;
         // None of its runs is taken from the queue any more: those that were taken before are seen by what follows.
         match state {
@@ -98,8 +96,4 @@ impl PostgresStore {
             BackfillState::Running | BackfillState::Paused => Ok(()),
         }
     }
-}
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
 }

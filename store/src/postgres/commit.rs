@@ -8,51 +8,41 @@ use uuid::Uuid;
 
 use super::{PostgresStore, tables::statement};
 use crate::{
-    batch::{Batch, Rows, Slot, Step, element, json, reservation},
-    error::{failed, unreadable},
+    batch::{Batch, Rows, Slot, Step, element, finite, json, outcomes, reservation},
+    error::{failed, writing},
+    rows::maybe_json,
 };
-
-const WHAT: &str = "write the history";
 
 impl PostgresStore {
     pub(super) async fn write(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
-        let wrong = |error| failed(WHAT, error);
         let (batch, slots) = Batch::of(writes);
         if batch.fences.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.pool.acquire().await.map_err(wrong)?;
+        let mut connection = self.pool.acquire().await.map_err(writing)?;
         let good = match batch.steps.as_slice() {
             [] => statement(&batch, &Rows::default())
                 .execute(&mut connection)
                 .await
-                .map_err(wrong)?,
+                .map_err(writing)?,
             [Step::Rows(rows)] => statement(&batch, rows)
                 .execute(&mut connection)
                 .await
-                .map_err(wrong)?,
+                .map_err(writing)?,
             steps => {
-                let mut transaction = connection.begin().await.map_err(wrong)?;
-                let mut good = statement(&batch, &Rows::default())
+                let mut transaction = connection.begin().await.map_err(writing)?;
+                let good = statement(&batch, &Rows::default())
                     .execute(&mut transaction)
                     .await
-                    .map_err(wrong)?;
-                good.sort_unstable();
+                    .map_err(writing)?;
                 for step in steps {
                     take(&mut transaction, &batch, &good, step).await?;
                 }
-                transaction.commit().await.map_err(wrong)?;
+                transaction.commit().await.map_err(writing)?;
                 good
             }
         };
-        let outcome = |slot| {
-            if good.contains(&slot) {
-                WriteOutcome::Done
-            } else {
-                WriteOutcome::Stale
-            }
-        };
-        Ok(slots.into_iter().map(outcome).collect())
+        Ok(outcomes(slots, &good))
     }
 }
 
@@ -63,22 +53,17 @@ async fn take(
     good: &[Slot],
     step: &Step<'_>,
 ) -> Result<(), StoreError> {
-    let run = |slot: &Slot| {
-        let (run, _) = batch.fences.get_index(usize::try_from(*slot).ok()?)?.0;
-        good.binary_search(slot).is_ok().then_some(*run)
-    };
+    let run = |slot: &Slot| batch.run(*slot).filter(|_| good.contains(slot));
     match step {
         Step::Rows(rows) => {
             statement(batch, rows)
                 .execute(connection)
                 .await
-                .map_err(|error| failed(WHAT, error))?;
+                .map_err(writing)?;
         }
         Step::Reset(slot, task) => {
             if let Some(run) = run(slot) {
-                reset(connection, run, task)
-                    .await
-                    .map_err(|error| failed(WHAT, error))?;
+                reset(connection, run, task).await.map_err(writing)?;
             }
         }
         Step::Register(slot, model) => {
@@ -123,12 +108,7 @@ async fn register(
         .fetch_optional(&mut *connection)
         .await
         .map_err(wrong)?;
-    let champion = champion
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(unreadable)?;
-    let mut metrics = model.metrics.clone();
-    metrics.retain(|_, value| value.is_finite());
+    let champion = maybe_json(champion.as_deref())?;
     let sql = "insert into pipectl.models
             (name, version, run, task, element, reservation, registered, artifact, digest, bytes, metrics, card)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json, $12::text::json)
@@ -145,7 +125,7 @@ async fn register(
         .bind(&model.artifact)
         .bind(&model.digest)
         .bind(i64::try_from(model.bytes).unwrap_or(i64::MAX))
-        .bind(json(&metrics))
+        .bind(json(&finite(&model.metrics)))
         .bind(json(&model.card));
     insert.execute(&mut *connection).await.map_err(wrong)?;
     if let Some(note) = promotion(&model.promote, &model.metrics, champion.as_ref()) {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::PostgresStore;
 use crate::{
     batch::{element, json},
-    error::{failed, removed},
-    trigger_rows::short_key,
+    error::writing,
+    things::{created, short_key},
 };
 
 /// A column of rows.
@@ -24,20 +24,13 @@ pub(super) use column;
 impl PostgresStore {
     /// Makes runs, each unless its trigger has one already.
     pub(super) async fn create(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
-        let wrong = |error| failed("write the history", error);
-        let mut connection = self.pool.acquire().await.map_err(wrong)?;
+        let mut connection = self.pool.acquire().await.map_err(writing)?;
         let runs: Vec<_> = runs.iter().collect();
-        let made = insert(&mut connection, &runs).await.map_err(wrong)?;
+        let made = insert(&mut connection, &runs).await.map_err(writing)?;
         let known = existing(&mut connection, &runs, &made)
             .await
-            .map_err(wrong)?;
-        let created = runs.iter().map(|run| match known.get(&run.id.uuid()) {
-            _ if made.contains(&run.id.uuid()) => Ok(Created::New),
-            Some(id) if *id == run.id.uuid() => Ok(Created::New),
-            Some(id) => Ok(Created::Existing((*id).into())),
-            None => Err(removed(run)),
-        });
-        created.collect()
+            .map_err(writing)?;
+        created(&runs, &made, &known)
     }
 }
 

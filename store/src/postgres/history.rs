@@ -9,7 +9,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::{error::failed, history::HANGING};
+use crate::{
+    error::{failed, reading},
+    history::HANGING,
+};
 
 const PIPELINES: &str = "with recursive pipelines as (
         select coalesce($1::text, (select min(pipeline) from pipectl.runs)) as pipeline
@@ -51,9 +54,7 @@ impl History for PostgresStore {
             .bind(rule.keep.map(i64::from))
             .bind(i64::from(limit))
             .fetch_all(&self.pool);
-        let runs = runs
-            .await
-            .map_err(|error| failed("read the history", error))?;
+        let runs = runs.await.map_err(reading)?;
         Ok(runs.into_iter().map(RunId::from).collect())
     }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{PostgresStore, runs::interval};
 use crate::{
     batch::{element, text},
-    error::failed,
+    error::{failed, reading, unknown, writing},
     rows::name_of,
     trigger_rows::{claimed, counted, daemon},
 };
@@ -87,8 +87,6 @@ const CANCEL: &str = "with wanted as materialized (
     )
     select free, pipectl.tell() from stopped";
 
-const WRITE: &str = "write the history";
-
 #[async_trait]
 impl Queue for PostgresStore {
     async fn create_runs(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
@@ -125,21 +123,21 @@ impl Queue for PostgresStore {
     async fn leave(&self, name: &str) -> Result<(), StoreError> {
         let sql = "with me as (update pipectl.daemons set alive_until = null where name = $1) select pipectl.tell()";
         let leave = sqlx::query(sql).bind(name).execute(&self.pool);
-        leave.await.map(drop).map_err(|error| failed(WRITE, error))
+        leave.await.map(drop).map_err(writing)
     }
 
     async fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
         let sql = "select name, pipectl.micros(started), alive_until > now() as alive from pipectl.daemons
             where alive_until is not null and heard > now() - interval '1 day' order by alive desc, name collate \"C\"";
         let rows = sqlx::query_as(sql).fetch_all(&self.pool).await;
-        rows.map_err(read)?.into_iter().map(daemon).collect()
+        rows.map_err(reading)?.into_iter().map(daemon).collect()
     }
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
         let sql = "select id, fence from pipectl.runs
             where owner = $1 and state in ('queued', 'running') and leased_until is not null order by id";
         let rows = sqlx::query_as(sql).bind(daemon).fetch_all(&self.pool).await;
-        rows.map_err(read)?.into_iter().map(claimed).collect()
+        rows.map_err(reading)?.into_iter().map(claimed).collect()
     }
 
     async fn claim_queued(
@@ -183,7 +181,7 @@ impl Queue for PostgresStore {
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
         let rows = sqlx::query_as::<_, (Uuid, String, bool)>(FOREGROUND).fetch_all(&self.pool);
-        let rows = rows.await.map_err(read)?.into_iter();
+        let rows = rows.await.map_err(reading)?.into_iter();
         Ok(rows
             .map(|(run, owner, over)| (run.into(), owner, over))
             .collect())
@@ -196,7 +194,7 @@ impl Queue for PostgresStore {
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
         let again = requeue(&self.pool, &[(run, redo)], backfill).await;
-        if again.map_err(|error| failed(WRITE, error))? {
+        if again.map_err(writing)? {
             return Ok(true);
         }
         self.state(run).await.map(|_| false)
@@ -209,7 +207,7 @@ impl Queue for PostgresStore {
             .bind(now)
             .fetch_optional(&self.pool)
             .await;
-        Ok(match free.map_err(|error| failed(WRITE, error))? {
+        Ok(match free.map_err(writing)? {
             Some((true, _)) => Cancelled::AtOnce,
             Some((false, _)) => Cancelled::Asked,
             None => Cancelled::Over(self.state(run).await?),
@@ -220,7 +218,7 @@ impl Queue for PostgresStore {
         let sql = "select pipeline, state, count(*) from pipectl.runs where state in ('queued', 'running')
             group by pipeline, state";
         let rows = sqlx::query_as(sql).fetch_all(&self.pool).await;
-        rows.map_err(read)?.into_iter().map(counted).collect()
+        rows.map_err(reading)?.into_iter().map(counted).collect()
     }
 
     async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
@@ -261,8 +259,8 @@ impl PostgresStore {
             .bind(run.uuid())
             .fetch_optional(&self.pool)
             .await;
-        let state = state.map_err(read)?;
-        let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+        let state = state.map_err(reading)?;
+        let state = state.ok_or_else(|| unknown(run))?;
         crate::rows::named(&state)
     }
 
@@ -277,7 +275,7 @@ impl PostgresStore {
             .bind(backfill)
             .bind(now)
             .execute(&self.pool);
-        stop.await.map(drop).map_err(|error| failed(WRITE, error))
+        stop.await.map(drop).map_err(writing)
     }
 }
 
@@ -297,8 +295,4 @@ pub(super) async fn requeue(
         .bind(backfill)
         .fetch_all(executor);
     Ok(!again.await?.is_empty())
-}
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
 }

@@ -18,11 +18,12 @@ use sqlx::AssertSqlSafe;
 use super::PostgresStore;
 use crate::{
     batch::{element, json},
-    error::{failed, removed, unreadable},
-    rows::{AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, records},
+    error::{failed, reading, removed, unknown, unreadable, writing},
+    rows::{
+        AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, listing, maybe_json, named,
+        records,
+    },
 };
-
-const WRITE: &str = "write the history";
 
 pub(super) const SELECT_RUN: &str = "select r.id, r.pipeline, r.version, r.kind, r.trigger_key,
     r.trigger_data::text as trigger_data, r.params::text as params, pipectl.micros(r.interval_start) as interval_start,
@@ -40,10 +41,6 @@ const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, t
     full join (select task, element, settings from pipectl.task_settings where run = $1) s using (task, element)
     full join (select task, element, output from pipectl.task_outputs where run = $1) o using (task, element)
     order by task collate \"C\", element";
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
-}
 
 #[async_trait]
 impl RunStore for PostgresStore {
@@ -63,11 +60,7 @@ impl RunStore for PostgresStore {
             .bind(pipeline)
             .bind(path)
             .bind(source);
-        insert
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|error| failed(WRITE, error))
+        insert.execute(&self.pool).await.map(drop).map_err(writing)
     }
 
     async fn version(&self, hash: &str) -> Result<Option<PipelineVersion>, StoreError> {
@@ -77,7 +70,7 @@ impl RunStore for PostgresStore {
             .bind(hash)
             .fetch_optional(&self.pool)
             .await;
-        Ok(row.map_err(read)?.map(PipelineVersion::from))
+        Ok(row.map_err(reading)?.map(PipelineVersion::from))
     }
 
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError> {
@@ -110,7 +103,7 @@ impl RunStore for PostgresStore {
             .await
             .map_err(wrong)?
             .map(|_| None)
-            .ok_or_else(|| StoreError::NotFound(format!("run {run}")))
+            .ok_or_else(|| unknown(run))
     }
 
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
@@ -155,32 +148,27 @@ impl RunStore for PostgresStore {
             .bind(run.uuid())
             .fetch_optional(&self.pool)
             .await
-            .map_err(read)?;
+            .map_err(reading)?;
         row.map(RunRecord::try_from).transpose()
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
-        // Only the conditions that are asked for, so that each combination has its own plan and index.
-        let mut sql = format!("{SELECT_RUN} where $4::bigint >= 0");
-        for (asked, condition) in [
-            (filter.pipeline.is_some(), " and r.pipeline = $1::text"),
-            (filter.state.is_some(), " and r.state = $2::text"),
-            (filter.before.is_some(), " and r.id < $3::uuid"),
-        ] {
-            sql.push_str(if asked { condition } else { "" });
-        }
-        sql.push_str(" order by r.id desc limit $4");
+        let sql = listing(
+            SELECT_RUN,
+            filter,
+            ["$1::text", "$2::text", "$3::uuid", "$4::bigint"],
+        );
         let query = sqlx::query_as::<_, RunRow>(AssertSqlSafe(sql))
             .bind(&filter.pipeline)
             .bind(filter.state.map(RunState::name))
             .bind(filter.before.map(RunId::uuid))
             .bind(i64::from(filter.limit));
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn tasks(&self, run: RunId) -> Result<Vec<TaskRecord>, StoreError> {
         let query = sqlx::query_as::<_, TaskRow>(SELECT_TASKS).bind(run.uuid());
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
@@ -188,7 +176,7 @@ impl RunStore for PostgresStore {
             pipectl.micros(ended) as ended, error::text as error from pipectl.attempts a where run = $1
             order by a.started, task collate \"C\", element, number";
         let query = sqlx::query_as::<_, AttemptRow>(sql).bind(run.uuid());
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn events(
@@ -203,7 +191,7 @@ impl RunStore for PostgresStore {
             .bind(run.uuid())
             .bind(after.cast_signed())
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn successes(
@@ -221,7 +209,7 @@ impl RunStore for PostgresStore {
             .bind(&key.task)
             .bind(element(key.element))
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn previous_state(
@@ -235,10 +223,8 @@ impl RunStore for PostgresStore {
         let query = sqlx::query_scalar::<_, String>(sql)
             .bind(pipeline)
             .bind(run.uuid());
-        let state = query.fetch_optional(&self.pool).await.map_err(read)?;
-        state
-            .map(|state| state.parse().map_err(unreadable))
-            .transpose()
+        let state = query.fetch_optional(&self.pool).await.map_err(reading)?;
+        state.as_deref().map(named).transpose()
     }
 
     async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError> {
@@ -247,10 +233,8 @@ impl RunStore for PostgresStore {
             .bind(run.uuid())
             .bind(&key.task)
             .bind(element(key.element));
-        let value = query.fetch_optional(&self.pool).await.map_err(read)?;
-        value
-            .map(|value| serde_json::from_str(&value).map_err(unreadable))
-            .transpose()
+        let value = query.fetch_optional(&self.pool).await.map_err(reading)?;
+        maybe_json(value.as_deref())
     }
 
     async fn put_checkpoint(
@@ -272,7 +256,7 @@ impl RunStore for PostgresStore {
         match insert
             .execute(&self.pool)
             .await
-            .map_err(|error| failed(WRITE, error))?
+            .map_err(writing)?
             .rows_affected()
         {
             0 => Err(StoreError::Stale),

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     batch::{json, text},
-    trigger_rows::{ThingRow, short_key},
+    things::{self, Ledger, at_places, sensed, short_key, to_make},
+    trigger_rows::ThingRow,
 };
 
 const THING: &str = "t.identity, t.name, t.details::text as details, t.size, pipectl.micros(t.modified) as modified,
@@ -40,12 +41,10 @@ impl PostgresStore {
             .bind(keys)
             .fetch_all(&self.pool)
             .await?;
-        let places = places
-            .into_iter()
-            .filter_map(|place| usize::try_from(place - 1).ok());
-        Ok(places
-            .filter_map(|place| identities.get(place).cloned())
-            .collect())
+        Ok(at_places(
+            identities,
+            places.into_iter().map(|place| place - 1).collect(),
+        ))
     }
 
     pub(super) async fn ignore_things(
@@ -80,21 +79,13 @@ impl PostgresStore {
         )
         .await?;
         let mut ledger = runs_of(&mut transaction, key, things).await?;
-        let own = |(thing, run): &&(Thing, NewRun)| {
-            let key = short_key(&thing.identity);
-            new.contains(&*key) && ledger.get(&*key) == Some(&Some(run.id.uuid()))
-        };
-        let runs: Vec<_> = things.iter().filter(own).map(|(_, run)| run).collect();
+        let runs = to_make(things, &new, &ledger);
         let made = insert(&mut transaction, &runs).await?;
         let others = existing(&mut transaction, &runs, &made).await?;
-        for run in ledger.values_mut() {
-            if let Some(other) = run.and_then(|run| others.get(&run)) {
-                *run = Some(*other);
-            }
-        }
+        things::name_others(&mut ledger, &others);
         name_others(&mut transaction, key, &others).await?;
         transaction.commit().await?;
-        Ok(crate::trigger_rows::sensed(things, &ledger))
+        Ok(sensed(things, &ledger))
     }
 
     pub(super) async fn due_things(
@@ -199,7 +190,7 @@ async fn runs_of(
     connection: &mut PgConnection,
     key: &SensorKey,
     things: &[(Thing, NewRun)],
-) -> Result<HashMap<String, Option<Uuid>>, sqlx::Error> {
+) -> Result<Ledger, sqlx::Error> {
     // Not `= any`, which compares each row with each key.
     let sql = "select t.key, t.run from unnest($3::text[]) n (key)
         join pipectl.things t on t.pipeline = $1 and t.task = $2 and t.key = n.key";

@@ -6,7 +6,7 @@ use pipectl_engine::{
     plan::AlertKind,
 };
 
-use super::statement::Statement;
+use super::{create::column, statement::Statement};
 use crate::batch::{Batch, Output, Rows, Slot, element, json, output_json, text};
 
 /// The statement that writes `rows` of `batch`.
@@ -20,13 +20,6 @@ pub(super) fn statement(batch: &Batch<'_>, rows: &Rows<'_>) -> Statement {
     events(&mut statement, rows);
     mails(&mut statement, rows);
     statement
-}
-
-/// A column of all rows of a table.
-macro_rules! column {
-    ($rows:expr, $row:pat => $value:expr) => {
-        $rows.iter().map(|$row| $value).collect::<Vec<_>>()
-    };
 }
 
 fn runs(statement: &mut Statement, Rows { runs, .. }: &Rows<'_>) {

@@ -16,29 +16,20 @@ use uuid::Uuid;
 use super::{PostgresStore, runs::SELECT_RUN};
 use crate::{
     batch::text,
-    error::failed,
+    error::{reading, writing},
     rows::{RunRow, records},
-    trigger_rows::{SensorRow, schedule, short_key},
+    things::short_key,
+    trigger_rows::{SensorRow, schedule},
 };
 
-const WRITE: &str = "write the history";
-
 const SENSOR: &str = "pipeline, task, pipectl.micros(since) as since, pipectl.micros(looked) as looked, failures, error";
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
-}
-
-fn write(error: sqlx::Error) -> StoreError {
-    failed(WRITE, error)
-}
 
 #[async_trait]
 impl Triggers for PostgresStore {
     async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
         let sql = "select pipeline, pipectl.micros(cursor), paused from pipectl.schedules order by pipeline collate \"C\"";
         let rows = sqlx::query_as(sql).fetch_all(&self.pool).await;
-        rows.map_err(read)?.into_iter().map(schedule).collect()
+        rows.map_err(reading)?.into_iter().map(schedule).collect()
     }
 
     async fn schedule(
@@ -56,7 +47,7 @@ impl Triggers for PostgresStore {
             .bind(pipeline)
             .bind(cursor)
             .fetch_optional(&self.pool);
-        match row.await.map_err(write)? {
+        match row.await.map_err(writing)? {
             Some(row) => schedule(row),
             // Somebody else has made it while the statement ran.
             None => Ok(ScheduleRecord {
@@ -74,7 +65,7 @@ impl Triggers for PostgresStore {
             .bind(pipeline)
             .bind(cursor)
             .execute(&self.pool);
-        advance.await.map(drop).map_err(write)
+        advance.await.map(drop).map_err(writing)
     }
 
     async fn pause(&self, pipeline: &str, paused: bool, now: Timestamp) -> Result<(), StoreError> {
@@ -87,7 +78,7 @@ impl Triggers for PostgresStore {
             .bind(now)
             .bind(paused)
             .execute(&self.pool);
-        pause.await.map(drop).map_err(write)
+        pause.await.map(drop).map_err(writing)
     }
 
     async fn successes_since(
@@ -108,7 +99,7 @@ impl Triggers for PostgresStore {
             .bind(pipelines)
             .bind(since)
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.pool).await.map_err(read)?)
+        records(query.fetch_all(&self.pool).await.map_err(reading)?)
     }
 
     async fn success_of(
@@ -123,7 +114,7 @@ impl Triggers for PostgresStore {
             .bind(interval.start)
             .bind(interval.end)
             .fetch_optional(&self.pool);
-        Ok(run.await.map_err(read)?.map(RunId::from))
+        Ok(run.await.map_err(reading)?.map(RunId::from))
     }
 
     async fn sensor(&self, key: &SensorKey, now: Timestamp) -> Result<SensorRecord, StoreError> {
@@ -137,7 +128,7 @@ impl Triggers for PostgresStore {
             .bind(&key.task)
             .bind(now)
             .fetch_one(&self.pool);
-        row.await.map_err(write)?.try_into()
+        row.await.map_err(writing)?.try_into()
     }
 
     async fn sensors(&self) -> Result<Vec<SensorRecord>, StoreError> {
@@ -145,7 +136,7 @@ impl Triggers for PostgresStore {
             "select {SENSOR} from pipectl.sensors s order by pipeline collate \"C\", task collate \"C\""
         );
         let rows = sqlx::query_as::<_, SensorRow>(AssertSqlSafe(sql)).fetch_all(&self.pool);
-        records(rows.await.map_err(read)?)
+        records(rows.await.map_err(reading)?)
     }
 
     async fn looked(
@@ -165,7 +156,7 @@ impl Triggers for PostgresStore {
             .bind(now)
             .bind(error.map(text))
             .fetch_one(&self.pool);
-        crate::rows::whole(failures.await.map_err(write)?)
+        crate::rows::whole(failures.await.map_err(writing)?)
     }
 
     async fn unseen(
@@ -173,7 +164,7 @@ impl Triggers for PostgresStore {
         key: &SensorKey,
         identities: &[String],
     ) -> Result<Vec<String>, StoreError> {
-        self.unseen_things(key, identities).await.map_err(read)
+        self.unseen_things(key, identities).await.map_err(reading)
     }
 
     async fn ignore(
@@ -182,7 +173,7 @@ impl Triggers for PostgresStore {
         things: &[Thing],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.ignore_things(key, things, now).await.map_err(write)
+        self.ignore_things(key, things, now).await.map_err(writing)
     }
 
     async fn sense(
@@ -191,23 +182,23 @@ impl Triggers for PostgresStore {
         things: &[(Thing, NewRun)],
         now: Timestamp,
     ) -> Result<Vec<Created>, StoreError> {
-        self.sense_things(key, things, now).await.map_err(write)
+        self.sense_things(key, things, now).await.map_err(writing)
     }
 
     async fn to_settle(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        records(self.due_things(key, limit).await.map_err(read)?)
+        records(self.due_things(key, limit).await.map_err(reading)?)
     }
 
     async fn settled(&self, key: &SensorKey, identity: &str) -> Result<(), StoreError> {
-        self.settle_thing(key, identity).await.map_err(write)
+        self.settle_thing(key, identity).await.map_err(writing)
     }
 
     async fn things(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        records(self.newest_things(key, limit).await.map_err(read)?)
+        records(self.newest_things(key, limit).await.map_err(reading)?)
     }
 
     async fn forget(&self, key: &SensorKey, identity: Option<&str>) -> Result<u64, StoreError> {
-        self.forget_things(key, identity).await.map_err(write)
+        self.forget_things(key, identity).await.map_err(writing)
     }
 
     async fn create_backfill(
@@ -218,7 +209,7 @@ impl Triggers for PostgresStore {
     ) -> Result<(), StoreError> {
         self.insert_backfill(backfill, runs, again)
             .await
-            .map_err(write)
+            .map_err(writing)
     }
 
     async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError> {
@@ -248,6 +239,9 @@ impl Triggers for PostgresStore {
             .bind(pipeline)
             .bind(short_key(trigger_key))
             .fetch_optional(&self.pool);
-        row.await.map_err(read)?.map(TryInto::try_into).transpose()
+        row.await
+            .map_err(reading)?
+            .map(TryInto::try_into)
+            .transpose()
     }
 }

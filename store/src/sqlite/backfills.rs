@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{SqliteStore, Writing, commit::micros, create::insert, queue::requeue};
 use crate::{
-    error::failed,
+    error::reading,
     rows::name_of,
     trigger_rows::{BackfillRow, backfill},
 };
@@ -47,7 +47,7 @@ impl SqliteStore {
             .bind(i64::from(limit))
             .fetch_all(&self.readers);
         rows.await
-            .map_err(read)?
+            .map_err(reading)?
             .into_iter()
             .map(backfill)
             .collect()
@@ -61,7 +61,7 @@ impl SqliteStore {
         let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
             .bind(id)
             .fetch_optional(&self.readers);
-        row.await.map_err(read)?.map(backfill).transpose()
+        row.await.map_err(reading)?.map(backfill).transpose()
     }
 
     pub(super) async fn change_backfill(
@@ -82,10 +82,6 @@ impl SqliteStore {
             BackfillState::Running | BackfillState::Paused => Ok(()),
         }
     }
-}
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
 }
 
 async fn insert_backfill(

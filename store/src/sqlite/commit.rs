@@ -9,43 +9,33 @@ use uuid::Uuid;
 
 use super::{SqliteStore, Writing, statement::Script, tables::add};
 use crate::{
-    batch::{self, Batch, Slot, Step, element},
-    error::{failed, unreadable},
+    batch::{self, Batch, Slot, Step, element, finite, outcomes},
+    error::{failed, writing},
+    rows::maybe_json,
 };
-
-const WHAT: &str = "write the history";
 
 impl SqliteStore {
     pub(super) async fn write(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
-        let wrong = |error| failed(WHAT, error);
         let (batch, slots) = Batch::of(writes);
         if batch.fences.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.writer().await.map_err(wrong)?;
+        let mut connection = self.writer().await.map_err(writing)?;
         let answer = transact(&mut connection, &batch).await;
         if answer.is_err() {
-            connection.clean().await.map_err(wrong)?;
+            connection.clean().await.map_err(writing)?;
         }
         let good = answer?;
-        let outcome = |slot| {
-            if good.contains(&slot) {
-                WriteOutcome::Done
-            } else {
-                WriteOutcome::Stale
-            }
-        };
-        Ok(slots.into_iter().map(outcome).collect())
+        Ok(outcomes(slots, &good))
     }
 }
 
 /// Does the whole batch, and gives the slots whose token holds.
-async fn transact(writing: &mut Writing, batch: &Batch<'_>) -> Result<Vec<Slot>, StoreError> {
-    let wrong = |error| failed(WHAT, error);
+async fn transact(writer: &mut Writing, batch: &Batch<'_>) -> Result<Vec<Slot>, StoreError> {
     let mut script = Script::default();
     script.begin(batch);
     script.slots();
-    writing.open = true;
+    writer.open = true;
     let single = match batch.steps.as_slice() {
         [] => true,
         [Step::Rows(rows)] => {
@@ -58,16 +48,16 @@ async fn transact(writing: &mut Writing, batch: &Batch<'_>) -> Result<Vec<Slot>,
         script.commit();
     }
     let good = script
-        .execute(&mut writing.connection)
+        .execute(&mut writer.connection)
         .await
-        .map_err(wrong)?;
+        .map_err(writing)?;
     if !single {
         for step in &batch.steps {
-            take(&mut writing.connection, batch, &good, step).await?;
+            take(&mut writer.connection, batch, &good, step).await?;
         }
-        writing.commit().await.map_err(wrong)?;
+        writer.commit().await.map_err(writing)?;
     }
-    writing.open = false;
+    writer.open = false;
     Ok(good)
 }
 
@@ -77,24 +67,16 @@ async fn take(
     good: &[Slot],
     step: &Step<'_>,
 ) -> Result<(), StoreError> {
-    let run = |slot: &Slot| {
-        let (run, _) = batch.fences.get_index(usize::try_from(*slot).ok()?)?.0;
-        good.contains(slot).then_some(*run)
-    };
+    let run = |slot: &Slot| batch.run(*slot).filter(|_| good.contains(slot));
     match step {
         Step::Rows(rows) => {
             let mut script = Script::default();
             add(&mut script, rows);
-            script
-                .execute(connection)
-                .await
-                .map_err(|error| failed(WHAT, error))?;
+            script.execute(connection).await.map_err(writing)?;
         }
         Step::Reset(slot, task) => {
             if let Some(run) = run(slot) {
-                reset(connection, run, task)
-                    .await
-                    .map_err(|error| failed(WHAT, error))?;
+                reset(connection, run, task).await.map_err(writing)?;
             }
         }
         Step::Register(slot, model) => {
@@ -142,12 +124,7 @@ async fn register(
         .fetch_optional(&mut *connection)
         .await
         .map_err(wrong)?;
-    let champion = champion
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(unreadable)?;
-    let mut metrics = model.metrics.clone();
-    metrics.retain(|_, value| value.is_finite());
+    let champion = maybe_json(champion.as_deref())?;
     let sql = "insert into models
             (name, version, run, task, element, reservation, registered, artifact, digest, bytes, metrics, card)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -164,7 +141,7 @@ async fn register(
         .bind(&model.artifact)
         .bind(&model.digest)
         .bind(i64::try_from(model.bytes).unwrap_or(i64::MAX))
-        .bind(batch::json(&metrics))
+        .bind(batch::json(&finite(&model.metrics)))
         .bind(batch::json(&model.card));
     insert.execute(&mut *connection).await.map_err(wrong)?;
     if let Some(note) = promotion(&model.promote, &model.metrics, champion.as_ref()) {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{SqliteStore, commit::micros};
 use crate::{
     batch::{self, element},
-    error::{failed, removed},
-    trigger_rows::short_key,
+    error::writing,
+    things::{created, short_key},
 };
 
 /// The present moment as it is stored.
@@ -20,24 +20,19 @@ pub(super) const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
 impl SqliteStore {
     /// Makes runs, each unless its trigger has one already.
     pub(super) async fn create(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
-        let wrong = |error| failed("write the history", error);
         let runs: Vec<_> = runs.iter().collect();
-        let mut writer = self.writer().await.map_err(wrong)?;
-        let made = insert(&mut writer.connection, &runs).await.map_err(wrong)?;
+        let mut writer = self.writer().await.map_err(writing)?;
+        let made = insert(&mut writer.connection, &runs)
+            .await
+            .map_err(writing)?;
         let known = existing(&mut writer.connection, &runs, &made)
             .await
-            .map_err(wrong)?;
+            .map_err(writing)?;
         drop(writer);
         if runs.iter().any(|run| run.enqueued) {
             self.changed.notify_waiters();
         }
-        let created = runs.iter().map(|run| match known.get(&run.id.uuid()) {
-            _ if made.contains(&run.id.uuid()) => Ok(Created::New),
-            Some(id) if *id == run.id.uuid() => Ok(Created::New),
-            Some(id) => Ok(Created::Existing((*id).into())),
-            None => Err(removed(run)),
-        });
-        created.collect()
+        created(&runs, &made, &known)
     }
 }
 

@@ -10,7 +10,10 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{SqliteStore, Writing, commit::micros, create::hex};
-use crate::{error::failed, history::HANGING};
+use crate::{
+    error::{failed, reading},
+    history::HANGING,
+};
 
 const PIPELINES: &str = "with recursive pipelines as (
         select coalesce($1, (select min(pipeline) from runs)) as pipeline
@@ -52,9 +55,7 @@ impl History for SqliteStore {
             .bind(rule.keep)
             .bind(limit)
             .fetch_all(&self.readers);
-        let runs = runs
-            .await
-            .map_err(|error| failed("read the history", error))?;
+        let runs = runs.await.map_err(reading)?;
         Ok(runs.into_iter().map(RunId::from).collect())
     }
 

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use pipectl_engine::{
-    store::{MailState, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE},
+    store::{MailState, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT},
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use super::{SqliteStore, commit::micros};
 use crate::{
-    batch::text,
     error::failed,
+    mails::{mail_counts, settlement},
     rows::{MailRow, records},
 };
 
@@ -57,26 +57,16 @@ impl Outbox for SqliteStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let wrong = |error| failed("write the outbox", error);
-        let (name, due, error, tried) = match state {
-            MailState::Sent => ("sent", None, None, 1),
-            MailState::Retry { at, error } => ("pending", Some(micros(*at)), Some(error), 1),
-            MailState::Dead { error } => ("dead", None, Some(error), 1),
-            MailState::Unconfigured => (
-                "unconfigured",
-                Some(micros(now + UNCONFIGURED_PAUSE)),
-                None,
-                0,
-            ),
-        };
+        let (name, due, error, tried) = settlement(state, now);
         let mut writer = self.writer().await.map_err(wrong)?;
         let sql = "update outbox set state = $2, due = coalesce($3, due), error = $4, attempts = attempts + $5,
             settled = $6 where id = $1 and state in ('pending', 'unconfigured')";
         let update = sqlx::query(sql)
             .bind(mail)
             .bind(name)
-            .bind(due)
-            .bind(error.map(|error| text(error)))
-            .bind(i64::from(tried))
+            .bind(due.map(micros))
+            .bind(error)
+            .bind(tried)
             .bind(micros(now));
         if update
             .execute(&mut writer.connection)
@@ -104,9 +94,6 @@ impl Outbox for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(|error| failed("read the outbox", error))?;
-        Ok(counts
-            .into_iter()
-            .map(|(state, count)| (state, count.unsigned_abs()))
-            .collect())
+        Ok(mail_counts(counts))
     }
 }

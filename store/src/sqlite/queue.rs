@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     batch::{element, text},
-    error::failed,
+    error::{failed, reading, unknown, writing},
     rows::{name_of, named},
     trigger_rows::{claimed, counted, daemon},
 };
@@ -61,7 +61,7 @@ impl Queue for SqliteStore {
         let sql = "select name, started, alive_until > {now} as alive from daemons
             where alive_until is not null and heard > {now} - 86400000000 order by alive desc, name";
         let rows = sqlx::query_as(now(sql)).fetch_all(&self.readers).await;
-        rows.map_err(read)?.into_iter().map(daemon).collect()
+        rows.map_err(reading)?.into_iter().map(daemon).collect()
     }
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
@@ -71,7 +71,7 @@ impl Queue for SqliteStore {
             .bind(daemon)
             .fetch_all(&self.readers)
             .await;
-        rows.map_err(read)?.into_iter().map(claimed).collect()
+        rows.map_err(reading)?.into_iter().map(claimed).collect()
     }
 
     async fn claim_queued(
@@ -100,7 +100,7 @@ impl Queue for SqliteStore {
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
         let rows = sqlx::query_as::<_, (Uuid, String, bool)>(now(FOREGROUND));
-        let rows = rows.fetch_all(&self.readers).await.map_err(read)?;
+        let rows = rows.fetch_all(&self.readers).await.map_err(reading)?;
         let rows = rows.into_iter();
         Ok(rows
             .map(|(run, owner, over)| (run.into(), owner, over))
@@ -113,10 +113,9 @@ impl Queue for SqliteStore {
         redo: Redo,
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
-        let wrong = |error| failed(WRITE, error);
-        let mut writer = self.writer().await.map_err(wrong)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let again = requeue(&mut writer.connection, &[(run, redo)], backfill).await;
-        if again.map_err(wrong)? {
+        if again.map_err(writing)? {
             self.changed.notify_waiters();
             return Ok(true);
         }
@@ -124,10 +123,9 @@ impl Queue for SqliteStore {
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        let wrong = |error| failed(WRITE, error);
-        let mut writer = self.writer().await.map_err(wrong)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let stopped = stop(&mut writer, "id = $1", run.uuid(), now).await;
-        let stopped = writer.end(stopped).await.map_err(wrong)?;
+        let stopped = writer.end(stopped).await.map_err(writing)?;
         self.changed.notify_waiters();
         Ok(match stopped {
             (1.., _) => Cancelled::AtOnce,
@@ -140,7 +138,7 @@ impl Queue for SqliteStore {
         let sql = "select pipeline, state, count(*) from runs where state in ('queued', 'running')
             group by pipeline, state";
         let rows = sqlx::query_as(sql).fetch_all(&self.readers).await;
-        rows.map_err(read)?.into_iter().map(counted).collect()
+        rows.map_err(reading)?.into_iter().map(counted).collect()
     }
 
     async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
@@ -191,20 +189,15 @@ impl SqliteStore {
         backfill: Uuid,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let wrong = |error| failed(WRITE, error);
-        let mut writer = self.writer().await.map_err(wrong)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let stopped = stop(&mut writer, "backfill = $1", backfill, now).await;
-        writer.end(stopped).await.map(drop).map_err(wrong)
+        writer.end(stopped).await.map(drop).map_err(writing)
     }
 }
 
 /// A statement with the present moment in its place.
 fn now(sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("{now}", NOW))
-}
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
 }
 
 async fn beat(
@@ -282,8 +275,8 @@ async fn state(connection: &mut SqliteConnection, run: RunId) -> Result<RunState
         .bind(run.uuid())
         .fetch_optional(connection)
         .await;
-    let state = state.map_err(read)?;
-    let state = state.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+    let state = state.map_err(reading)?;
+    let state = state.ok_or_else(|| unknown(run))?;
     named(&state)
 }
 

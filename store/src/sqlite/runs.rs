@@ -18,8 +18,11 @@ use sqlx::AssertSqlSafe;
 use super::SqliteStore;
 use crate::{
     batch::{element, json},
-    error::{failed, removed, unreadable},
-    rows::{AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, records},
+    error::{failed, reading, removed, unknown, unreadable},
+    rows::{
+        AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, listing, maybe_json, named,
+        records,
+    },
 };
 
 const WRITE: &str = "write the history";
@@ -40,10 +43,6 @@ const SELECT_TASKS: &str = "select task, element, t.state, t.attempt, t.tries, t
     full join (select task, element, settings from task_settings where run = $1) s using (task, element)
     full join (select task, element, output from task_outputs where run = $1) o using (task, element)
     order by task, element";
-
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
-}
 
 #[async_trait]
 impl RunStore for SqliteStore {
@@ -73,7 +72,7 @@ impl RunStore for SqliteStore {
             .bind(hash)
             .fetch_optional(&self.readers)
             .await;
-        Ok(row.map_err(read)?.map(PipelineVersion::from))
+        Ok(row.map_err(reading)?.map(PipelineVersion::from))
     }
 
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError> {
@@ -112,7 +111,7 @@ impl RunStore for SqliteStore {
             .await
             .map_err(wrong)?
             .map(|_| None)
-            .ok_or_else(|| StoreError::NotFound(format!("run {run}")))
+            .ok_or_else(|| unknown(run))
     }
 
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
@@ -147,32 +146,23 @@ impl RunStore for SqliteStore {
             .bind(run.uuid())
             .fetch_optional(&self.readers)
             .await
-            .map_err(read)?;
+            .map_err(reading)?;
         row.map(RunRecord::try_from).transpose()
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
-        // Only the conditions that are asked for, so that each combination has its own plan and index.
-        let mut sql = format!("{SELECT_RUN} where $4 >= 0");
-        for (asked, condition) in [
-            (filter.pipeline.is_some(), " and r.pipeline = $1"),
-            (filter.state.is_some(), " and r.state = $2"),
-            (filter.before.is_some(), " and r.id < $3"),
-        ] {
-            sql.push_str(if asked { condition } else { "" });
-        }
-        sql.push_str(" order by r.id desc limit $4");
+        let sql = listing(SELECT_RUN, filter, ["$1", "$2", "$3", "$4"]);
         let query = sqlx::query_as::<_, RunRow>(AssertSqlSafe(sql))
             .bind(&filter.pipeline)
             .bind(filter.state.map(RunState::name))
             .bind(filter.before.map(RunId::uuid))
             .bind(i64::from(filter.limit));
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn tasks(&self, run: RunId) -> Result<Vec<TaskRecord>, StoreError> {
         let query = sqlx::query_as::<_, TaskRow>(SELECT_TASKS).bind(run.uuid());
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
@@ -180,7 +170,7 @@ impl RunStore for SqliteStore {
             ended, error from attempts a where run = $1
             order by a.started, task, element, number";
         let query = sqlx::query_as::<_, AttemptRow>(sql).bind(run.uuid());
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn events(
@@ -195,7 +185,7 @@ impl RunStore for SqliteStore {
             .bind(run.uuid())
             .bind(after.cast_signed())
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn successes(
@@ -213,7 +203,7 @@ impl RunStore for SqliteStore {
             .bind(&key.task)
             .bind(element(key.element))
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn previous_state(
@@ -226,10 +216,8 @@ impl RunStore for SqliteStore {
         let query = sqlx::query_scalar::<_, String>(sql)
             .bind(pipeline)
             .bind(run.uuid());
-        let state = query.fetch_optional(&self.readers).await.map_err(read)?;
-        state
-            .map(|state| state.parse().map_err(unreadable))
-            .transpose()
+        let state = query.fetch_optional(&self.readers).await.map_err(reading)?;
+        state.as_deref().map(named).transpose()
     }
 
     async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError> {
@@ -238,10 +226,8 @@ impl RunStore for SqliteStore {
             .bind(run.uuid())
             .bind(&key.task)
             .bind(element(key.element));
-        let value = query.fetch_optional(&self.readers).await.map_err(read)?;
-        value
-            .map(|value| serde_json::from_str(&value).map_err(unreadable))
-            .transpose()
+        let value = query.fetch_optional(&self.readers).await.map_err(reading)?;
+        maybe_json(value.as_deref())
     }
 
     async fn put_checkpoint(

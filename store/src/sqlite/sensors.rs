@@ -1,6 +1,6 @@
 //! The ledger of sensed things in SQLite.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use pipectl_engine::{
     store::{Created, NewRun, SensorKey, Thing},
@@ -17,12 +17,11 @@ use super::{
 };
 use crate::{
     batch::{self, text},
-    trigger_rows::{ThingRow, sensed, short_key},
+    things::{self, Ledger, at_places, sensed, short_key, to_make},
+    trigger_rows::ThingRow,
 };
 
 const THING: &str = "t.identity, t.name, t.details, t.size, t.modified, t.state, t.seen, t.run";
-
-type Ledger = HashMap<String, Option<Uuid>>;
 
 impl SqliteStore {
     pub(super) async fn unseen_things(
@@ -43,12 +42,7 @@ impl SqliteStore {
             .bind(keys.to_string())
             .fetch_all(&self.readers)
             .await?;
-        let places = places
-            .into_iter()
-            .filter_map(|place| usize::try_from(place).ok());
-        Ok(places
-            .filter_map(|place| identities.get(place).cloned())
-            .collect())
+        Ok(at_places(identities, places))
     }
 
     pub(super) async fn ignore_things(
@@ -181,18 +175,10 @@ async fn sense(
         .map(|(thing, run)| (thing, Some(run.id.uuid())));
     let new = enter(connection, key, "taken", &rows.collect::<Vec<_>>(), now).await?;
     let mut ledger = runs_of(connection, key, things).await?;
-    let own = |(thing, run): &&(Thing, NewRun)| {
-        let key = short_key(&thing.identity);
-        new.contains(&*key) && ledger.get(&*key) == Some(&Some(run.id.uuid()))
-    };
-    let runs: Vec<_> = things.iter().filter(own).map(|(_, run)| run).collect();
+    let runs = to_make(things, &new, &ledger);
     let made = insert(connection, &runs).await?;
     let others = existing(connection, &runs, &made).await?;
-    for run in ledger.values_mut() {
-        if let Some(other) = run.and_then(|run| others.get(&run)) {
-            *run = Some(*other);
-        }
-    }
+    things::name_others(&mut ledger, &others);
     for (own, other) in others {
         let sql = "update things set run = $4 where pipeline = $1 and task = $2 and run = $3";
         let name = sqlx::query(sql)

@@ -16,29 +16,22 @@ use uuid::Uuid;
 use super::{SqliteStore, commit::micros, runs::SELECT_RUN};
 use crate::{
     batch::text,
-    error::failed,
+    error::{reading, writing},
     rows::{RunRow, records},
-    trigger_rows::{SensorRow, schedule, short_key},
+    things::short_key,
+    trigger_rows::{SensorRow, schedule},
 };
 
 const WRITE: &str = "write the history";
 
 const SENSOR: &str = "pipeline, task, since as since, looked as looked, failures, error";
 
-fn read(error: sqlx::Error) -> StoreError {
-    failed("read the history", error)
-}
-
-fn write(error: sqlx::Error) -> StoreError {
-    failed(WRITE, error)
-}
-
 #[async_trait]
 impl Triggers for SqliteStore {
     async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
         let sql = "select pipeline, cursor, paused from schedules order by pipeline";
         let rows = sqlx::query_as(sql).fetch_all(&self.readers).await;
-        rows.map_err(read)?.into_iter().map(schedule).collect()
+        rows.map_err(reading)?.into_iter().map(schedule).collect()
     }
 
     async fn schedule(
@@ -49,12 +42,12 @@ impl Triggers for SqliteStore {
         // The update changes nothing: it makes a row that is there come back.
         let sql = "insert into schedules (pipeline, cursor, paused) values ($1, $2, 0)
             on conflict (pipeline) do update set cursor = schedules.cursor returning pipeline, cursor, paused";
-        let mut writer = self.writer().await.map_err(write)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let row = sqlx::query_as(sql)
             .bind(pipeline)
             .bind(micros(cursor))
             .fetch_one(&mut writer.connection);
-        schedule(row.await.map_err(write)?)
+        schedule(row.await.map_err(writing)?)
     }
 
     async fn advance(&self, pipeline: &str, cursor: Timestamp) -> Result<(), StoreError> {
@@ -94,7 +87,7 @@ impl Triggers for SqliteStore {
             .bind(serde_json::Value::from(pipelines).to_string())
             .bind(micros(since))
             .bind(i64::from(limit));
-        records(query.fetch_all(&self.readers).await.map_err(read)?)
+        records(query.fetch_all(&self.readers).await.map_err(reading)?)
     }
 
     async fn success_of(
@@ -110,7 +103,7 @@ impl Triggers for SqliteStore {
             .bind(micros(interval.start))
             .bind(micros(interval.end))
             .fetch_optional(&self.readers);
-        Ok(run.await.map_err(read)?.map(RunId::from))
+        Ok(run.await.map_err(reading)?.map(RunId::from))
     }
 
     async fn sensor(&self, key: &SensorKey, now: Timestamp) -> Result<SensorRecord, StoreError> {
@@ -119,19 +112,19 @@ impl Triggers for SqliteStore {
             "insert into sensors (pipeline, task, since, failures) values ($1, $2, $3, 0)
             on conflict (pipeline, task) do update set since = sensors.since returning {SENSOR}"
         );
-        let mut writer = self.writer().await.map_err(write)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let row = sqlx::query_as::<_, SensorRow>(AssertSqlSafe(sql))
             .bind(&key.pipeline)
             .bind(&key.task)
             .bind(micros(now))
             .fetch_one(&mut writer.connection);
-        row.await.map_err(write)?.try_into()
+        row.await.map_err(writing)?.try_into()
     }
 
     async fn sensors(&self) -> Result<Vec<SensorRecord>, StoreError> {
         let sql = format!("select {SENSOR} from sensors order by pipeline, task");
         let rows = sqlx::query_as::<_, SensorRow>(AssertSqlSafe(sql)).fetch_all(&self.readers);
-        records(rows.await.map_err(read)?)
+        records(rows.await.map_err(reading)?)
     }
 
     async fn looked(
@@ -145,14 +138,14 @@ impl Triggers for SqliteStore {
             on conflict (pipeline, task) do update set looked = excluded.looked, error = excluded.error,
                 failures = case when excluded.error is null then 0 else sensors.failures + 1 end
             returning failures";
-        let mut writer = self.writer().await.map_err(write)?;
+        let mut writer = self.writer().await.map_err(writing)?;
         let failures = sqlx::query_scalar::<_, i64>(sql)
             .bind(&key.pipeline)
             .bind(&key.task)
             .bind(micros(now))
             .bind(error.map(text))
             .fetch_one(&mut writer.connection);
-        crate::rows::whole(failures.await.map_err(write)?)
+        crate::rows::whole(failures.await.map_err(writing)?)
     }
 
     async fn unseen(
@@ -160,7 +153,7 @@ impl Triggers for SqliteStore {
         key: &SensorKey,
         identities: &[String],
     ) -> Result<Vec<String>, StoreError> {
-        self.unseen_things(key, identities).await.map_err(read)
+        self.unseen_things(key, identities).await.map_err(reading)
     }
 
     async fn ignore(
@@ -169,7 +162,7 @@ impl Triggers for SqliteStore {
         things: &[Thing],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.ignore_things(key, things, now).await.map_err(write)
+        self.ignore_things(key, things, now).await.map_err(writing)
     }
 
     async fn sense(
@@ -178,23 +171,23 @@ impl Triggers for SqliteStore {
         things: &[(Thing, NewRun)],
         now: Timestamp,
     ) -> Result<Vec<Created>, StoreError> {
-        self.sense_things(key, things, now).await.map_err(write)
+        self.sense_things(key, things, now).await.map_err(writing)
     }
 
     async fn to_settle(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        records(self.due_things(key, limit).await.map_err(read)?)
+        records(self.due_things(key, limit).await.map_err(reading)?)
     }
 
     async fn settled(&self, key: &SensorKey, identity: &str) -> Result<(), StoreError> {
-        self.settle_thing(key, identity).await.map_err(write)
+        self.settle_thing(key, identity).await.map_err(writing)
     }
 
     async fn things(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        records(self.newest_things(key, limit).await.map_err(read)?)
+        records(self.newest_things(key, limit).await.map_err(reading)?)
     }
 
     async fn forget(&self, key: &SensorKey, identity: Option<&str>) -> Result<u64, StoreError> {
-        self.forget_things(key, identity).await.map_err(write)
+        self.forget_things(key, identity).await.map_err(writing)
     }
 
     async fn create_backfill(
@@ -205,7 +198,7 @@ impl Triggers for SqliteStore {
     ) -> Result<(), StoreError> {
         self.insert_backfill(backfill, runs, again)
             .await
-            .map_err(write)
+            .map_err(writing)
     }
 
     async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError> {
@@ -235,6 +228,9 @@ impl Triggers for SqliteStore {
             .bind(pipeline)
             .bind(short_key(trigger_key))
             .fetch_optional(&self.readers);
-        row.await.map_err(read)?.map(TryInto::try_into).transpose()
+        row.await
+            .map_err(reading)?
+            .map(TryInto::try_into)
+            .transpose()
     }
 }
