@@ -98,7 +98,10 @@ impl Bucket {
     ) -> Result<Vec<Entry>, TaskError> {
         let wanted = move |key: &str| patterns.iter().any(|pattern| pattern.matches(key));
         let mut entries = match &self.place {
-            Place::Objects(place) => self.objects_below(place, base, deep, &wanted).await?,
+            Place::Objects(place) => {
+                let found = self.objects_below(place, base, deep, &wanted).await?;
+                self.without_folders(found).await?
+            }
             Place::Directory(root) => {
                 let (root, base, shown) = (root.clone(), base.to_owned(), self.shown.clone());
                 blocking(move || {
@@ -143,6 +146,17 @@ impl Bucket {
             .try_filter_map(|meta| std::future::ready(Ok(of(meta))))
             .try_collect()
             .await
+    }
+
+    /// Consoles of servers make empty objects `in/` to show a folder; listings give them as `in`, which is not there.
+    async fn without_folders(&self, found: Vec<Entry>) -> Result<Vec<Entry>, TaskError> {
+        let mut objects = Vec::with_capacity(found.len());
+        for entry in found {
+            if entry.size > 0 || self.head(&entry.key).await?.is_some() {
+                objects.push(entry);
+            }
+        }
+        Ok(objects)
     }
 
     /// The content of `key`.

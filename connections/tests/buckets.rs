@@ -78,6 +78,17 @@ async fn patterns_name_keys() {
 }
 
 #[tokio::test]
+async fn folders_of_consoles_are_no_objects() {
+    let server = TestS3::start();
+    let bucket = lake(&on(&server.bucket())).await;
+    server.folder("in/deep");
+    for (key, content) in [("in/deep/a.csv", "x"), ("in/empty", "")] {
+        bucket.put(key, Bytes::from(content)).await.unwrap();
+    }
+    assert_eq!(keys(&bucket, "in/**").await, ["in/deep/a.csv", "in/empty"]);
+}
+
+#[tokio::test]
 async fn an_object_is_written_copied_and_removed() {
     for project in projects() {
         let bucket = lake(&project).await;

@@ -7,6 +7,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -32,6 +33,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 pub(super) struct State {
     pub(super) listings: AtomicU64,
     pub(super) hook: Mutex<Option<String>>,
+    pub(super) folders: Mutex<Vec<String>>,
     tags: Mutex<HashMap<(String, String), ETag>>,
 }
 
@@ -114,6 +116,18 @@ impl Mended {
                 object.e_tag = self.tag(bucket, key).await;
             }
         }
+    }
+
+    fn folders(&self, prefix: &str) -> Vec<Object> {
+        let folders = lock(&self.state.folders);
+        let below = folders.iter().filter(|key| key.starts_with(prefix));
+        let object = |key: &String| Object {
+            key: Some(key.clone()),
+            size: Some(0),
+            last_modified: Some(SystemTime::UNIX_EPOCH.into()),
+            ..Object::default()
+        };
+        below.map(object).collect()
     }
 
     fn changed(&self, bucket: &str, key: &str) {
@@ -252,8 +266,20 @@ impl S3 for Mended {
     ) -> Answer<ListObjectsV2Output> {
         self.state.listings.fetch_add(1, Ordering::Relaxed);
         let bucket = request.input.bucket.clone();
+        let (prefix, deep) = (
+            request.input.prefix.clone(),
+            request.input.delimiter.is_none(),
+        );
         let mut answer = self.inner.list_objects_v2(request).await?;
         self.tagged(&bucket, answer.output.contents.as_mut()).await;
+        if deep {
+            let folders = self.folders(&prefix.unwrap_or_default());
+            answer
+                .output
+                .contents
+                .get_or_insert_default()
+                .extend(folders);
+        }
         Ok(answer)
     }
 

@@ -136,6 +136,14 @@ impl TestS3 {
         *mended::lock(&self.state.hook) = Some(hook.to_owned());
     }
 
+    /// Makes a folder as consoles do: an empty object whose key, without the slash at its end, is this.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn folder(&self, key: &str) {
+        mended::lock(&self.state.folders).push(format!("{key}/"));
+    }
+
     fn halt(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
