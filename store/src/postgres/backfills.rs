@@ -8,7 +8,11 @@ use pipectl_engine::{
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{PostgresStore, create::insert, queue::requeue};
+use super::{
+    PostgresStore,
+    create::insert,
+    queue::{cancel, requeue},
+};
 use crate::{
     error::{reading, writing},
     rows::name_of,
@@ -83,17 +87,19 @@ impl PostgresStore {
         state: BackfillState,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(writing)?;
         let sql = "update pipectl.backfills set state = $2 where id = $1 returning pipectl.tell()";
         let known = sqlx::query(sql)
             .bind(id)
             .bind(name_of(&state))
-            .fetch_optional(&self.pool);
+            .fetch_optional(&mut *transaction);
         let known = known.await.map_err(writing)?;
         known.ok_or_else(|| StoreError::NotFound(format!("backfill {id}")))?;
-        // None of its runs is taken from the queue any more: those that were taken before are seen by what follows.
-        match state {
-            BackfillState::Cancelled => self.cancel_backfill(id, now).await,
-            BackfillState::Running | BackfillState::Paused => Ok(()),
+        if state == BackfillState::Cancelled {
+            cancel(&mut *transaction, "r.backfill = $1", id, now)
+                .await
+                .map_err(writing)?;
         }
+        transaction.commit().await.map_err(writing)
     }
 }

@@ -34,7 +34,8 @@ impl PostgresStore {
     }
 }
 
-/// Inserts runs where there is none of this id or trigger, and gives the ids of those that were.
+/// Inserts runs where there is none of this id or trigger, and gives the ids of those that were. In one order everywhere,
+/// so that two who make runs of the same triggers do not wait for each other.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     runs: &[&NewRun],
@@ -47,9 +48,9 @@ pub(super) async fn insert(
             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::bigint[], $13::timestamptz[],
                 $14::boolean[], $15::bigint[], $16::uuid[])
-                as n (id, pipeline, version, kind, trigger_key, trigger_data, params, interval_start, interval_end,
-                    parent_run, parent_task, parent_element, created, enqueued, max_active, backfill)
-            on conflict do nothing returning id, enqueued
+                with ordinality as n (id, pipeline, version, kind, trigger_key, trigger_data, params, interval_start,
+                    interval_end, parent_run, parent_task, parent_element, created, enqueued, max_active, backfill, place)
+            order by pipeline, trigger_key, place on conflict do nothing returning id, enqueued
         ) select id, case when enqueued then pipectl.tell() end from made";
     let rows = sqlx::query_as::<_, (Uuid, Option<bool>)>(sql)
         .bind(column!(runs, run => run.id.uuid()))

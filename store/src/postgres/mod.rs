@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pipectl_engine::store::StoreError;
 use sqlx::PgPool;
 
 /// A store on Postgres.
@@ -28,6 +29,15 @@ pub struct PostgresStore {
     pool: PgPool,
     trust: Arc<Trust>,
     news: Arc<news::News>,
+}
+
+impl PostgresStore {
+    /// After an error that may mean that the server has cut connections: the others are asked before they are used.
+    fn mistrust(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unavailable { .. }) {
+            self.trust.lose();
+        }
+    }
 }
 
 /// When a connection was last found broken: those that are older are asked whether they live before they are used.

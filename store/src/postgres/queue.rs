@@ -109,7 +109,8 @@ impl Queue for PostgresStore {
                 .fetch_all(&self.pool);
             let runs = beat
                 .await
-                .map_err(|error| failed("renew the leases", error))?;
+                .map_err(|error| failed("renew the leases", error))
+                .inspect_err(|error| self.mistrust(error))?;
             // A run that is being written is locked for a moment; one that stays locked must not hold up the others.
             if beats == BEATS || runs.iter().all(|(.., renewed)| *renewed) {
                 let cancelling = runs.into_iter().filter(|(_, cancelling, _)| *cancelling);
@@ -154,7 +155,9 @@ impl Queue for PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await;
-        let rows = rows.map_err(|error| failed("claim runs", error))?;
+        let rows = rows
+            .map_err(|error| failed("claim runs", error))
+            .inspect_err(|error| self.mistrust(error))?;
         rows.into_iter().map(claimed).collect()
     }
 
@@ -172,7 +175,9 @@ impl Queue for PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await;
-        let rows = rows.map_err(|error| failed("claim runs", error))?;
+        let rows = rows
+            .map_err(|error| failed("claim runs", error))
+            .inspect_err(|error| self.mistrust(error))?;
         let claims: Result<Vec<_>, _> = rows.into_iter().map(claimed).collect();
         let mut claims = claims?;
         claims.sort_by_key(|claimed| claimed.run);
@@ -201,15 +206,10 @@ impl Queue for PostgresStore {
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        let sql = CANCEL.replace("{}", "r.id = $1");
-        let free = sqlx::query_as::<_, (bool, bool)>(AssertSqlSafe(sql))
-            .bind(run.uuid())
-            .bind(now)
-            .fetch_optional(&self.pool)
-            .await;
-        Ok(match free.map_err(writing)? {
-            Some((true, _)) => Cancelled::AtOnce,
-            Some((false, _)) => Cancelled::Asked,
+        let free = cancel(&self.pool, "r.id = $1", run.uuid(), now).await;
+        Ok(match free.map_err(writing)?.first() {
+            Some(true) => Cancelled::AtOnce,
+            Some(false) => Cancelled::Asked,
             None => Cancelled::Over(self.state(run).await?),
         })
     }
@@ -263,20 +263,21 @@ impl PostgresStore {
         let state = state.ok_or_else(|| unknown(run))?;
         crate::rows::named(&state)
     }
+}
 
-    /// Stops all runs of a backfill.
-    pub(super) async fn cancel_backfill(
-        &self,
-        backfill: Uuid,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = CANCEL.replace("{}", "r.backfill = $1");
-        let stop = sqlx::query(AssertSqlSafe(sql))
-            .bind(backfill)
-            .bind(now)
-            .execute(&self.pool);
-        stop.await.map(drop).map_err(writing)
-    }
+/// Stops the runs for which a condition on `$1` holds, and says of each whether it is over at once.
+pub(super) async fn cancel(
+    executor: impl PgExecutor<'_>,
+    which: &str,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Vec<bool>, sqlx::Error> {
+    let stopped = sqlx::query_as::<_, (bool, bool)>(AssertSqlSafe(CANCEL.replace("{}", which)))
+        .bind(id)
+        .bind(now)
+        .fetch_all(executor)
+        .await?;
+    Ok(stopped.into_iter().map(|(free, _)| free).collect())
 }
 
 /// Has runs that are over done again, and says whether there were any.

@@ -135,10 +135,7 @@ impl RunStore for PostgresStore {
 
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
         let answer = self.write(writes).await;
-        if matches!(answer, Err(StoreError::Unavailable { .. })) {
-            self.trust.lose();
-        }
-        answer
+        answer.inspect_err(|error| self.mistrust(error))
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {

@@ -8,9 +8,14 @@ use pipectl_engine::{
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{SqliteStore, Writing, commit::micros, create::insert, queue::requeue};
+use super::{
+    SqliteStore, Writing,
+    commit::micros,
+    create::insert,
+    queue::{requeue, stop},
+};
 use crate::{
-    error::reading,
+    error::{reading, writing},
     rows::name_of,
     trigger_rows::{BackfillRow, backfill},
 };
@@ -70,17 +75,13 @@ impl SqliteStore {
         state: BackfillState,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "update backfills set state = $2 where id = $1";
-        let update = sqlx::query(sql).bind(id).bind(name_of(&state));
-        if self.execute("write the history", update).await? == 0 {
-            return Err(StoreError::NotFound(format!("backfill {id}")));
-        }
+        let mut writer = self.writer().await.map_err(writing)?;
+        let changed = change(&mut writer, id, state, now).await;
+        let known = writer.end(changed).await.map_err(writing)?;
         self.changed.notify_waiters();
-        // None of its runs is taken from the queue any more: those that were taken before are seen by what follows.
-        match state {
-            BackfillState::Cancelled => self.cancel_backfill(id, now).await,
-            BackfillState::Running | BackfillState::Paused => Ok(()),
-        }
+        known
+            .then_some(())
+            .ok_or_else(|| StoreError::NotFound(format!("backfill {id}")))
     }
 }
 
@@ -108,4 +109,21 @@ async fn insert_backfill(
         requeue(connection, again, Some(backfill.id)).await?;
     }
     Ok(())
+}
+
+/// Says how a backfill stands, and whether it is known.
+async fn change(
+    writer: &mut Writing,
+    id: Uuid,
+    state: BackfillState,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let connection = writer.begin().await?;
+    let sql = "update backfills set state = $2 where id = $1";
+    let update = sqlx::query(sql).bind(id).bind(name_of(&state));
+    let known = update.execute(&mut *connection).await?.rows_affected() > 0;
+    if state == BackfillState::Cancelled {
+        stop(connection, "backfill = $1", id, now).await?;
+    }
+    Ok(known)
 }

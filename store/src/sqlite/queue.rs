@@ -124,7 +124,8 @@ impl Queue for SqliteStore {
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
         let mut writer = self.writer().await.map_err(writing)?;
-        let stopped = stop(&mut writer, "id = $1", run.uuid(), now).await;
+        let connection = writer.begin().await.map_err(writing)?;
+        let stopped = stop(connection, "id = $1", run.uuid(), now).await;
         let stopped = writer.end(stopped).await.map_err(writing)?;
         self.changed.notify_waiters();
         Ok(match stopped {
@@ -182,17 +183,6 @@ impl SqliteStore {
         let given = writer.end(given).await.map_err(wrong)?;
         given.into_iter().map(claimed).collect()
     }
-
-    /// Stops all runs of a backfill.
-    pub(super) async fn cancel_backfill(
-        &self,
-        backfill: Uuid,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut writer = self.writer().await.map_err(writing)?;
-        let stopped = stop(&mut writer, "backfill = $1", backfill, now).await;
-        writer.end(stopped).await.map(drop).map_err(writing)
-    }
 }
 
 /// A statement with the present moment in its place.
@@ -248,13 +238,12 @@ async fn give(
 }
 
 /// Stops runs: those that nobody works on at once. How many these are, and how many others are asked to.
-async fn stop(
-    writer: &mut Writing,
+pub(super) async fn stop(
+    connection: &mut SqliteConnection,
     which: &str,
     id: Uuid,
     at: Timestamp,
 ) -> Result<(usize, u64), sqlx::Error> {
-    let connection = writer.begin().await?;
     let stopped = sqlx::query_scalar::<_, Uuid>(now(&STOP.replace("{}", which)))
         .bind(id)
         .bind(micros(at))

@@ -286,12 +286,18 @@ pub(crate) fn changes(number: u64) -> Vec<Change> {
     ]
 }
 
-async fn execute(path: &Path, sql: &'static str) {
-    let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display()))
+/// Executes statements in an SQLite file, which is made when it is not there.
+pub(crate) async fn write_sqlite(address: &str, sql: &str) {
+    let mut connection = SqliteConnection::connect(&format!("{address}?mode=rwc"))
         .await
         .unwrap();
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+    sql.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+}
+
+async fn execute(path: &Path, sql: &str) {
+    write_sqlite(&format!("sqlite:{}", path.display()), sql).await;
 }
 
 /// An SQLite database that is no history.

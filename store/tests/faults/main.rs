@@ -287,6 +287,50 @@ async fn a_newer_history_on_postgres_is_refused() {
     assert!(refused(&address).await.contains("newer version"));
 }
 
+/// A history of the first version, with a run that somebody was working on, is taken along.
+#[tokio::test]
+async fn an_older_history_is_brought_up_to_date() {
+    let run = helper::new_run("churn", false);
+    let columns =
+        "(id, pipeline, version, kind, trigger_data, params, created, state, owner, fence)";
+    let server = TestPostgres::shared();
+    let postgres = server.database();
+    let schema = "create schema pipectl; create table pipectl.migrations (name text primary key,
+        applied timestamptz not null default now()); insert into pipectl.migrations (name) values ('0001_history');";
+    let first = include_str!("../../../migrations/postgres/0001_history.sql");
+    let insert = format!(
+        "insert into pipectl.runs {columns} values ('{}', 'churn', 'abc', 'manual', 'null', '{{}}', now(), 'running',
+            'one', 7)",
+        run.id
+    );
+    let pool = sqlx::PgPool::connect(&postgres).await.unwrap();
+    for sql in [schema, first, &insert] {
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", directory.path().join("history.db").display());
+    let schema =
+        "pragma application_id = 1885566060; create table migrations (name text primary key,
+        applied integer not null) strict; insert into migrations values ('0001_history', 0);";
+    let first = include_str!("../../../migrations/sqlite/0001_history.sql");
+    let insert = format!(
+        "insert into runs {columns} values (x'{}', 'churn', 'abc', 'manual', 'null', '{{}}', 0, 'running', 'one', 7)",
+        run.id.uuid().simple()
+    );
+    helper::write_sqlite(&sqlite, &[schema, first, &insert].concat()).await;
+    for address in [postgres, sqlite] {
+        let store = open(&address).await.unwrap();
+        let read = store.run(run.id).await.unwrap().unwrap();
+        assert_eq!(
+            (read.fence, read.run.enqueued, read.requeued),
+            (7, false, None)
+        );
+        let foreground = store.foreground_runs().await.unwrap();
+        assert_eq!(foreground, [(run.id, "one".to_owned(), true)]);
+    }
+}
+
 /// The other side of [`Helper`]: not a test, but what runs in a process of its own.
 #[tokio::test]
 #[ignore = "what the tests above start"]
