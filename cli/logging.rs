@@ -13,12 +13,12 @@ use crate::{
     output::Output,
 };
 
-/// Starts the log. `PIPECTL_LOG` says what is logged, else `-v` and `-q` do.
-pub(crate) fn start(global: &Global, env: &Env, output: &Output) {
+/// Starts the log. `PIPECTL_LOG` says what is logged, else `-v` and `-q` do. A service says more, and when.
+pub(crate) fn start(global: &Global, env: &Env, output: &Output, service: bool) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "warn,pipectl=info",
+        (false, 0) if !service => "warn",
+        (false, 0 | 1) => "warn,pipectl=info",
         (false, 2) => "info,pipectl=debug",
         (false, _) => "debug,pipectl=trace",
     };
@@ -35,9 +35,11 @@ pub(crate) fn start(global: &Global, env: &Env, output: &Output) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
+        .with_ansi(output.err.has_colour())
         .with_writer(AboveBars(output.clone()));
     let started = match global.log_format {
         LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text if service => builder.with_target(global.verbose > 1).try_init(),
         LogFormat::Text => builder
             .with_target(global.verbose > 1)
             .without_time()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pipectl_engine::env::Env;
 use serde::Serialize;
 
@@ -96,6 +96,17 @@ impl Output {
         &self.bars
     }
 
+    /// A line that is drawn over as things go on; nothing where nobody could see that.
+    pub(crate) fn live_line(&self) -> LiveLine {
+        let bar = self.live.then(|| self.bars.add(ProgressBar::no_length()));
+        if let Some(bar) = &bar
+            && let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}")
+        {
+            bar.set_style(style);
+        }
+        LiveLine(bar)
+    }
+
     /// A line of the answer.
     pub(crate) fn line(&self, text: impl Display) {
         self.print(format_args!("{text}\n"));
@@ -158,6 +169,25 @@ impl Output {
             // When stderr is closed there is nobody to tell.
             let _closed = writeln!(std::io::stderr().lock(), "{text}");
         });
+    }
+}
+
+/// A line that is drawn over as things go on.
+#[derive(Debug)]
+pub(crate) struct LiveLine(Option<ProgressBar>);
+
+impl LiveLine {
+    pub(crate) fn set(&self, text: impl Into<String>) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.into());
+            bar.tick();
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::{
     cell::OnceCell,
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
+use pipectl_daemon::{Entry, Library};
 use pipectl_engine::{
     operator::Registry,
     plan::{Neighbours, Plan, compile, display_name, names_pipelines},
@@ -191,16 +193,82 @@ fn judge(
     }
 }
 
-/// Finds the plans of child runs among the project's files.
+/// The project's files: where child runs find their plans, and the daemon what it starts.
 #[derive(Debug)]
 pub(crate) struct Files {
     project: Arc<Project>,
     registry: Registry,
+    /// What was read of each file, as long as it stays as it is.
+    read: Mutex<HashMap<PathBuf, (Stamp, Entry)>>,
+}
+
+/// What tells whether a file has changed.
+type Stamp = (Option<std::time::SystemTime>, u64);
+
+fn stamp(file: &Path) -> Stamp {
+    std::fs::metadata(file).map_or((None, 0), |data| (data.modified().ok(), data.len()))
 }
 
 impl Files {
     pub(crate) fn new(project: Arc<Project>, registry: Registry) -> Self {
-        Self { project, registry }
+        Self {
+            project,
+            registry,
+            read: Mutex::default(),
+        }
+    }
+
+    /// A file as the daemon sees it; read again only when it has changed.
+    fn entry(&self, file: &Path) -> Entry {
+        let stamp = stamp(file);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, entry)) = read.get(file)
+            && *known == stamp
+        {
+            return entry.clone();
+        }
+        let checked = check(&self.project, &self.registry, file);
+        let entry = Entry {
+            name: file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            path: checked.name.to_string(),
+            plan: planned(checked),
+        };
+        read.insert(file.to_owned(), (stamp, entry.clone()));
+        entry
+    }
+}
+
+/// The plan, or the first thing that is wrong.
+fn planned(checked: Checked) -> Result<Arc<Plan>, String> {
+    let Some(plan) = checked.plan else {
+        let first = checked
+            .complaints
+            .iter()
+            .find(|complaint| complaint.severity == Severity::Error);
+        return Err(first.map_or_else(
+            || format!("`{}` is not valid", checked.name),
+            |complaint| {
+                let place = &complaint.place;
+                format!("{}:{}: {}", place.file, place.line, complaint.message)
+            },
+        ));
+    };
+    Ok(Arc::new(plan))
+}
+
+#[async_trait]
+impl Library for Files {
+    async fn entries(&self) -> Result<Vec<Entry>, String> {
+        let files = all(&self.project).map_err(|problem| problem.to_string())?;
+        Ok(files.iter().map(|file| self.entry(file)).collect())
+    }
+
+    async fn version(&self, version: PipelineVersion) -> Result<Arc<Plan>, String> {
+        planned(check_version(&self.project, &self.registry, version))
     }
 }
 
@@ -208,20 +276,6 @@ impl Files {
 impl Pipelines for Files {
     async fn plan(&self, name: &str) -> Result<Arc<Plan>, String> {
         let file = find(&self.project, name).map_err(|problem| problem.to_string())?;
-        let checked = check(&self.project, &self.registry, &file);
-        let Some(plan) = checked.plan else {
-            let first = checked
-                .complaints
-                .iter()
-                .find(|complaint| complaint.severity == Severity::Error);
-            return Err(first.map_or_else(
-                || format!("`{}` is not valid", checked.name),
-                |complaint| {
-                    let place = &complaint.place;
-                    format!("{}:{}: {}", place.file, place.line, complaint.message)
-                },
-            ));
-        };
-        Ok(Arc::new(plan))
+        self.entry(&file).plan
     }
 }

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
 use pipectl_connections::Connector;
-use pipectl_daemon::Postman;
+use pipectl_daemon::{Postman, give_up_lost};
 use pipectl_engine::{
+    env::Env,
     event::Listener,
     operator::{Isolator, WaitWatcher},
     project::Project,
-    runner::{Owner, Parts, Runner, Slots},
+    runner::{Owner, Parts, Role, Runner, Slots},
     services::Services,
     store::{ArtifactStore, MemoryStore, Store, StoreError, Writer},
-    time::{Clock, SystemClock},
+    time::{Clock, OffsetClock, SystemClock},
 };
 use pipectl_operators::{FileWatcher, ProcessIsolation, Shim};
 use tokio_util::task::TaskTracker;
@@ -24,13 +25,16 @@ use crate::{
 };
 
 /// How many attempts may be under way at once.
-const SLOTS: u32 = 16;
+pub(crate) const SLOTS: u32 = 16;
 /// How long a command may spend on mail before it ends.
 const MAIL: Duration = Duration::from_secs(10);
 
-/// The clock of this process.
-pub(crate) fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
+/// The clock of this process: the system's, or one that tests move by a file.
+pub(crate) fn clock(env: &Env) -> Arc<dyn Clock> {
+    match env.get("PIPECTL_CLOCK").filter(|file| !file.is_empty()) {
+        Some(file) => Arc::new(OffsetClock::new(file.into())),
+        None => Arc::new(SystemClock),
+    }
 }
 
 /// Does `work` on a runtime of its own. What computes in the background when it ends is left behind.
@@ -87,12 +91,21 @@ impl House {
         )
         .map_err(|error| Problem::environment("cannot open the artifact store").because(error))?;
         Ok(Self {
+            clock: clock(&project.env),
             project,
             store,
             artifacts,
-            clock: clock(),
             lasting: true,
         })
+    }
+
+    /// Has the runs failed whose command was killed, so that nobody takes them for running.
+    pub(crate) async fn give_up_lost(&self) -> anyhow::Result<()> {
+        if !self.store.foreground_runs().await?.is_empty() {
+            let runner = self.runner(Vec::new())?;
+            give_up_lost(runner, self.files()).await?;
+        }
+        Ok(())
     }
 
     /// A house for tests: nothing of it outlasts `scratch`, and no connection of the project can be reached.
@@ -105,7 +118,7 @@ impl House {
         project.connections = crate::scratch::connections(&project.connections, scratch)?;
         let artifacts = pipectl_store::open_artifacts(None, scratch, &project.env)
             .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
-        let clock = clock();
+        let clock = clock(&project.env);
         Ok(Self {
             project: Arc::new(project),
             store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
@@ -115,10 +128,20 @@ impl House {
         })
     }
 
-    /// A runner whose runs this process owns.
+    /// A runner whose runs this process owns, for a command in the foreground.
     pub(crate) fn runner(&self, listeners: Vec<Arc<dyn Listener>>) -> anyhow::Result<Runner> {
+        self.runner_as(Role::Foreground, SLOTS, listeners)
+    }
+
+    /// A runner with so many slots.
+    pub(crate) fn runner_as(
+        &self,
+        role: Role,
+        slots: u32,
+        listeners: Vec<Arc<dyn Listener>>,
+    ) -> anyhow::Result<Runner> {
         let state_dir = &self.project.state_dir;
-        let owner = Owner::new(state_dir, &host()).map_err(|error| {
+        let owner = Owner::new(state_dir, &host(), role).map_err(|error| {
             Problem::environment(format!("cannot write in `{}`", state_dir.display()))
                 .because(error)
                 .hint("make it writable, or name another place with --state-dir")
@@ -132,11 +155,16 @@ impl House {
             services: self.services(),
             clock: Arc::clone(&self.clock),
             listeners,
-            pipelines: Arc::new(Files::new(Arc::clone(&self.project), registry())),
+            pipelines: self.files(),
             owner: Arc::new(owner),
-            slots: Slots::new(SLOTS, pools),
+            slots: Slots::new(slots, pools),
             tasks: TaskTracker::new(),
         }))
+    }
+
+    /// The project's pipelines.
+    pub(crate) fn files(&self) -> Arc<Files> {
+        Arc::new(Files::new(Arc::clone(&self.project), registry()))
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -197,7 +225,7 @@ fn unreachable_store(project: &Project, error: StoreError) -> Problem {
 }
 
 /// This machine's name.
-fn host() -> String {
+pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .ok()

@@ -113,6 +113,26 @@ async fn interruptible<T>(
     Ok(None)
 }
 
+/// Waits for a signal to stop, says so and tells `stop`; answers at the second signal.
+pub(super) async fn stop_on_signal(output: &Output, stop: &CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    for signals in 0..2 {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if signals == 0 {
+            output.note("stopping; press Ctrl-C again to leave at once");
+            stop.cancel();
+        }
+    }
+}
+
 /// Whose fault it is that a run could not be worked on.
 fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
     let problem = match &error {
@@ -121,7 +141,7 @@ fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
                 .hint("wait until it is over, or stop that process")
         }
         RunnerError::Unknown(_) => Problem::usage(format!("there is no run {run}")),
-        RunnerError::Lost(_) => {
+        RunnerError::Lost(_) | RunnerError::Left(_) => {
             Problem::environment(format!("run {run} has been taken over by another process"))
         }
         RunnerError::Store(_) => Problem::environment("the run could not be written down").hint(format!(

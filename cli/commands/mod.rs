@@ -1,8 +1,11 @@
 //! One file for each command.
 
+mod backfill;
 mod completions;
+mod daemon;
 mod doctor;
 mod execute;
+mod history;
 mod init;
 mod models;
 mod operators;
@@ -11,7 +14,9 @@ mod plan;
 mod retry;
 mod run;
 mod runs;
+mod schedules;
 mod schema;
+mod sensors;
 mod task;
 mod test;
 mod upcoming;
@@ -35,7 +40,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
     if let Command::Task = arguments.command {
         let context = Context::new(arguments.global);
-        logging::start(&context.global, &context.env, &context.output);
+        logging::start(&context.global, &context.env, &context.output, false);
         return task::run(&context.env);
     }
     done(arguments).into()
@@ -43,13 +48,19 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 
 fn done(arguments: Arguments) -> Exit {
     let context = Context::new(arguments.global);
-    logging::start(&context.global, &context.env, &context.output);
+    let service = matches!(arguments.command, Command::Daemon(_));
+    logging::start(&context.global, &context.env, &context.output, service);
     if let Some(Err(error)) = context.env.get("PIPECTL_FAILPOINT").map(failpoint::arm) {
         return context.output.error(&Problem::usage(error).into());
     }
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Daemon(arguments) => daemon::run(&context, &arguments),
+        Command::Backfill(arguments) => backfill::run(&context, &arguments),
+        Command::Schedules(arguments) => schedules::run(&context, &arguments),
+        Command::Sensors(arguments) => sensors::run(&context, &arguments),
+        Command::History(arguments) => history::run(&context, &arguments),
         Command::Validate(arguments) => validate::run(&context, &arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Test(arguments) => test::run(&context, &arguments),

@@ -174,7 +174,7 @@ async fn promote(
             &arguments.alias,
             version.version,
             &arguments.note,
-            wire::clock().now(),
+            wire::clock(&context.env).now(),
         )
         .await?;
     context.output.note(format_args!(

@@ -45,7 +45,7 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
         plan::text(&context.output, &plan, Some(&part.runs));
         return Ok(Exit::Done);
     }
-    let now = wire::clock().now();
+    let now = wire::clock(&context.env).now();
     let interval = interval(&plan, now)?;
     wire::block_on(async {
         let house = House::open(project).await?;

@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     for checked in &checked {
         all.append(checked.complaints.clone());
     }
-    let now = wire::clock().now();
+    let now = wire::clock(&context.env).now();
     match arguments.format {
         ComplaintFormat::Text => text(output, &checked, now, context.global.quiet),
         ComplaintFormat::Json => output.json(&Answer {

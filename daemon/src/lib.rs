@@ -1,6 +1,26 @@
-//! What works beside the runs: the outbox.
+//! What works beside the runs: the daemon with its schedules, sensors, queue and outbox.
 
+mod alarm;
+mod backfill;
+mod catalogue;
+mod desk;
+mod dispatch;
+mod heart;
 pub mod mail;
+mod measures;
 mod outbox;
+mod retention;
+mod schedules;
+mod sensing;
+mod service;
+mod settling;
 
+pub use backfill::{
+    BackfillError, Preview, Wish, create as create_backfill, preview as preview_backfill,
+};
+pub use catalogue::{Entry, Library};
+pub use desk::interval_key;
+pub use measures::Measures;
 pub use outbox::{Delivery, Postman};
+pub use retention::{prune_batch, rule as prune_rule};
+pub use service::{Daemon, Ears, Settings, give_up_lost, work_off};

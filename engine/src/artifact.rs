@@ -19,6 +19,8 @@ pub trait ArtifactStore: Send + Sync {
     async fn get(&self, key: &str) -> Result<Bytes, StoreError>;
     /// A local file with the content under `key`: the file itself, or a copy that was fetched.
     async fn local(&self, key: &str) -> Result<PathBuf, StoreError>;
+    /// Removes everything below a prefix such as `runs/<id>`; nothing there is no error.
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError>;
     /// A path for a temporary file near the store, for [`put_file`](Self::put_file).
     fn temporary(&self) -> PathBuf;
 }

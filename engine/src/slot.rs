@@ -67,6 +67,11 @@ impl Slots {
         })
     }
 
+    /// How many slots are free, of whatever pool.
+    pub fn free(&self) -> u32 {
+        self.lock().all
+    }
+
     /// Told whenever a slot is given back.
     pub fn freed(&self) -> watch::Receiver<u64> {
         self.freed.subscribe()

@@ -1,8 +1,8 @@
 //! The door to the clock, and durations as people write them.
 
-use std::{fmt, sync::Mutex, time::Duration};
+use std::{fmt, path::PathBuf, sync::Mutex, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A moment, in UTC.
@@ -21,6 +21,10 @@ pub struct Interval {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;
+    /// Whether somebody can move it, so that sleeping until a moment is not sure to end then.
+    fn can_jump(&self) -> bool {
+        false
+    }
 }
 
 /// The system's clock.
@@ -34,6 +38,51 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> Timestamp {
         Utc::now()
+    }
+}
+
+/// The system's clock, moved by an offset that stands in a file: whole seconds, perhaps with a sign. For tests of days and
+/// years; the file is read again every second.
+#[derive(Debug)]
+pub struct OffsetClock {
+    file: PathBuf,
+    read: Mutex<(Option<Timestamp>, TimeDelta)>,
+}
+
+impl OffsetClock {
+    /// A clock whose offset stands in `file`; none while there is no such file, or no number in it.
+    pub fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            read: Mutex::new((None, TimeDelta::zero())),
+        }
+    }
+
+    fn offset(&self) -> TimeDelta {
+        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let seconds = text.trim().parse().ok();
+        seconds.and_then(TimeDelta::try_seconds).unwrap_or_default()
+    }
+}
+
+impl Clock for OffsetClock {
+    fn now(&self) -> Timestamp {
+        let real = SystemClock.now();
+        let mut known = self
+            .read
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known
+            .0
+            .is_none_or(|at| (real - at).abs() >= TimeDelta::seconds(1))
+        {
+            *known = (Some(real), self.offset());
+        }
+        real + known.1
+    }
+
+    fn can_jump(&self) -> bool {
+        true
     }
 }
 
@@ -130,6 +179,21 @@ pub fn human_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offset_in_a_file_moves_the_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("clock");
+        for (text, hours) in [("3600", 1_i64), ("-7200\n", -2), ("soon", 0)] {
+            std::fs::write(&file, text).unwrap();
+            let moved = OffsetClock::new(file.clone()).now() - SystemClock.now();
+            assert_eq!(
+                (moved.num_seconds() + hours.signum() * 60) / 3600,
+                hours,
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn durations_have_a_unit() {

@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, fs};
 use super::root;
 
 /// A crate and the crates of ours that it may know. Only the binary knows everyone; siblings never import each other.
-const MAY_KNOW: [(&str, &[&str]); 6] = [
+const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("engine", &[]),
     ("connections", &["engine"]),
     ("models", &[]),
     ("store", &["engine", "connections"]),
     ("operators", &["engine", "connections", "models"]),
     ("daemon", &["engine", "connections"]),
+    ("server", &[]),
 ];
 
 /// What the engine must do without.

@@ -21,9 +21,11 @@ pub(super) fn run(context: &Context, arguments: &RunsList) -> anyhow::Result<Exi
     let state = arguments.state.as_deref().map(state).transpose()?;
     let project = context.project()?;
     wire::block_on(async {
-        let store = House::store(&project).await?;
+        let house = House::open(project).await?;
+        house.give_up_lost().await?;
+        let store = &house.store;
         let before = match &arguments.before {
-            Some(text) => Some(find(&*store, text).await?.run.id),
+            Some(text) => Some(find(&**store, text).await?.run.id),
             None => None,
         };
         let filter = RunFilter {

@@ -1,5 +1,6 @@
 //! `pipectl runs …`.
 
+mod cancel;
 mod list;
 mod logs;
 mod show;
@@ -11,5 +12,6 @@ pub(crate) fn run(context: &Context, command: &Runs) -> anyhow::Result<Exit> {
         Runs::List(arguments) => list::run(context, arguments),
         Runs::Show(arguments) => show::run(context, arguments),
         Runs::Logs(arguments) => logs::run(context, arguments),
+        Runs::Cancel { run } => cancel::run(context, run),
     }
 }

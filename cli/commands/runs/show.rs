@@ -1,5 +1,7 @@
 //! `pipectl runs show RUN`.
 
+use std::sync::Arc;
+
 use crate::{
     arguments::{Format, RunsShow},
     console,
@@ -13,12 +15,14 @@ use crate::{
 pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exit> {
     let project = context.project()?;
     wire::block_on(async {
-        let store = House::store(&project).await?;
-        let record = find(&*store, &arguments.run).await?;
+        let house = House::open(Arc::clone(&project)).await?;
+        house.give_up_lost().await?;
+        let store = &house.store;
+        let record = find(&**store, &arguments.run).await?;
         let version = store.version(&record.run.version).await?;
         let plan = version
             .and_then(|version| pipelines::check_version(&project, &registry(), version).plan);
-        let tasks = records::tasks(&*store, record.run.id, plan.as_ref()).await?;
+        let tasks = records::tasks(&**store, record.run.id, plan.as_ref()).await?;
         let output = &context.output;
         match arguments.format {
             Format::Json => output.json(&RunDocument::new(&record, tasks)),

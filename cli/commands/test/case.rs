@@ -15,7 +15,7 @@ use pipectl_engine::{
     project::Project,
     runner::{Options, Reuse},
     store::{NewRun, RunKind},
-    time::{Interval, Timestamp},
+    time::{Clock as _, Interval, Timestamp},
 };
 use serde_json::Value;
 
@@ -158,7 +158,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self, Problem> {
-        let id = RunId::new(crate::wire::clock().now());
+        let id = RunId::new(pipectl_engine::time::SystemClock.now());
         let path = std::env::temp_dir().join(format!("pipectl-test-{id}"));
         std::fs::create_dir_all(&path).map_err(|error| {
             Problem::environment(format!("cannot make the directory `{}`", path.display()))

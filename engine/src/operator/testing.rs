@@ -335,6 +335,15 @@ impl ArtifactStore for Directory {
         Ok(self.0.join(key))
     }
 
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError> {
+        match std::fs::remove_dir_all(self.0.join(prefix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::unavailable("cannot remove", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn temporary(&self) -> PathBuf {
         self.0.join(Uuid::new_v4().simple().to_string())
     }

@@ -58,7 +58,8 @@ pub(super) fn mail(occasion: &Occasion<'_>, project: &Project, content: Value) -
     })
 }
 
-fn recipients(kind: AlertKind, alerts: [&[Alert]; 3]) -> Vec<String> {
+/// Whom the alerts of a task, a pipeline and the project name for an occasion.
+pub fn recipients(kind: AlertKind, alerts: [&[Alert]; 3]) -> Vec<String> {
     let wanted = alerts
         .into_iter()
         .flatten()

@@ -13,17 +13,17 @@ use super::{
     inputs::Shelf,
     job::UnitState,
     journal::{Details, Journal, row},
+    leave::lost,
     log::secrets_of,
     scope,
     timers::{Due, Timers},
 };
 use crate::{
     id::{RunId, TaskKey},
-    operator::Fault,
     plan::{Plan, TaskIndex},
     scheduler::{Scheduler, Unit},
     state::{RunState, TaskState},
-    store::{AttemptRecord, Change, ErrorRecord, OutputRecord, RunChange, RunRecord, TaskRecord},
+    store::{AttemptRecord, Change, OutputRecord, RunChange, RunRecord, Sensed, TaskRecord},
 };
 
 impl Drive {
@@ -69,6 +69,8 @@ impl Drive {
             work: JoinSet::new(),
             first_failure: None,
             cancelling: false,
+            leaving: false,
+            full_pools: HashMap::new(),
             children: 0,
         };
         drive.take_up(&record, tasks).await;
@@ -78,12 +80,15 @@ impl Drive {
     /// Starts the scheduler and writes that the run is under way.
     pub(super) fn begin(&mut self) {
         self.scheduler.begin(&mut self.decisions);
+        let interval = self.run.interval;
+        let from = interval.map_or(self.run.created, |interval| interval.end);
         if let Some(deadline) = self.plan.deadline {
-            let from = self
-                .run
-                .interval
-                .map_or(self.run.created, |interval| interval.end);
             self.timers.set(from + deadline, Due::Deadline);
+        }
+        for (index, task) in self.plan.tasks() {
+            if let Some(deadline) = task.deadline {
+                self.timers.set(from + deadline, Due::TaskDeadline(index));
+            }
         }
     }
 
@@ -102,6 +107,11 @@ impl Drive {
         let (whole, elements): (Vec<_>, Vec<_>) = tasks
             .into_iter()
             .partition(|task| task.key.element.is_none());
+        if let Some(sensed) = Sensed::of(record) {
+            self.options
+                .reuse
+                .insert(sensed.task, Reuse::Given(Vec::new(), sensed.values));
+        }
         self.preset();
         self.remember_elements(elements, all);
         let again = self.again(&whole, all);
@@ -229,10 +239,11 @@ impl Drive {
     /// What is known of a unit's attempts; one that was lost with its process is closed.
     fn recall(&mut self, unit: Unit, task: &TaskRecord) {
         // A person's retry starts with all tries; going on after a loss does not give any back.
-        let tries = if self.options.redo.is_some() {
-            0
+        let was_running = task.state == TaskState::Running && task.attempt > 0;
+        let (tries, losses) = if self.options.redo.is_some() {
+            (0, 0)
         } else {
-            task.tries
+            (task.tries, task.losses + u32::from(was_running))
         };
         let settings = if unit.element.is_none() && self.plan.graph[unit.task].foreach.is_some() {
             None
@@ -242,24 +253,22 @@ impl Drive {
         let state = UnitState {
             attempt: task.attempt,
             tries,
+            losses,
+            was_running,
+            started: task.started,
             settings,
             ..UnitState::default()
         };
         self.units.insert(unit, state);
-        if task.state == TaskState::Running && task.attempt > 0 {
+        if was_running {
             let now = self.parts.clock.now();
-            let error = ErrorRecord {
-                fault: Fault::External,
-                message: "lost: the process that worked on it is gone".to_owned(),
-                hint: None,
-            };
             self.journal.change(Change::Attempt(AttemptRecord {
                 key: task.key.clone(),
                 number: task.attempt,
                 state: TaskState::Failed,
                 started: task.started.unwrap_or(now),
                 ended: Some(now),
-                error: Some(error),
+                error: Some(lost()),
             }));
         }
     }

@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::patience::patiently;
 use super::{
-    Options, Parts, Redo, Runner, drive::Drive, job::Message, journal::Details, persist,
-    timers::Due,
+    Options, Parts, Redo, Role, Runner, RunnerError, drive::Drive, job::Message, journal::Details,
+    persist, timers::Due,
 };
 use crate::{
     dataset::StoredDataset,
     id::RunId,
     operator::{ChildResult, Interval, TaskError, Wait, WaitWatcher},
     scheduler::Unit,
-    state::{TaskEvent, TaskState},
-    store::{Created, NewRun, ParentTask, RunKind},
+    state::{RunState, TaskEvent, TaskState},
+    store::{Created, NewRun, ParentTask, RunKind, RunRecord},
 };
 
 /// How often a wait without a period of its own is looked at.
@@ -148,6 +149,11 @@ impl Child {
         let params = plan.params(&self.params).map_err(|error| {
             TaskError::user("the child run's parameters are wrong").because(error)
         })?;
+        let interval = self.interval;
+        if plan.reads_interval.is_some() && interval.is_none() {
+            return Err(TaskError::user(format!("`{name}` names `interval`, but its run would have none"))
+                .hint("give it one: `with: {pipeline: …, interval: …}`, or a schedule for the pipeline that starts it"));
+        }
         let now = parts.clock.now();
         let new = NewRun {
             id: RunId::new(now),
@@ -160,53 +166,105 @@ impl Child {
             )),
             trigger: Value::Null,
             params,
-            interval: self.interval,
-            parent: Some(self.parent),
+            interval,
+            parent: Some(self.parent.clone()),
             created: now,
-            enqueued: false,
             max_active: None,
             backfill: None,
+            enqueued: parts.owner.role() == Role::Daemon,
         };
         let runner = Runner(Arc::clone(&parts));
-        let (run, redo) = match runner.create(&plan, &new).await.map_err(store_failed)? {
-            Created::New => (new.id, None),
-            Created::Existing(run) => (run, Some(Redo::Unfinished)),
-        };
-        let options = Options {
-            cancel: self.cancel,
-            redo,
-            ancestors: self.ancestors,
-            ..Options::default()
-        };
-        let state = runner
-            .execute(plan, run, options)
-            .await
-            .map_err(store_failed)?;
-        let record = parts
-            .store
-            .run(run)
+        let created = patiently(|| runner.create_in_store(&plan, &new))
             .await
             .map_err(|error| store_failed(error.into()))?;
-        let outputs = record
-            .as_ref()
-            .and_then(|record| record.outputs.clone())
-            .unwrap_or_default();
-        let mut datasets = Vec::new();
-        for (name, stored) in outputs["datasets"].as_object().into_iter().flatten() {
-            let stored: StoredDataset =
-                serde_json::from_value(stored.clone()).map_err(|error| {
-                    TaskError::bug("the child run's outputs cannot be read").because(error)
-                })?;
-            datasets.push((name.clone(), persist::open(&parts, stored).await?));
+        let run = match created {
+            Created::New => new.id,
+            Created::Existing(run) => run,
+        };
+        let state = if parts.owner.role() == Role::Daemon {
+            self.await_queued(&parts, run, created)
+                .await
+                .map_err(store_failed)?
+        } else {
+            let options = Options {
+                cancel: self.cancel,
+                redo: (created != Created::New).then_some(Redo::Unfinished),
+                ancestors: self.ancestors,
+                ..Options::default()
+            };
+            runner
+                .execute(plan, run, options)
+                .await
+                .map_err(store_failed)?
+        };
+        let record = patiently(|| parts.store.run(run))
+            .await
+            .map_err(|error| store_failed(error.into()))?;
+        result(&parts, run, state, record).await
+    }
+}
+
+/// What a child run has come to, with what its pipeline puts out.
+async fn result(
+    parts: &Arc<Parts>,
+    run: RunId,
+    state: RunState,
+    record: Option<RunRecord>,
+) -> Result<ChildResult, TaskError> {
+    let outputs = record
+        .as_ref()
+        .and_then(|record| record.outputs.clone())
+        .unwrap_or_default();
+    let mut datasets = Vec::new();
+    for (name, stored) in outputs["datasets"].as_object().into_iter().flatten() {
+        let stored: StoredDataset = serde_json::from_value(stored.clone()).map_err(|error| {
+            TaskError::bug("the child run's outputs cannot be read").because(error)
+        })?;
+        datasets.push((name.clone(), persist::open(parts, stored).await?));
+    }
+    let values = outputs["values"].as_object().cloned().unwrap_or_default();
+    Ok(ChildResult {
+        run,
+        state,
+        error: record.and_then(|record| record.error),
+        values,
+        datasets,
+    })
+}
+
+impl Child {
+    /// Waits for a run that any daemon takes from the queue. One that failed earlier is done again first.
+    async fn await_queued(
+        &self,
+        parts: &Parts,
+        run: RunId,
+        created: Created,
+    ) -> Result<RunState, RunnerError> {
+        let state = async || {
+            let record = patiently(|| parts.store.run(run)).await?;
+            Ok::<_, RunnerError>(record.ok_or(RunnerError::Unknown(run))?.state)
+        };
+        if created != Created::New
+            && matches!(state().await?, RunState::Failed | RunState::Cancelled)
+        {
+            patiently(|| parts.store.requeue(run, Redo::Unfinished, None)).await?;
         }
-        let values = outputs["values"].as_object().cloned().unwrap_or_default();
-        Ok(ChildResult {
-            run,
-            state,
-            error: record.and_then(|record| record.error),
-            values,
-            datasets,
-        })
+        let mut asked = false;
+        loop {
+            let changed = parts.store.changed();
+            let state = state().await?;
+            if state.is_final() {
+                return Ok(state);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = self.cancel.cancelled(), if !asked => {
+                    asked = true;
+                    patiently(|| parts.store.cancel(run, parts.clock.now())).await?;
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop of one run.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
@@ -22,7 +22,11 @@ use crate::{
     spec::Scope,
     state::{RunState, TaskEvent, TaskState},
     store::{Change, NewRun, RunWrite, WriteOutcome},
+    time::Timestamp,
 };
+
+/// How long to sleep at most by a clock that can be moved.
+const JUMP: Duration = Duration::from_secs(1);
 
 /// The work on one run.
 pub(super) struct Drive {
@@ -53,6 +57,10 @@ pub(super) struct Drive {
     /// The first failure, for the run's own error.
     pub(super) first_failure: Option<String>,
     pub(super) cancelling: bool,
+    /// Whether this process wants to be rid of the run.
+    pub(super) leaving: bool,
+    /// Pools whose slots others have, and when to ask again.
+    pub(super) full_pools: HashMap<String, Timestamp>,
     /// How many child runs are under way.
     pub(super) children: u32,
 }
@@ -71,7 +79,9 @@ impl Drive {
         loop {
             self.decide().await;
             self.freed.borrow_and_update();
-            self.start_ready().await;
+            if !self.leaving {
+                self.start_ready().await;
+            }
             self.flush().await?;
             // An attempt that could not begin has ended at once: what follows from it is not written down yet.
             if !self.decisions.is_empty() {
@@ -79,6 +89,9 @@ impl Drive {
             }
             if self.scheduler.is_finished() && self.children == 0 {
                 return self.end().await;
+            }
+            if self.leaving && self.units.values().all(|unit| unit.cancel.is_none()) {
+                return Err(RunnerError::Left(self.run.id));
             }
             self.wait().await;
         }
@@ -117,6 +130,9 @@ impl Drive {
 
     /// Lets a unit start, unless its `if` says no.
     fn admit(&mut self, unit: Unit) {
+        if let Some(error) = self.lost_too_often(unit) {
+            return self.never_started(unit, &error);
+        }
         let plan = Arc::clone(&self.plan);
         let Some(condition) = &plan.graph[unit.task].condition else {
             return self.apply(unit, TaskEvent::Schedule);
@@ -205,12 +221,17 @@ impl Drive {
 
     /// Waits until something happens, and takes all that has happened.
     async fn wait(&mut self) {
-        let pause = self.timers.wait(self.parts.clock.now());
+        let clock = &self.parts.clock;
+        let mut pause = self.timers.wait(clock.now());
+        if clock.can_jump() {
+            pause = pause.min(JUMP);
+        }
         // Whatever is still ready found no free slot.
         let starved = self.scheduler.has_ready();
         tokio::select! {
             biased;
             () = self.options.cancel.cancelled(), if !self.cancelling => self.cancel(),
+            () = self.options.leave.cancelled(), if !self.leaving => self.leave(),
             Some(message) = self.work.join_next(), if !self.work.is_empty() => {
                 self.hear(message);
                 while let Some(message) = self.work.try_join_next() {
@@ -250,7 +271,9 @@ impl Drive {
                 }
                 Due::Retry(_) => {}
                 Due::Wake(unit, attempt) => self.wake(unit, attempt, Woken::Time),
+                Due::Pool => self.full_pools.retain(|_, until| *until > now),
                 Due::Deadline => self.deadline_passed(),
+                Due::TaskDeadline(task) => self.task_is_late(task),
             }
         }
     }
@@ -277,11 +300,7 @@ impl Drive {
         self.cancelling = true;
         let now = self.parts.clock.now();
         for unit in self.scheduler.cancel(&mut self.decisions) {
-            let mut change = row(&self.key(unit), TaskState::Cancelled);
-            if let Some(state) = self.units.get(&unit) {
-                (change.attempt, change.tries, change.started) =
-                    (state.attempt, state.tries, state.started);
-            }
+            let mut change = self.change(unit, TaskState::Cancelled);
             change.ended = Some(now);
             self.journal.task(change, now, Details::default());
         }

@@ -1,25 +1,21 @@
-//! What follows from the end of an attempt, of a task, of the run.
+//! What follows from the end of an attempt, and of a task.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    RunnerError, alerts,
     drive::Drive,
     job::End,
     journal::{Details, row},
     log::{AttemptLog, blot},
     persist::Persisted,
-    start::unresolved,
     timers::Due,
 };
 use crate::{
     operator::TaskError,
-    plan::{AlertKind, OutputSource, TaskIndex},
+    plan::{AlertKind, TaskIndex},
     scheduler::{Unit, delay_before, retry_limit_reached},
-    state::{RunState, TaskEvent, TaskState},
-    store::{
-        ArtifactRecord, AttemptRecord, Change, ErrorRecord, OutputRecord, RunChange, TaskChange,
-    },
+    state::{TaskEvent, TaskState},
+    store::{ArtifactRecord, AttemptRecord, Change, ErrorRecord, OutputRecord, TaskChange},
 };
 
 impl Drive {
@@ -28,9 +24,11 @@ impl Drive {
         if let Some(state) = self.units.get_mut(&unit) {
             state.cancel = None;
         }
+        self.leave_pool(unit);
         match end {
             End::Done(persisted) => self.succeeded(unit, *persisted, log),
             _ if self.cancelling => self.cancelled(unit),
+            _ if self.leaving => self.left(unit),
             End::Skipped(reason) => self.skipped(unit, reason),
             End::Wait(wait) => self.deferred(unit, wait),
             End::Failed(error, kept) => self.attempt_failed(unit, &error, kept, &log.tail()),
@@ -309,7 +307,12 @@ impl Drive {
         }
     }
 
-    fn close_attempt(&mut self, unit: Unit, state: TaskState, error: Option<ErrorRecord>) {
+    pub(super) fn close_attempt(
+        &mut self,
+        unit: Unit,
+        state: TaskState,
+        error: Option<ErrorRecord>,
+    ) {
         let now = self.parts.clock.now();
         let key = self.key(unit);
         let Some(known) = self.units.get(&unit) else {
@@ -330,8 +333,8 @@ impl Drive {
     pub(super) fn change(&self, unit: Unit, state: TaskState) -> TaskChange {
         let mut change = row(&self.key(unit), state);
         if let Some(known) = self.units.get(&unit) {
-            (change.attempt, change.tries, change.started) =
-                (known.attempt, known.tries, known.started);
+            (change.attempt, change.tries, change.losses, change.started) =
+                (known.attempt, known.tries, known.losses, known.started);
         }
         change
     }
@@ -354,117 +357,11 @@ impl Drive {
         }
     }
 
-    fn error_record(&self, error: &TaskError) -> ErrorRecord {
+    pub(super) fn error_record(&self, error: &TaskError) -> ErrorRecord {
         ErrorRecord {
             fault: error.fault,
             message: blot(&error.full_message(), &self.secrets),
             hint: error.hint.as_ref().map(|hint| blot(hint, &self.secrets)),
         }
-    }
-
-    /// Puts a mail into the outbox, with the state change that is its occasion.
-    pub(super) fn mail(&mut self, kind: AlertKind, task: Option<TaskIndex>, content: Value) {
-        let now = self.parts.clock.now();
-        let planned = task.map(|task| &self.plan.graph[task]);
-        let occasion = alerts::Occasion {
-            kind,
-            plan: &self.plan,
-            task: planned,
-            run: &self.run,
-            now,
-        };
-        if let Some(mail) = alerts::mail(&occasion, &self.parts.project, content) {
-            self.journal.change(Change::Mail(mail));
-        }
-    }
-
-    /// The run is late.
-    pub(super) fn deadline_passed(&mut self) {
-        self.mail(
-            AlertKind::Deadline,
-            None,
-            json!({"message": "the run is not over at its deadline"}),
-        );
-    }
-
-    /// Writes the run's own end.
-    pub(super) async fn end(&mut self) -> Result<RunState, RunnerError> {
-        let now = self.parts.clock.now();
-        let mut state = self.scheduler.verdict();
-        let outputs = if state == RunState::Success {
-            self.outputs()
-        } else {
-            Ok(None)
-        };
-        let (outputs, error) = match outputs {
-            Ok(outputs) => (
-                outputs,
-                self.first_failure
-                    .clone()
-                    .filter(|_| state == RunState::Failed),
-            ),
-            Err(error) => {
-                state = RunState::Failed;
-                (None, Some(self.error_record(&error).message))
-            }
-        };
-        if state == RunState::Success
-            && self
-                .parts
-                .store
-                .previous_state(&self.plan.name, self.run.id)
-                .await?
-                == Some(RunState::Failed)
-        {
-            self.mail(
-                AlertKind::Recovery,
-                None,
-                json!({"message": "the run succeeded after one that failed"}),
-            );
-        }
-        let change = RunChange {
-            state,
-            ended: Some(now),
-            error: error.clone(),
-            outputs,
-            ..RunChange::default()
-        };
-        self.journal.change(Change::Run(change));
-        self.journal.run(state, error, now);
-        self.flush().await?;
-        Ok(state)
-    }
-
-    /// What a parent run sees: `{"values": {…}, "datasets": {…}}`.
-    fn outputs(&self) -> Result<Option<Value>, TaskError> {
-        if self.plan.outputs.is_empty() {
-            return Ok(None);
-        }
-        let (mut values, mut datasets) = (serde_json::Map::new(), serde_json::Map::new());
-        for (name, source) in &self.plan.outputs {
-            match source {
-                OutputSource::Value(template) => {
-                    let scope =
-                        super::scope::with_tasks(&self.base, template.expressions(), |task| {
-                            self.shelf.view(self.plan.find(task)?)
-                        });
-                    values.insert(
-                        name.clone(),
-                        template
-                            .resolve(&scope)
-                            .map_err(|error| unresolved(&error))?,
-                    );
-                }
-                OutputSource::Dataset(binding) => {
-                    let stored = self.shelf.stored(binding).ok_or_else(|| {
-                        TaskError::user(format!(
-                            "the output `{name}` has no data: its task has put none out"
-                        ))
-                    })?;
-                    datasets.insert(name.clone(), json!(stored));
-                }
-            }
-        }
-        Ok(Some(json!({"values": values, "datasets": datasets})))
     }
 }

@@ -64,6 +64,10 @@ pub(super) struct UnitState {
     pub(super) attempt: u32,
     /// How many tries of the retry limit are used up.
     pub(super) tries: u32,
+    /// How many attempts were lost with the process that worked on them.
+    pub(super) losses: u32,
+    /// Whether an attempt was under way when the run was taken up.
+    pub(super) was_running: bool,
     pub(super) started: Option<Timestamp>,
     /// When the attempt has taken too long.
     pub(super) due: Option<Timestamp>,

@@ -34,15 +34,17 @@ struct State {
 }
 
 /// Where the log of an attempt is.
+pub fn log_directory(state_dir: &Path, run: RunId) -> PathBuf {
+    state_dir.join("logs").join(run.to_string())
+}
+
+/// Where the log of an attempt is.
 pub fn log_path(state_dir: &Path, run: RunId, key: &TaskKey, attempt: u32) -> PathBuf {
     let element = key
         .element
         .map(|element| format!(".{element}"))
         .unwrap_or_default();
-    state_dir
-        .join("logs")
-        .join(run.to_string())
-        .join(format!("{}{element}.{attempt}.log", key.task))
+    log_directory(state_dir, run).join(format!("{}{element}.{attempt}.log", key.task))
 }
 
 impl AttemptLog {

@@ -10,14 +10,17 @@ mod attempt;
 mod begin;
 mod children;
 mod drive;
+mod end;
 mod finish;
 mod inputs;
 mod job;
 mod journal;
+mod leave;
 mod log;
 mod memory;
 mod options;
 mod owner;
+mod patience;
 mod persist;
 mod scope;
 mod start;
@@ -29,9 +32,11 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
 pub use crate::slot::{Slot, Slots};
-pub use log::log_path;
+pub use alerts::recipients;
+pub use log::{log_directory, log_path};
 pub use options::{Options, Redo, Reuse};
-pub use owner::Owner;
+pub use owner::{Owner, Role};
+pub use scope::first as first_scope;
 
 use crate::{
     event::Listener,
@@ -41,12 +46,12 @@ use crate::{
     project::Project,
     services::Services,
     state::RunState,
-    store::{ArtifactStore, Created, NewRun, PipelineVersion, Store, StoreError, Writer},
+    store::{ArtifactStore, Claim, Created, NewRun, PipelineVersion, Store, StoreError, Writer},
     time::Clock,
 };
 
 /// How long an owner may be silent before another may take its runs.
-pub const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(10);
 
 /// Finds the plans of child runs.
 #[async_trait]
@@ -118,6 +123,9 @@ pub enum RunnerError {
     /// The run is not in the history.
     #[error("there is no run {0}")]
     Unknown(RunId),
+    /// This process was told to leave it; the next owner goes on with it.
+    #[error("run {0} was left for the next owner")]
+    Left(RunId),
     /// Another owner has taken the run over.
     #[error("run {0} has been taken over by another process")]
     Lost(RunId),
@@ -139,14 +147,12 @@ impl Runner {
     /// # Errors
     /// When the history cannot be written.
     pub async fn create(&self, plan: &Plan, run: &NewRun) -> Result<Created, RunnerError> {
-        let version = PipelineVersion {
-            hash: plan.source.hash.clone(),
-            pipeline: plan.name.to_string(),
-            path: plan.source.path.to_string(),
-            source: plan.source.text.to_string(),
-        };
-        self.0.store.put_version(&version).await?;
-        Ok(self.0.store.create_run(run).await?)
+        Ok(self.create_in_store(plan, run).await?)
+    }
+
+    async fn create_in_store(&self, plan: &Plan, run: &NewRun) -> Result<Created, StoreError> {
+        self.0.store.put_version(&PipelineVersion::of(plan)).await?;
+        self.0.store.create_run(run).await
     }
 
     /// Works on a run until it is over. What succeeded before is not done again.
@@ -159,21 +165,56 @@ impl Runner {
         run: RunId,
         options: Options,
     ) -> BoxFuture<'static, Result<RunState, RunnerError>> {
+        let runner = self.clone();
+        Box::pin(async move {
+            let claim = owner::claim(&runner.0, run).await?;
+            runner.execute_claimed(plan, run, claim, options).await
+        })
+    }
+
+    /// Works on a run that this process has claimed until it is over, as [`execute`](Self::execute).
+    ///
+    /// # Errors
+    /// When the history fails, when somebody has taken the run over, when this process was told to leave it.
+    pub fn execute_claimed(
+        &self,
+        plan: Arc<Plan>,
+        run: RunId,
+        claim: Claim,
+        options: Options,
+    ) -> BoxFuture<'static, Result<RunState, RunnerError>> {
         let parts = Arc::clone(&self.0);
         Box::pin(async move {
-            let claim = owner::claim(&parts, run).await?;
             let drive =
                 drive::Drive::load(Arc::clone(&parts), plan, run, claim.fence, options).await?;
             let end = owner::while_leased(&parts, drive.run()).await;
-            if end.is_ok()
-                && let Err(error) = parts.store.release(run, claim.fence).await
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot give the run's lease back"
-                );
+            if matches!(end, Ok(_) | Err(RunnerError::Left(_))) {
+                release(&parts, run, claim).await;
             }
             end
         })
+    }
+
+    /// Ends a run whose process is gone and that nobody adopts: what was under way has failed, and so has the run. Mails
+    /// are written as for every failure.
+    ///
+    /// # Errors
+    /// When the history fails, or somebody works on the run.
+    pub async fn give_up(&self, plan: Arc<Plan>, run: RunId) -> Result<(), RunnerError> {
+        let claim = owner::claim(&self.0, run).await?;
+        let parts = Arc::clone(&self.0);
+        let drive = drive::Drive::load(parts, plan, run, claim.fence, Options::default()).await?;
+        drive.give_up().await?;
+        release(&self.0, run, claim).await;
+        Ok(())
+    }
+}
+
+async fn release(parts: &Parts, run: RunId, claim: Claim) {
+    if let Err(error) = parts.store.release(run, claim.fence).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot give the run's lease back"
+        );
     }
 }

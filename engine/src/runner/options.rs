@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tokio_util::sync::CancellationToken;
 
+pub use crate::store::Redo;
 use crate::{dataset::Dataset, id::RunId, store::OutputRecord};
 
 /// How a run is to be worked on.
@@ -11,6 +12,9 @@ use crate::{dataset::Dataset, id::RunId, store::OutputRecord};
 pub struct Options {
     /// Told when the run is to stop.
     pub cancel: CancellationToken,
+    /// Told when this process wants to be rid of the run: what is under way is stopped and written down as to be tried
+    /// again, so that the next owner goes on without loss.
+    pub leave: CancellationToken,
     /// Tasks that are not run, because what they put out is there already.
     pub reuse: HashMap<String, Reuse>,
     /// Tasks that are left out: they are skipped.
@@ -19,15 +23,6 @@ pub struct Options {
     pub redo: Option<Redo>,
     /// The pipelines whose runs wait for this one, the outermost first.
     pub ancestors: Vec<String>,
-}
-
-/// What is done again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redo {
-    /// What has not succeeded, and what comes after it.
-    Unfinished,
-    /// Everything: a person wants the effects again.
-    All,
 }
 
 /// What a task put out elsewhere.

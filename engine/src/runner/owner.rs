@@ -13,9 +13,19 @@ use uuid::Uuid;
 use super::{LEASE, Parts, RunnerError};
 use crate::{id::RunId, store::Claim};
 
+/// What kind of process an owner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A command in the foreground: its runs are nobody else's, and end with it.
+    Foreground,
+    /// A daemon: others adopt its runs when it is gone.
+    Daemon,
+}
+
 /// A process that works on runs. The lock file is removed when it is dropped.
 #[derive(Debug)]
 pub struct Owner {
+    role: Role,
     name: String,
     host: String,
     directory: PathBuf,
@@ -27,7 +37,7 @@ impl Owner {
     ///
     /// # Errors
     /// When the lock file cannot be made.
-    pub fn new(state_dir: &Path, host: &str) -> io::Result<Self> {
+    pub fn new(state_dir: &Path, host: &str, role: Role) -> io::Result<Self> {
         let directory = state_dir.join("locks");
         std::fs::create_dir_all(&directory)?;
         let name = format!(
@@ -42,11 +52,17 @@ impl Owner {
         let lock = File::create(lock_path(&directory, &name))?;
         lock.lock()?;
         Ok(Self {
+            role,
             name,
             host: host.to_owned(),
             directory,
             _lock: lock,
         })
+    }
+
+    /// What kind of process it is.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The owner's name: host, process, and a random part.
@@ -98,8 +114,11 @@ pub(super) async fn claim(parts: &Arc<Parts>, run: RunId) -> Result<Claim, Runne
     Err(RunnerError::Busy { run, owner: holder })
 }
 
-/// Renews the owner's leases while `work` goes on.
+/// Renews the owner's leases while `work` goes on. A daemon does that itself, once for all of its runs.
 pub(super) async fn while_leased<T>(parts: &Arc<Parts>, work: impl Future<Output = T>) -> T {
+    if parts.owner.role() == Role::Daemon {
+        return work.await;
+    }
     let mut work = std::pin::pin!(work);
     let mut beat = tokio::time::interval(LEASE / 3);
     beat.tick().await;

@@ -31,13 +31,23 @@ pub(super) fn base(plan: &Plan, run: &NewRun, project: &Project) -> Arc<Scope> {
         );
     }
     scope.set("trigger", run.trigger.clone());
-    let env: Map<String, Value> = project
-        .allowed_env
-        .iter()
-        .filter_map(|name| Some((name.clone(), Value::from(project.env.get(name)?))))
-        .collect();
-    scope.set("env", Value::Object(env));
+    scope.set("env", allowed_env(project));
     Arc::new(scope)
+}
+
+/// What a setting can see that is needed outside any run: `params` and `env`.
+pub fn first(params: &Map<String, Value>, project: &Project) -> Scope {
+    let mut scope = Scope::default();
+    scope.set("params", Value::Object(params.clone()));
+    scope.set("env", allowed_env(project));
+    scope
+}
+
+fn allowed_env(project: &Project) -> Value {
+    let allowed = project.allowed_env.iter();
+    let found =
+        allowed.filter_map(|name| Some((name.clone(), Value::from(project.env.get(name)?))));
+    Value::Object(found.collect())
 }
 
 fn moment(interval: Interval, zone: Tz, start: bool) -> String {

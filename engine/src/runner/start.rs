@@ -1,6 +1,6 @@
 //! Starts what is ready: settings resolved once, inputs found, the attempt written down.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 use super::{
     drive::Drive,
     job::{Job, UnitState},
-    journal::{Details, row},
+    journal::Details,
     log::{AttemptLog, log_path},
     memory::Memory,
+    patience::patiently,
     scope,
+    timers::Due,
 };
 use crate::{
     event::{RunEvent, What},
@@ -25,21 +27,83 @@ use crate::{
     slot::Slot,
     spec::{Expression, ExpressionError, Scope},
     state::{TaskEvent, TaskState},
-    store::{AttemptRecord, Change},
+    store::{AttemptRecord, Change, PoolRequest},
     time::Timestamp,
 };
+
+/// How often slots of a pool that others have are asked for.
+const POOL_POLL: Duration = Duration::from_millis(250);
 
 impl Drive {
     /// Starts as many ready units as there are free slots. They begin to work when this has been written.
     pub(super) async fn start_ready(&mut self) {
         let slots = Arc::clone(&self.parts.slots);
-        while let Some(unit) = self.scheduler.pop(|pool| slots.is_free(pool)) {
-            let Some(slot) = slots.try_take(self.plan.graph[unit.task].pool.as_ref()) else {
-                self.scheduler.put_back(unit);
-                break;
+        loop {
+            let full = &self.full_pools;
+            let is_free = |pool: Option<&str>| {
+                slots.is_free(pool) && pool.is_none_or(|pool| !full.contains_key(pool))
             };
-            self.start(unit, slot).await;
+            let Some(unit) = self.scheduler.pop(is_free) else {
+                return;
+            };
+            let Some(slot) = slots.try_take(self.plan.graph[unit.task].pool.as_ref()) else {
+                return self.scheduler.put_back(unit);
+            };
+            if self.enter_pool(unit).await {
+                self.start(unit, slot).await;
+            } else {
+                self.scheduler.put_back(unit);
+            }
         }
+    }
+
+    /// Takes a declared pool's slots, which all processes share; says no, and asks again later, while others have them.
+    async fn enter_pool(&mut self, unit: Unit) -> bool {
+        let Some(request) = self.pool_request(unit) else {
+            return true;
+        };
+        match self.parts.store.take_pool(&request).await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot ask for the slots of a pool"
+                );
+            }
+        }
+        let again = self.parts.clock.now() + POOL_POLL;
+        self.full_pools.insert(request.pool, again);
+        self.timers.set(again, Due::Pool);
+        false
+    }
+
+    fn pool_request(&self, unit: Unit) -> Option<PoolRequest> {
+        let (pool, slots) = self.plan.graph[unit.task].pool.as_ref()?;
+        Some(PoolRequest {
+            pool: pool.clone(),
+            capacity: *self.parts.project.pools.get(pool)?,
+            slots: *slots,
+            run: self.run.id,
+            key: self.key(unit),
+        })
+    }
+
+    /// Gives a declared pool's slots back, beside the run's own work.
+    pub(super) fn leave_pool(&self, unit: Unit) {
+        let Some(request) = self.pool_request(unit) else {
+            return;
+        };
+        let parts = Arc::clone(&self.parts);
+        self.parts.tasks.spawn(async move {
+            let PoolRequest { pool, run, key, .. } = request;
+            if let Err(error) = parts.store.give_pool(&pool, run, &key).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot give the slots of a pool back"
+                );
+            }
+        });
     }
 
     async fn start(&mut self, unit: Unit, slot: Slot) {
@@ -57,7 +121,10 @@ impl Drive {
         self.write_start(unit, now, fresh);
         match prepared {
             Ok(job) => self.prepared.push(job),
-            Err(error) => self.attempt_failed(unit, &error, Vec::new(), &[]),
+            Err(error) => {
+                self.leave_pool(unit);
+                self.attempt_failed(unit, &error, Vec::new(), &[]);
+            }
         }
     }
 
@@ -66,9 +133,7 @@ impl Drive {
         let Some(state) = self.units.get(&unit) else {
             return;
         };
-        let mut change = row(&key, TaskState::Running);
-        (change.attempt, change.tries, change.started) =
-            (state.attempt, state.tries, state.started);
+        let change = self.change(unit, TaskState::Running);
         let started = state.started.unwrap_or(now);
         let number = state.attempt;
         self.journal.task(change, now, Details::default());
@@ -163,7 +228,7 @@ impl Drive {
         if !is_name(name) {
             return Ok(reference.to_owned());
         }
-        let found = self.parts.store.aliased(name, alias).await;
+        let found = patiently(|| self.parts.store.aliased(name, alias)).await;
         match found.map_err(|error| TaskError::external("cannot read the model registry").because(error))? {
             Some(model) => Ok(format!("{name}:{}", model.version)),
             None => Err(TaskError::user(format!("no model `{reference}` is registered"))

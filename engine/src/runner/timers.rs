@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-use crate::{scheduler::Unit, time::Timestamp};
+use crate::{plan::TaskIndex, scheduler::Unit, time::Timestamp};
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +11,12 @@ pub(super) enum Due {
     Retry(Unit),
     /// A unit's wait of this attempt may be over.
     Wake(Unit, u32),
+    /// A pool that was full may have free slots.
+    Pool,
     /// The run should be over.
     Deadline,
+    /// A task should be over.
+    TaskDeadline(TaskIndex),
 }
 
 /// Timers, the earliest first.

@@ -33,7 +33,7 @@ pub use record::{
 };
 pub use traits::{Outbox, RunStore, Store};
 pub use triggers::{
-    Backfill, BackfillState, Progress, Reprocess, ScheduleRecord, SensorKey, SensorRecord, Thing,
-    ThingRecord, ThingState, Triggers,
+    Backfill, BackfillState, Progress, Reprocess, ScheduleRecord, Sensed, SensorKey, SensorRecord,
+    Thing, ThingRecord, ThingState, Triggers,
 };
 pub use writer::Writer;

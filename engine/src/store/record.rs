@@ -12,6 +12,7 @@ use crate::{
     dataset::StoredDataset,
     id::{RunId, TaskKey},
     operator::{Fault, Interval, Wait},
+    plan::Plan,
     state::{RunState, TaskState},
     time::Timestamp,
 };
@@ -27,6 +28,18 @@ pub struct PipelineVersion {
     pub path: String,
     /// The file's text.
     pub source: String,
+}
+
+impl PipelineVersion {
+    /// The version that `plan` was made of.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            hash: plan.source.hash.clone(),
+            pipeline: plan.name.to_string(),
+            path: plan.source.path.to_string(),
+            source: plan.source.text.to_string(),
+        }
+    }
 }
 
 /// Why a run was made.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Created, EventRecord, History, MailState, NewRun, PendingMail,
+    AttemptRecord, Claim, Created, EventRecord, History, MailState, NewMail, NewRun, PendingMail,
     PipelineVersion, Queue, RunFilter, RunRecord, RunWrite, TaskRecord, Triggers, WriteOutcome,
 };
 use crate::{
@@ -92,6 +92,8 @@ pub trait Outbox: Send + Sync {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<PendingMail>, StoreError>;
+    /// Writes down a mail that is about no change of a run. Twice the same is once.
+    async fn post(&self, mail: &NewMail) -> Result<(), StoreError>;
     /// Says what has become of a mail. One that is sent, dead or expired stays so.
     async fn settle(&self, mail: Uuid, state: &MailState, now: Timestamp)
     -> Result<(), StoreError>;

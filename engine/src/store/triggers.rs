@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Created, NewRun, Redo, RunRecord};
+use super::{Created, NewRun, Redo, RunKind, RunRecord};
 use crate::{failure::StoreError, id::RunId, operator::Interval, state::RunState, time::Timestamp};
 
 /// Where a pipeline's schedule stands.
@@ -19,20 +19,25 @@ pub struct ScheduleRecord {
     pub paused: bool,
 }
 
-/// A thing that a sensor has seen: a file, an object.
+pub use crate::operator::Thing;
+
+/// What `trigger` holds in a run that a sensed thing has made: which task has sensed what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Thing {
-    /// What tells it from every other thing, also from one of the same name that comes tomorrow: on a bucket key and
-    /// version (or etag and time), on a disk path, size, time and inode.
-    pub identity: String,
-    /// Its key or path.
-    pub name: String,
-    /// What the sensor puts out for it.
+pub struct Sensed {
+    /// The sensor.
+    pub task: String,
+    /// What it puts out.
     pub values: Map<String, Value>,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was last changed.
-    pub modified: Timestamp,
+}
+
+impl Sensed {
+    /// What made this run, when a sensed thing did.
+    pub fn of(record: &RunRecord) -> Option<Self> {
+        if record.run.kind != RunKind::Sensor {
+            return None;
+        }
+        serde_json::from_value(record.run.trigger.clone()).ok()
+    }
 }
 
 /// What has become of a thing.

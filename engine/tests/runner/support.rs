@@ -21,7 +21,7 @@ use pipectl_engine::{
     },
     plan::Plan,
     project::Project,
-    runner::{Options, Owner, Parts, Pipelines, Runner, RunnerError, Slots},
+    runner::{Options, Owner, Parts, Pipelines, Role, Runner, RunnerError, Slots},
     services::Services,
     state::{RunState, TaskState},
     store::{
@@ -205,6 +205,11 @@ impl ArtifactStore for Directory {
         Ok(self.0.join(key))
     }
 
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError> {
+        std::fs::remove_dir_all(self.0.join(prefix))
+            .map_err(|error| StoreError::unavailable("remove", error))
+    }
+
     fn temporary(&self) -> PathBuf {
         self.0
             .join(format!("tmp{}", self.1.fetch_add(1, Ordering::Relaxed)))
@@ -278,7 +283,9 @@ impl World {
             clock: Arc::new(SystemClock),
             listeners: vec![Arc::new(listener)],
             pipelines: Arc::clone(&self.plans) as _,
-            owner: Arc::new(Owner::new(&self.project.state_dir, "host").expect("an owner")),
+            owner: Arc::new(
+                Owner::new(&self.project.state_dir, "host", Role::Foreground).expect("an owner"),
+            ),
             slots: Slots::new(slots, BTreeMap::new()),
             tasks: TaskTracker::new(),
         })

@@ -85,6 +85,17 @@ impl ArtifactStore for LocalArtifacts {
         .await
     }
 
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError> {
+        let path = self.path(prefix)?;
+        blocking(move || match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(of_path("remove the artifacts in", &path, error))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
     fn temporary(&self) -> PathBuf {
         self.root.join(UNFINISHED).join(Uuid::new_v4().to_string())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path as ObjectPath};
 use pipectl_connections::{object_error, object_place};
 use pipectl_engine::{
@@ -221,6 +221,17 @@ impl ArtifactStore for ObjectArtifacts {
             Err(error) => Err(of_path("keep the copy", &copy, error)),
         })
         .await
+    }
+
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError> {
+        let path = self.path(prefix)?;
+        let wrong = |error: object_store::Error| self.failed("remove", prefix, error);
+        let found = self
+            .bucket
+            .list(Some(&path))
+            .map_ok(|object| object.location);
+        let removed = self.bucket.delete_stream(found.boxed());
+        removed.try_for_each(async |_| Ok(())).await.map_err(wrong)
     }
 
     fn temporary(&self) -> PathBuf {

@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use pipectl_engine::{
-    store::{MailState, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT},
+    id::RunId,
+    store::{MailState, NewMail, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT},
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::{
+    batch::json,
     error::failed,
     mails::{mail_counts, settlement},
     rows::{MailRow, records},
@@ -43,6 +45,23 @@ impl Outbox for PostgresStore {
             .bind(now + lease)
             .bind(i64::from(limit));
         records(taken.fetch_all(&self.pool).await.map_err(wrong)?)
+    }
+
+    async fn post(&self, mail: &NewMail) -> Result<(), StoreError> {
+        let sql = "insert into pipectl.outbox (id, run, kind, recipients, content, created, state, attempts, due)
+            values ($1, $2, $3, $4::text::json, $5::text::json, $6, 'pending', 0, $6) on conflict (id) do nothing";
+        let insert = sqlx::query(sql)
+            .bind(mail.id)
+            .bind(mail.run.map(RunId::uuid))
+            .bind(mail.kind.name())
+            .bind(json(&mail.to))
+            .bind(json(&mail.content))
+            .bind(mail.created);
+        insert
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(|error| failed("write the outbox", error))
     }
 
     async fn settle(

@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use pipectl_engine::{
-    store::{MailState, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT},
+    id::RunId,
+    store::{MailState, NewMail, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT},
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use super::{SqliteStore, commit::micros};
 use crate::{
+    batch::json,
     error::failed,
     mails::{mail_counts, settlement},
     rows::{MailRow, records},
@@ -48,6 +50,26 @@ impl Outbox for SqliteStore {
         // `returning` keeps no order.
         taken.sort_by_key(|pending| (pending.mail.created, pending.mail.id));
         Ok(taken)
+    }
+
+    async fn post(&self, mail: &NewMail) -> Result<(), StoreError> {
+        let wrong = |error| failed("write the outbox", error);
+        let sql =
+            "insert into outbox (id, run, kind, recipients, content, created, state, attempts, due)
+            values ($1, $2, $3, $4, $5, $6, 'pending', 0, $6) on conflict (id) do nothing";
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let insert = sqlx::query(sql)
+            .bind(mail.id)
+            .bind(mail.run.map(RunId::uuid))
+            .bind(mail.kind.name())
+            .bind(json(&mail.to))
+            .bind(json(&mail.content))
+            .bind(micros(mail.created));
+        insert
+            .execute(&mut writer.connection)
+            .await
+            .map(drop)
+            .map_err(wrong)
     }
 
     async fn settle(

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::MemoryStore;
+use super::{Content, MailEntry, MemoryStore};
 use crate::{
-    store::{MailState, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE},
+    store::{
+        MailState, NewMail, Outbox, PendingMail, StoreError, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE,
+    },
     time::Timestamp,
 };
 
@@ -40,6 +42,11 @@ impl Outbox for MemoryStore {
             }
         });
         Ok(take.collect())
+    }
+
+    async fn post(&self, mail: &NewMail) -> Result<(), StoreError> {
+        self.lock().post(mail);
+        Ok(())
     }
 
     async fn settle(
@@ -76,5 +83,16 @@ impl Outbox for MemoryStore {
             *counts.entry(entry.state.to_owned()).or_default() += 1;
         }
         Ok(counts)
+    }
+}
+
+impl Content {
+    pub(super) fn post(&mut self, mail: &NewMail) {
+        self.mails.entry(mail.id).or_insert_with(|| MailEntry {
+            mail: mail.clone(),
+            state: "pending",
+            attempts: 0,
+            due: mail.created,
+        });
     }
 }

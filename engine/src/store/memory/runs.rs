@@ -5,7 +5,7 @@ use std::{collections::hash_map::Entry, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Content, MailEntry, MemoryStore, RunEntry, changes::ends};
+use super::{Content, MemoryStore, RunEntry, changes::ends};
 use crate::{
     id::{RunId, TaskKey},
     operator::PastOutcome,
@@ -260,14 +260,7 @@ impl Content {
         }
         for change in &write.changes {
             match change {
-                Change::Mail(mail) => {
-                    self.mails.entry(mail.id).or_insert_with(|| MailEntry {
-                        mail: mail.clone(),
-                        state: "pending",
-                        attempts: 0,
-                        due: mail.created,
-                    });
-                }
+                Change::Mail(mail) => self.post(mail),
                 Change::Register(model) => self.register(write.run, model),
                 Change::Reset { task } => {
                     self.free_versions(write.run, task);

@@ -9,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Created, EventRecord, MailState, ModelRegistry, ModelVersion, NewRun,
-    Outbox, PendingMail, PipelineVersion, RunFilter, RunRecord, RunStore, RunWrite, Store,
+    AttemptRecord, Claim, Created, EventRecord, MailState, ModelRegistry, ModelVersion, NewMail,
+    NewRun, Outbox, PendingMail, PipelineVersion, RunFilter, RunRecord, RunStore, RunWrite, Store,
     StoreError, TaskRecord, WriteOutcome,
 };
 use crate::{
@@ -187,6 +187,10 @@ impl<S: Store> Outbox for Wrapped<S> {
         limit: u32,
     ) -> Result<Vec<PendingMail>, StoreError> {
         self.inner.take_due(now, lease, limit).await
+    }
+
+    async fn post(&self, mail: &NewMail) -> Result<(), StoreError> {
+        self.inner.post(mail).await
     }
 
     async fn settle(

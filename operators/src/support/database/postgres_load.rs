@@ -40,6 +40,13 @@ pub(super) async fn load(
         return Ok(Loaded::Before(before));
     }
     if job.create {
+        // Two that make a table at once: without the lock the later one fails although the table is there.
+        let lock = "select pg_advisory_xact_lock(hashtext('pipectl create ' || $1))";
+        let locked = sqlx::query(lock)
+            .bind(job.table.quoted())
+            .execute(&mut *transaction)
+            .await;
+        locked.map_err(|error| session.fail(error))?;
         session
             .run(&mut transaction, job.create_table(postgres_type)?)
             .await?;

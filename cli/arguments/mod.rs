@@ -6,10 +6,17 @@
     reason = "the comments are the text of `--help`, the fields the names of its flags"
 )]
 
+mod service;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use service::{
+    Backfill, BackfillCommand, Daemon, History, NewBackfill, Prune, ReprocessBehavior, Schedules,
+    SensorThings, Sensors,
+};
 
 /// Turns YAML files into running data and machine-learning pipelines.
 #[derive(Debug, Parser)]
@@ -116,6 +123,16 @@ pub(crate) enum Command {
     Run(Run),
     /// Do a run, or what failed in it, again: with its own parameters, interval and pipeline version
     Retry(Retry),
+    /// Work on schedules, sensors and the queue until stopped
+    Daemon(Daemon),
+    /// Run a pipeline for the intervals of the past
+    Backfill(Backfill),
+    /// Look at schedules, pause them and let them go on
+    #[command(subcommand)]
+    Schedules(Schedules),
+    /// Look at the sensors that start pipelines, and at what they have seen
+    #[command(subcommand)]
+    Sensors(Sensors),
     /// Check pipelines without running them
     Validate(Validate),
     /// Show what a pipeline would do, and in which order
@@ -125,6 +142,9 @@ pub(crate) enum Command {
     /// Look at runs
     #[command(subcommand)]
     Runs(Runs),
+    /// Let go of old runs, or take them out as JSON
+    #[command(subcommand)]
+    History(History),
     /// Look at registered models and promote them
     #[command(subcommand)]
     Models(Models),
@@ -239,6 +259,11 @@ pub(crate) enum Runs {
     Show(RunsShow),
     /// Print the logs of a run's tasks
     Logs(RunsLogs),
+    /// Stop a run that a daemon works on, or that waits in the queue
+    Cancel {
+        /// The run: its id, the beginning of it, or `last`
+        run: String,
+    },
 }
 
 #[derive(Debug, Args)]

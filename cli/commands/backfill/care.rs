@@ -1,0 +1,146 @@
+//! Looks at backfills, pauses, resumes and cancels them.
+
+use pipectl_engine::store::{Backfill, BackfillState, Progress, Store};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::make::off;
+use crate::{
+    arguments::{BackfillCommand, Format},
+    exit::{Exit, Problem},
+    project::Context,
+    records::moment,
+    table::{Cell, Table},
+    wire::{self, House},
+};
+
+/// How many are listed.
+const LISTED: u32 = 100;
+
+pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Result<Exit> {
+    let project = context.project()?;
+    wire::block_on(async {
+        let house = House::open(project).await?;
+        let store = &*house.store;
+        let now = house.clock().now();
+        match command {
+            BackfillCommand::List(arguments) => list(context, store, arguments.format).await,
+            BackfillCommand::Pause { backfill } => {
+                let id = find(store, backfill).await?;
+                store.set_backfill(id, BackfillState::Paused, now).await?;
+                context.output.note(format_args!("paused: runs under way go on, no other starts; `pipectl backfill resume {id}` goes on"));
+                Ok(Exit::Done)
+            }
+            BackfillCommand::Resume { backfill } => {
+                let id = find(store, backfill).await?;
+                store.set_backfill(id, BackfillState::Running, now).await?;
+                if store.daemons().await?.iter().any(|daemon| daemon.alive) {
+                    context.output.note("a daemon goes on with it");
+                    return Ok(Exit::Done);
+                }
+                off(context, &house, id, Format::Text).await
+            }
+            BackfillCommand::Cancel { backfill } => {
+                let id = find(store, backfill).await?;
+                store
+                    .set_backfill(id, BackfillState::Cancelled, now)
+                    .await?;
+                context
+                    .output
+                    .note("cancelled: what waits is cancelled, what is under way is asked to stop");
+                Ok(Exit::Done)
+            }
+        }
+    })
+}
+
+async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::Result<Exit> {
+    let backfills = store.backfills(LISTED).await?;
+    match format {
+        Format::Json => {
+            let all: Vec<Value> = backfills
+                .iter()
+                .map(|(backfill, progress)| document(backfill, *progress))
+                .collect();
+            context.output.json(&json!({"backfills": all}));
+        }
+        Format::Text if backfills.is_empty() => context.output.note("no backfills"),
+        Format::Text => {
+            let mut table = Table::new([
+                "Backfill",
+                "Pipeline",
+                "State",
+                "From (UTC)",
+                "To (UTC)",
+                "Done",
+                "Failed",
+                "Running",
+            ]);
+            for (backfill, progress) in &backfills {
+                table.row([
+                    backfill.id.to_string().into(),
+                    backfill.pipeline.as_str().into(),
+                    state(backfill, *progress).into(),
+                    moment(backfill.from).into(),
+                    moment(backfill.to).into(),
+                    Cell::right(format!("{}/{}", progress.over(), progress.total())),
+                    Cell::right(progress.failed.to_string()),
+                    Cell::right(progress.running.to_string()),
+                ]);
+            }
+            context.output.print(table.render(context.output.out));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn state(backfill: &Backfill, progress: Progress) -> &'static str {
+    match backfill.state {
+        BackfillState::Cancelled => "cancelled",
+        _ if progress.over() == progress.total() => "done",
+        BackfillState::Running => "running",
+        BackfillState::Paused => "paused",
+    }
+}
+
+/// A backfill as JSON shows it.
+pub(super) fn document(backfill: &Backfill, progress: Progress) -> Value {
+    json!({
+        "backfill": backfill.id,
+        "pipeline": backfill.pipeline,
+        "state": state(backfill, progress),
+        "from": backfill.from,
+        "to": backfill.to,
+        "max_active_runs": backfill.max_active,
+        "created": backfill.created,
+        "runs": {
+            "total": progress.total(),
+            "queued": progress.queued,
+            "running": progress.running,
+            "success": progress.success,
+            "failed": progress.failed,
+            "cancelled": progress.cancelled,
+        },
+    })
+}
+
+/// A backfill by its id, the beginning of it, or `last`.
+async fn find(store: &dyn Store, text: &str) -> anyhow::Result<Uuid> {
+    let backfills = store.backfills(LISTED).await?;
+    let mut found = backfills
+        .iter()
+        .map(|(backfill, _)| backfill.id)
+        .filter(|id| text == "last" || id.to_string().starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(id), _) if text == "last" => Ok(id),
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(
+            Problem::usage(format!("several backfills begin with `{text}`"))
+                .hint("write more of the id")
+                .into(),
+        ),
+        (None, _) => Err(Problem::usage(format!("there is no backfill `{text}`"))
+            .hint("`pipectl backfill list` shows them")
+            .into()),
+    }
+}

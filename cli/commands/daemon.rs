@@ -1,0 +1,225 @@
+//! `pipectl daemon`: works until it is told to stop.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{Read, Seek, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pipectl_daemon::{Daemon, Ears, Settings};
+use pipectl_engine::{
+    operator::{Wait, WaitWatcher},
+    project::{Project, Serve},
+    runner::Role,
+    time::parse_duration,
+};
+use pipectl_server::Vitals;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    arguments,
+    exit::{Exit, Problem},
+    project::Context,
+    wire::{self, House},
+};
+
+pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::Result<Exit> {
+    let grace = parse_duration(&arguments.grace)
+        .map_err(|error| Problem::usage(format!("--grace: {error}")))?;
+    let project = context.project()?;
+    let address = match &arguments.listen {
+        Some(text) => Serve::address(text).ok_or_else(|| {
+            Problem::usage(format!("--listen: `{text}` is no address")).hint("write 127.0.0.1:4747")
+        })?,
+        None => project.serve.listen,
+    };
+    let _alone = alone(&project)?;
+    wire::block_on(async {
+        let house = House::open(project).await?;
+        let ears = Ears::default();
+        let runner =
+            house.runner_as(Role::Daemon, arguments.slots, vec![Arc::new(ears.clone())])?;
+        let services = runner.parts().services.clone();
+        let daemon = Arc::new(Daemon::new(
+            runner,
+            &ears,
+            house.files(),
+            Settings { grace },
+        ));
+        let (stop, edited, tasks) = (
+            CancellationToken::new(),
+            Arc::new(Notify::new()),
+            TaskTracker::new(),
+        );
+        listen_to_signals(&stop, &edited, &tasks)?;
+        if let Some(watcher) = services.get::<WaitWatcher>() {
+            tasks.spawn(watch(
+                watcher,
+                Arc::clone(&house.project),
+                Arc::clone(&edited),
+            ));
+        }
+        if !arguments.no_serve {
+            serve(context, address, &daemon, &stop, &tasks).await;
+        }
+        tasks.spawn(keep_the_watchdog_quiet());
+        notify_supervisor(&[sd_notify::NotifyState::Ready]);
+        let end = daemon.run(&stop, edited).await;
+        notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+        end.map_err(|error| {
+            Problem::environment("the run history cannot be reached").because(error)
+        })?;
+        Ok(Exit::Done)
+    })
+}
+
+/// On SQLite one daemon works at a time; the lock is free again when this process is gone, however it ends.
+pub(crate) fn alone(project: &Project) -> anyhow::Result<Option<File>> {
+    let shared = project
+        .store
+        .as_ref()
+        .is_some_and(|store| store.expose().starts_with("postgres"));
+    if shared {
+        return Ok(None);
+    }
+    let path = project.state_dir.join("daemon.lock");
+    let wrong = |error: std::io::Error| {
+        Problem::environment(format!("cannot write `{}`", path.display())).because(error)
+    };
+    std::fs::create_dir_all(&project.state_dir).map_err(wrong)?;
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(wrong)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is only told.
+            let _read = file.read_to_string(&mut holder);
+            return Err(Problem::usage(format!("a daemon works here already (process {})", holder.trim()))
+                .hint("on SQLite there can be one; for several, put the history on Postgres: PIPECTL_STORE=postgres://…")
+                .into());
+        }
+        Err(TryLockError::Error(error)) => return Err(wrong(error).into()),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "{}", std::process::id()))
+        .map_err(wrong)?;
+    Ok(Some(file))
+}
+
+/// SIGTERM and SIGINT stop the daemon, SIGHUP has it look at its files.
+fn listen_to_signals(
+    stop: &CancellationToken,
+    edited: &Arc<Notify>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Problem::environment("cannot listen for signals").because(error))
+    };
+    let (mut terminate, mut interrupt, mut hangup) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::hangup())?,
+    );
+    let (stop, edited) = (stop.clone(), Arc::clone(edited));
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => edited.notify_one(),
+            }
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Says when something has changed among the pipelines' files.
+async fn watch(watcher: Arc<WaitWatcher>, project: Arc<Project>, edited: Arc<Notify>) {
+    let wait = Wait::Things {
+        connection: None,
+        pattern: "pipelines/**".to_owned(),
+        poll: Duration::from_secs(60),
+        settle: Duration::ZERO,
+    };
+    loop {
+        watcher.changed(&project, &wait).await;
+        edited.notify_one();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+struct Pulse(Arc<Daemon>);
+
+#[async_trait]
+impl Vitals for Pulse {
+    async fn ready(&self) -> Result<(), String> {
+        self.0.ready().await
+    }
+
+    async fn metrics(&self) -> String {
+        self.0.metrics().await
+    }
+}
+
+/// Health and metrics. A port that is taken is no reason not to work.
+async fn serve(
+    context: &Context,
+    address: SocketAddr,
+    daemon: &Arc<Daemon>,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    match TcpListener::bind(address).await {
+        Ok(listener) => {
+            let routes = pipectl_server::routes(Arc::new(Pulse(Arc::clone(daemon))));
+            let stop = stop.clone();
+            tracing::info!("http://{address}/health and /metrics");
+            tasks.spawn(async move {
+                if let Err(error) = pipectl_server::serve(listener, routes, stop).await {
+                    tracing::error!(%error, "the port has failed");
+                }
+            });
+        }
+        Err(error) => {
+            context.output.warning(format_args!(
+                "cannot listen on {address}: {error}; the daemon works without its port"
+            ));
+        }
+    }
+}
+
+/// Tells systemd's watchdog, when it wants that, that this process is alive.
+async fn keep_the_watchdog_quiet() {
+    let mut micros = 0;
+    if !sd_notify::watchdog_enabled(false, &mut micros) || micros == 0 {
+        return;
+    }
+    loop {
+        notify_supervisor(&[sd_notify::NotifyState::Watchdog]);
+        tokio::time::sleep(Duration::from_micros(micros / 3)).await;
+    }
+}
+
+fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
+    // Without systemd nobody hears it.
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::debug!(%error, "systemd does not hear");
+    }
+}

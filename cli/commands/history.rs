@@ -1,0 +1,96 @@
+//! `pipectl history`: lets go of old runs, and takes them out.
+
+use std::sync::Arc;
+
+use pipectl_daemon::prune_batch;
+use pipectl_engine::{
+    store::{PruneRule, RunFilter},
+    time::parse_duration,
+};
+
+use crate::{
+    arguments::{History, Prune},
+    exit::{Exit, Problem},
+    project::Context,
+    records::{self, RunDocument},
+    wire::{self, House},
+};
+
+/// How many runs are exported at once.
+const PAGE: u32 = 200;
+/// How many are counted at most.
+const COUNTED: u32 = 1_000_000;
+
+pub(crate) fn run(context: &Context, command: &History) -> anyhow::Result<Exit> {
+    let project = context.project()?;
+    wire::block_on(async {
+        let house = House::open(project).await?;
+        match command {
+            History::Prune(arguments) => prune(context, &house, arguments).await,
+            History::Export { pipeline } => export(context, &house, pipeline.clone()).await,
+        }
+    })
+}
+
+async fn prune(context: &Context, house: &House, arguments: &Prune) -> anyhow::Result<Exit> {
+    let age = arguments
+        .older_than
+        .as_deref()
+        .map(parse_duration)
+        .transpose();
+    let age = age.map_err(|error| Problem::usage(format!("--older-than: {error}")))?;
+    let now = house.clock().now();
+    let rule = PruneRule {
+        pipeline: arguments.pipeline.clone(),
+        before: age.and_then(|age| now.checked_sub_signed(chrono::TimeDelta::from_std(age).ok()?)),
+        keep: arguments.keep,
+    };
+    if arguments.dry_run {
+        let runs = house.store.prunable(&rule, COUNTED).await?;
+        context.output.line(format_args!(
+            "{} runs may go; nothing was removed",
+            runs.len()
+        ));
+        return Ok(Exit::Done);
+    }
+    let mut gone = 0;
+    loop {
+        let removed = prune_batch(&*house.store, &*house.artifacts, &house.project, &rule).await?;
+        if removed == 0 {
+            break;
+        }
+        gone += removed;
+    }
+    context
+        .output
+        .line(format_args!("removed {gone} runs with their data and logs"));
+    Ok(Exit::Done)
+}
+
+async fn export(
+    context: &Context,
+    house: &House,
+    pipeline: Option<String>,
+) -> anyhow::Result<Exit> {
+    let store = Arc::clone(&house.store);
+    let mut before = None;
+    loop {
+        let filter = RunFilter {
+            pipeline: pipeline.clone(),
+            before,
+            limit: PAGE,
+            ..RunFilter::default()
+        };
+        let page = store.runs(&filter).await?;
+        for record in &page {
+            let tasks = records::tasks(&*store, record.run.id, None).await?;
+            context
+                .output
+                .line(serde_json::to_string(&RunDocument::new(record, tasks))?);
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => before = Some(last.run.id),
+            _ => return Ok(Exit::Done),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `pipectl runs cancel`: stops a run that some daemon works on, or that waits.
+
+use pipectl_engine::store::Cancelled;
+
+use crate::{
+    exit::{Exit, Problem},
+    project::Context,
+    records::find,
+    wire::{self, House},
+};
+
+pub(super) fn run(context: &Context, run: &str) -> anyhow::Result<Exit> {
+    let project = context.project()?;
+    wire::block_on(async {
+        let house = House::open(project).await?;
+        let run = find(&*house.store, run).await?.run.id;
+        match house.store.cancel(run, house.clock().now()).await? {
+            Cancelled::AtOnce => context.output.note(format_args!("run {run} is cancelled")),
+            Cancelled::Asked => context
+                .output
+                .note(format_args!("run {run} is asked to stop")),
+            Cancelled::Over(state) => {
+                return Err(Problem::usage(format!("run {run} is over: {state}")).into());
+            }
+        }
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,165 @@
+//! `pipectl sensors`: what the sensors that start pipelines have seen.
+
+use pipectl_engine::store::{SensorKey, Store, ThingRecord};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::{Format, SensorThings, Sensors},
+    exit::{Exit, Problem},
+    project::Context,
+    records::moment,
+    table::{Cell, Table},
+    wire::{self, House},
+};
+
+/// How many things are looked through for one that a person has named.
+const LOOK_BACK: u32 = 100_000;
+
+pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> {
+    let project = context.project()?;
+    wire::block_on(async {
+        let store = House::store(&project).await?;
+        match command {
+            Sensors::List(arguments) => list(context, &*store, arguments.format).await,
+            Sensors::Show(arguments) => show(context, &*store, arguments).await,
+            Sensors::Reset { sensor } => {
+                let key = known(&*store, sensor).await?;
+                let count = store.forget(&key, None).await?;
+                context.output.note(format_args!(
+                    "forgot {count} things; those that are still there are sensed anew"
+                ));
+                Ok(Exit::Done)
+            }
+            Sensors::Replay { sensor, thing } => replay(context, &*store, sensor, thing).await,
+        }
+    })
+}
+
+async fn replay(
+    context: &Context,
+    store: &dyn Store,
+    sensor: &str,
+    thing: &str,
+) -> anyhow::Result<Exit> {
+    let key = known(store, sensor).await?;
+    let things = store.things(&key, LOOK_BACK).await?;
+    let found = things
+        .iter()
+        .find(|record| record.thing.name == thing || record.thing.identity == thing);
+    let Some(record) = found else {
+        return Err(Problem::usage(format!("`{sensor}` has not seen `{thing}`"))
+            .hint(format!(
+                "`pipectl sensors show {sensor}` lists what it has seen"
+            ))
+            .into());
+    };
+    store.forget(&key, Some(&record.thing.identity)).await?;
+    context.output.note(format_args!(
+        "forgot {}; if it is still there it is sensed anew",
+        record.thing.name
+    ));
+    Ok(Exit::Done)
+}
+
+async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::Result<Exit> {
+    let sensors = store.sensors().await?;
+    match format {
+        Format::Json => {
+            let all: Vec<Value> = sensors
+                .iter()
+                .map(|sensor| {
+                    json!({
+                        "sensor": format!("{}.{}", sensor.key.pipeline, sensor.key.task),
+                        "since": sensor.since,
+                        "looked": sensor.looked,
+                        "failures": sensor.failures,
+                        "error": sensor.error,
+                    })
+                })
+                .collect();
+            context.output.json(&json!({"sensors": all}));
+        }
+        Format::Text if sensors.is_empty() => {
+            context.output.note("no sensor has been watched yet; `schedule: {sensor: …}` and `pipectl daemon` watch one");
+        }
+        Format::Text => {
+            let mut table = Table::new(["Sensor", "Watched since (UTC)", "Failures", "Error"]);
+            for sensor in &sensors {
+                table.row([
+                    format!("{}.{}", sensor.key.pipeline, sensor.key.task).into(),
+                    moment(sensor.since).into(),
+                    Cell::right(sensor.failures.to_string()),
+                    sensor.error.clone().unwrap_or_default().into(),
+                ]);
+            }
+            context.output.print(table.render(context.output.out));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(
+    context: &Context,
+    store: &dyn Store,
+    arguments: &SensorThings,
+) -> anyhow::Result<Exit> {
+    let key = known(store, &arguments.sensor).await?;
+    let things = store.things(&key, arguments.limit).await?;
+    match arguments.format {
+        Format::Json => {
+            let all: Vec<Value> = things.iter().map(document).collect();
+            context
+                .output
+                .json(&json!({"sensor": arguments.sensor, "things": all}));
+        }
+        Format::Text if things.is_empty() => context.output.note("it has seen nothing yet"),
+        Format::Text => {
+            let mut table = Table::new(["Thing", "Bytes", "Seen (UTC)", "State", "Run"]);
+            for record in &things {
+                table.row([
+                    record.thing.name.as_str().into(),
+                    Cell::right(record.thing.size.to_string()),
+                    moment(record.seen).into(),
+                    state(record).into(),
+                    record
+                        .run
+                        .map(|run| run.to_string())
+                        .unwrap_or_default()
+                        .into(),
+                ]);
+            }
+            context.output.print(table.render(context.output.out));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn state(record: &ThingRecord) -> String {
+    json!(record.state).as_str().unwrap_or_default().to_owned()
+}
+
+fn document(record: &ThingRecord) -> Value {
+    json!({
+        "name": record.thing.name,
+        "identity": record.thing.identity,
+        "size": record.thing.size,
+        "modified": record.thing.modified,
+        "seen": record.seen,
+        "state": record.state,
+        "run": record.run,
+    })
+}
+
+/// The sensor that a person names as `pipeline.task`.
+async fn known(store: &dyn Store, text: &str) -> anyhow::Result<SensorKey> {
+    let sensors = store.sensors().await?;
+    let found = sensors
+        .into_iter()
+        .map(|sensor| sensor.key)
+        .find(|key| format!("{}.{}", key.pipeline, key.task) == text);
+    found.ok_or_else(|| {
+        Problem::usage(format!("no sensor `{text}` has been watched"))
+            .hint("write pipeline.task; `pipectl sensors list` shows them")
+            .into()
+    })
+}

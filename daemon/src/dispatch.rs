@@ -1,0 +1,322 @@
+//! Takes runs from the queue and works on them; adopts those of daemons that are gone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pipectl_engine::{
+    event::{Listener, RunEvent, What},
+    failpoint,
+    id::RunId,
+    runner::{LEASE, Options, RunnerError},
+    state::{RunState, TaskState},
+    store::{Change, Claim, Claimed, RunChange, RunRecord, RunWrite, StoreError},
+};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::desk::Desk;
+
+/// How often the queue is looked at when nobody says that it has changed.
+const POLL: Duration = Duration::from_secs(1);
+/// The pause before a run is taken up again that could not be written down.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How many runs one process may have under way, most of them waiting.
+const MOST: usize = 5_000;
+
+/// The runs that this process works on.
+#[derive(Debug, Default)]
+pub(crate) struct Active {
+    runs: Mutex<HashMap<RunId, Work>>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct Work {
+    cancel: CancellationToken,
+    /// Until its first task has taken a slot, or shown that it needs none.
+    starting: bool,
+}
+
+impl Active {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Work>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn starting(&self) -> usize {
+        self.lock().values().filter(|work| work.starting).count()
+    }
+
+    /// Stops those of `runs` that are here.
+    pub(crate) fn cancel(&self, runs: &[RunId]) {
+        let active = self.lock();
+        runs.iter()
+            .filter_map(|run| active.get(run))
+            .for_each(|work| work.cancel.cancel());
+    }
+}
+
+impl Listener for Active {
+    fn hear(&self, event: &RunEvent) {
+        let begun = match &event.what {
+            What::Task { state, .. } => !matches!(
+                state,
+                TaskState::None | TaskState::Scheduled | TaskState::Queued
+            ),
+            _ => false,
+        };
+        if !begun {
+            return;
+        }
+        if let Some(work) = self.lock().get_mut(&event.run)
+            && std::mem::take(&mut work.starting)
+        {
+            self.ended.notify_one();
+        }
+    }
+}
+
+/// Takes runs from the queue as long as there are slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatcher {
+    pub(crate) desk: Desk,
+    pub(crate) active: Arc<Active>,
+    pub(crate) tasks: TaskTracker,
+    /// Only runs of this backfill.
+    pub(crate) backfill: Option<Uuid>,
+    /// Told when no more runs are to be taken.
+    pub(crate) stop: CancellationToken,
+    /// Told when those under way are to be left.
+    pub(crate) leave: CancellationToken,
+}
+
+impl Dispatcher {
+    /// Takes runs until it is told to stop.
+    pub(crate) async fn run(&self) {
+        let mut freed = self.desk.runner.parts().slots.freed();
+        while !self.stop.is_cancelled() {
+            freed.borrow_and_update();
+            let changed = self.desk.store().changed();
+            let room = self.room();
+            let taken = if room == 0 { 0 } else { self.take(room).await };
+            // A full hand: perhaps there are more.
+            if taken > 0 && taken == room {
+                continue;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                _ = freed.changed(), if room == 0 => {}
+                () = changed => {}
+                () = self.active.ended.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// For how many runs there are free slots.
+    fn room(&self) -> usize {
+        let free = self.desk.runner.parts().slots.free() as usize;
+        free.saturating_sub(self.active.starting())
+            .min(MOST.saturating_sub(self.active.count()))
+    }
+
+    async fn take(&self, room: usize) -> usize {
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let owner = self.desk.owner().name();
+        match self
+            .desk
+            .store()
+            .claim_queued(owner, LEASE, self.backfill, limit)
+            .await
+        {
+            Ok(claimed) => {
+                let count = claimed.len();
+                claimed.into_iter().for_each(|claimed| self.start(claimed));
+                count
+            }
+            Err(error) => {
+                say("cannot take runs from the queue", &error);
+                0
+            }
+        }
+    }
+
+    /// Takes up to `limit` runs of daemons that are lost.
+    pub(crate) async fn adopt(&self, limit: u32) -> Result<usize, StoreError> {
+        let (store, owner) = (self.desk.store(), self.desk.owner());
+        let daemons = store.daemons().await?;
+        let gone: Vec<String> = daemons
+            .into_iter()
+            .map(|daemon| daemon.name)
+            .filter(|name| owner.is_gone(name))
+            .collect();
+        let claimed = store.claim_lost(owner.name(), LEASE, &gone, limit).await?;
+        let count = claimed.len();
+        for claimed in claimed {
+            tracing::info!(run = %claimed.run, "adopted: the daemon that worked on it is gone");
+            self.start(claimed);
+        }
+        Ok(count)
+    }
+
+    fn start(&self, claimed: Claimed) {
+        failpoint::hit("claimed");
+        let cancel = CancellationToken::new();
+        let work = Work {
+            cancel: cancel.clone(),
+            starting: true,
+        };
+        self.active.lock().insert(claimed.run, work);
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            this.work(claimed, cancel).await;
+            this.active.lock().remove(&claimed.run);
+            this.active.ended.notify_one();
+        });
+    }
+
+    /// Works on a run until it is over, left, or somebody else's.
+    async fn work(&self, claimed: Claimed, cancel: CancellationToken) {
+        let run = claimed.run;
+        let mut claim = claimed.claim;
+        loop {
+            match self.attempt(run, claim, &cancel).await {
+                Ok(state) => return tracing::info!(%run, %state, "over"),
+                Err(RunnerError::Left(_)) => {
+                    return tracing::info!(%run, "left for the next daemon");
+                }
+                Err(error @ (RunnerError::Lost(_) | RunnerError::Busy { .. })) => {
+                    return tracing::warn!(%run, "{error}");
+                }
+                Err(RunnerError::Unknown(_)) => {
+                    return tracing::warn!(%run, "the run is gone from the history");
+                }
+                Err(RunnerError::Store(error)) => say(
+                    "a run could not be written down; taking it up again",
+                    &error,
+                ),
+            }
+            let Some(again) = self.claim_again(run).await else {
+                return;
+            };
+            claim = again;
+        }
+    }
+
+    /// Claims one's own run again, as soon as the history can be reached.
+    async fn claim_again(&self, run: RunId) -> Option<Claim> {
+        loop {
+            tokio::select! {
+                () = self.leave.cancelled() => return None,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            match self
+                .desk
+                .store()
+                .claim(run, self.desk.owner().name(), LEASE)
+                .await
+            {
+                Ok(Some(claim)) => return Some(claim),
+                Ok(None) => {
+                    tracing::warn!(%run, "another daemon has taken the run over");
+                    return None;
+                }
+                Err(StoreError::Unavailable { .. }) => {}
+                Err(error) => {
+                    say("cannot claim a run again", &error);
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        run: RunId,
+        claim: Claim,
+        cancel: &CancellationToken,
+    ) -> Result<RunState, RunnerError> {
+        let record = self
+            .desk
+            .store()
+            .run(run)
+            .await?
+            .ok_or(RunnerError::Unknown(run))?;
+        if record.state.is_final() {
+            self.desk.store().release(run, claim.fence).await?;
+            return Ok(record.state);
+        }
+        let plan = match self.desk.plan_of(&record).await {
+            Ok(plan) => plan,
+            Err(error) => return self.fail(&record, claim, error).await,
+        };
+        if record.cancelling {
+            cancel.cancel();
+        }
+        let options = Options {
+            cancel: cancel.clone(),
+            leave: self.leave.clone(),
+            redo: record.requeued,
+            ancestors: self.ancestors(&record).await?,
+            ..Options::default()
+        };
+        self.desk
+            .runner
+            .execute_claimed(plan, run, claim, options)
+            .await
+    }
+
+    /// The pipelines whose runs wait for this one, the outermost first.
+    async fn ancestors(&self, record: &RunRecord) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        let mut parent = record.run.parent.clone();
+        while let Some(task) = parent {
+            let Some(record) = self.desk.store().run(task.run).await? else {
+                break;
+            };
+            found.push(record.run.pipeline);
+            parent = record.run.parent;
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// A run whose pipeline version is no plan for this program.
+    async fn fail(
+        &self,
+        record: &RunRecord,
+        claim: Claim,
+        error: String,
+    ) -> Result<RunState, RunnerError> {
+        let (run, now) = (record.run.id, self.desk.now());
+        tracing::error!(%run, "{error}");
+        let change = RunChange {
+            state: RunState::Failed,
+            started: Some(record.started.unwrap_or(now)),
+            ended: Some(now),
+            error: Some(error),
+            ..RunChange::default()
+        };
+        let write = RunWrite {
+            run,
+            fence: claim.fence,
+            changes: vec![Change::Run(change)],
+        };
+        self.desk.runner.parts().writer.write(write).await?;
+        self.desk.store().release(run, claim.fence).await?;
+        Ok(RunState::Failed)
+    }
+}
+
+/// Says that something did not work that will be tried again.
+pub(crate) fn say(what: &str, error: &StoreError) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+}

@@ -1,0 +1,371 @@
+//! The daemon: everything that works beside runs, started together and ended together.
+
+use std::{sync::Arc, time::Duration};
+
+use pipectl_engine::{
+    event::Listener, runner::Runner, state::RunState, store::StoreError, time::Timestamp,
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    Postman,
+    alarm::Alarm,
+    catalogue::{Catalogue, Library},
+    desk::Desk,
+    dispatch::{Active, Dispatcher, say},
+    heart,
+    measures::{Gauge, Measures},
+    retention,
+    schedules::Scheduler,
+    sensing::Sensing,
+};
+
+/// How often the pipelines' files are looked at when nobody says that they have changed.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the outbox is looked at.
+const MAIL: Duration = Duration::from_secs(5);
+/// How often the history is cared for.
+const CARE: Duration = Duration::from_secs(60 * 60);
+/// How long the work that was told to stop may take before the process ends anyway.
+const LAST: Duration = Duration::from_secs(10);
+
+/// How a daemon is to work.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long runs may go on after it was told to stop, before they are left to the next daemon.
+    pub grace: Duration,
+}
+
+/// A daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    desk: Desk,
+    dispatcher: Dispatcher,
+    measures: Arc<Measures>,
+    settings: Settings,
+    started: Timestamp,
+}
+
+/// What a daemon hears of its runs: given to the runner before the daemon is made of it.
+#[derive(Clone, Debug, Default)]
+pub struct Ears {
+    active: Arc<Active>,
+    measures: Arc<Measures>,
+}
+
+impl Listener for Ears {
+    fn hear(&self, event: &pipectl_engine::event::RunEvent) {
+        self.active.hear(event);
+        self.measures.hear(event);
+    }
+}
+
+impl Daemon {
+    /// A daemon that works with `runner`, one of whose listeners is `ears`.
+    pub fn new(runner: Runner, ears: &Ears, library: Arc<dyn Library>, settings: Settings) -> Self {
+        let started = runner.parts().clock.now();
+        let catalogue = Arc::new(Catalogue::new(library));
+        let desk = Desk { runner, catalogue };
+        let dispatcher = dispatcher(&desk, ears, None);
+        Self {
+            desk,
+            dispatcher,
+            measures: Arc::clone(&ears.measures),
+            settings,
+            started,
+        }
+    }
+
+    /// Works until `stop`; then no more runs are taken, those under way may go on for the grace, and what is not over by
+    /// then is left to the next daemon. `edited` wakes it to look at the pipelines' files.
+    ///
+    /// # Errors
+    /// When the history cannot be reached at the start.
+    pub async fn run(
+        &self,
+        stop: &CancellationToken,
+        edited: Arc<tokio::sync::Notify>,
+    ) -> Result<(), StoreError> {
+        let (desk, owner) = (&self.desk, self.desk.owner());
+        desk.store()
+            .beat(owner.name(), self.started, pipectl_engine::runner::LEASE)
+            .await?;
+        desk.catalogue.refresh().await;
+        tracing::info!(
+            daemon = owner.name(),
+            pipelines = desk.catalogue.plans().len(),
+            "the daemon works"
+        );
+        let heart_stop = CancellationToken::new();
+        let helpers = TaskTracker::new();
+        helpers.spawn({
+            let (dispatcher, started, stop) =
+                (self.dispatcher.clone(), self.started, heart_stop.clone());
+            async move { heart::beat(&dispatcher, started, &stop).await }
+        });
+        helpers.spawn({
+            let (scheduler, stop) = (
+                Scheduler::new(desk.clone(), Arc::clone(&self.measures)),
+                stop.clone(),
+            );
+            async move { scheduler.run(&stop).await }
+        });
+        helpers.spawn({
+            let (sensing, stop) = (Sensing::new(desk.clone(), self.alarm()), stop.clone());
+            async move { sensing.run(&stop).await }
+        });
+        helpers.spawn(refresh(Arc::clone(&desk.catalogue), edited, stop.clone()));
+        helpers.spawn(deliver(desk.clone(), heart_stop.clone()));
+        helpers.spawn(care(desk.clone(), stop.clone()));
+        helpers.close();
+        let dispatcher = self.dispatcher.clone();
+        let work = self
+            .dispatcher
+            .tasks
+            .spawn(async move { dispatcher.run().await });
+        stop.cancelled().await;
+        self.drain().await;
+        heart_stop.cancel();
+        let ended = async {
+            helpers.wait().await;
+            drop(work.await);
+        };
+        if tokio::time::timeout(LAST, ended).await.is_err() {
+            tracing::warn!("some of the work did not stop in time");
+        }
+        if let Err(error) = desk.store().leave(owner.name()).await {
+            say("cannot say that this daemon is gone", &error);
+        }
+        tracing::info!("the daemon has stopped");
+        Ok(())
+    }
+
+    fn alarm(&self) -> Alarm {
+        let parts = self.desk.runner.parts();
+        Alarm {
+            store: Arc::clone(&parts.store),
+            project: Arc::clone(&parts.project),
+            clock: Arc::clone(&parts.clock),
+        }
+    }
+
+    async fn drain(&self) {
+        let Dispatcher {
+            active,
+            tasks,
+            stop,
+            leave,
+            ..
+        } = &self.dispatcher;
+        stop.cancel();
+        tasks.close();
+        if active.count() > 0 {
+            tracing::info!(
+                runs = active.count(),
+                "stopping: runs under way may go on for {:?}",
+                self.settings.grace
+            );
+        }
+        let until = Instant::now() + self.settings.grace;
+        while active.count() > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(50)).await;
+        }
+        leave.cancel();
+        if tokio::time::timeout(LAST + Duration::from_secs(5), tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                runs = active.count(),
+                "some runs did not stop; another daemon takes them up"
+            );
+        }
+    }
+
+    /// Whether it can do its work now.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub async fn ready(&self) -> Result<(), String> {
+        if self.dispatcher.stop.is_cancelled() {
+            return Err("stopping".to_owned());
+        }
+        self.desk
+            .store()
+            .daemons()
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Its measures in Prometheus' text format.
+    pub async fn metrics(&self) -> String {
+        let store = self.desk.store();
+        let free = self.desk.runner.parts().slots.free();
+        let broken = self.desk.catalogue.broken().len();
+        let mut gauges = vec![
+            Gauge::new(
+                "pipectl_slots_free",
+                "Slots that no attempt has.",
+                free.into(),
+            ),
+            Gauge::count(
+                "pipectl_runs_active",
+                "Runs that this process works on.",
+                self.dispatcher.active.count(),
+            ),
+            Gauge::count(
+                "pipectl_pipelines_broken",
+                "Pipelines whose file is broken.",
+                broken,
+            ),
+        ];
+        if let Ok(unfinished) = store.unfinished().await {
+            let queued = unfinished
+                .iter()
+                .filter(|((_, state), _)| *state == RunState::Queued);
+            let queued = queued.map(|(_, count)| count).sum();
+            gauges.push(Gauge::new(
+                "pipectl_runs_queued",
+                "Runs that wait in the queue, of all daemons.",
+                queued,
+            ));
+        }
+        if let Ok(daemons) = store.daemons().await {
+            let alive = daemons.iter().filter(|daemon| daemon.alive).count();
+            gauges.push(Gauge::count(
+                "pipectl_daemons_alive",
+                "Daemons that are alive.",
+                alive,
+            ));
+        }
+        if let Ok(mails) = store.counts().await {
+            gauges.extend(mails.into_iter().map(|(state, count)| Gauge {
+                labels: format!("state=\"{state}\""),
+                ..Gauge::new("pipectl_mails", "Mails in the outbox, by state.", count)
+            }));
+        }
+        self.measures.text(&gauges)
+    }
+}
+
+/// Has the runs of commands that are gone failed.
+///
+/// # Errors
+/// When the history cannot be reached.
+pub async fn give_up_lost(runner: Runner, library: Arc<dyn Library>) -> Result<(), StoreError> {
+    let catalogue = Arc::new(Catalogue::new(library));
+    heart::give_up_foreground(&Desk { runner, catalogue }).await
+}
+
+/// Works on the runs of one backfill in this process, until they are over or `stop`.
+///
+/// # Errors
+/// When the history cannot be reached at the start.
+pub async fn work_off(
+    runner: Runner,
+    ears: &Ears,
+    library: Arc<dyn Library>,
+    backfill: Uuid,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let started = runner.parts().clock.now();
+    let desk = Desk {
+        runner,
+        catalogue: Arc::new(Catalogue::new(library)),
+    };
+    desk.store()
+        .beat(desk.owner().name(), started, pipectl_engine::runner::LEASE)
+        .await?;
+    let dispatcher = dispatcher(&desk, ears, Some(backfill));
+    let heart_stop = CancellationToken::new();
+    let helpers = TaskTracker::new();
+    helpers.spawn({
+        let (dispatcher, stop) = (dispatcher.clone(), heart_stop.clone());
+        async move { heart::beat(&dispatcher, started, &stop).await }
+    });
+    let loop_ = dispatcher.clone();
+    helpers.spawn(async move { loop_.run().await });
+    helpers.close();
+    while !stop.is_cancelled() {
+        let changed = desk.store().changed();
+        let open = desk.store().backfill(backfill).await.ok().flatten();
+        if open.is_some_and(|(_, progress)| progress.queued + progress.running == 0) {
+            break;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = changed => {}
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    dispatcher.stop.cancel();
+    dispatcher.leave.cancel();
+    dispatcher.tasks.close();
+    dispatcher.tasks.wait().await;
+    heart_stop.cancel();
+    helpers.wait().await;
+    desk.store().leave(desk.owner().name()).await
+}
+
+fn dispatcher(desk: &Desk, ears: &Ears, backfill: Option<Uuid>) -> Dispatcher {
+    Dispatcher {
+        desk: desk.clone(),
+        active: Arc::clone(&ears.active),
+        tasks: TaskTracker::new(),
+        backfill,
+        stop: CancellationToken::new(),
+        leave: CancellationToken::new(),
+    }
+}
+
+/// Looks at the pipelines' files whenever somebody says that they have changed, and from time to time.
+async fn refresh(
+    catalogue: Arc<Catalogue>,
+    edited: Arc<tokio::sync::Notify>,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // An editor writes in several steps.
+            () = edited.notified() => sleep(Duration::from_millis(50)).await,
+            () = sleep(LOOK) => {}
+        }
+        catalogue.refresh().await;
+    }
+}
+
+/// Sends the mails that are due.
+async fn deliver(desk: Desk, stop: CancellationToken) {
+    let parts = desk.runner.parts();
+    let postman = Postman::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.project),
+        Arc::clone(&parts.clock),
+    );
+    while !stop.is_cancelled() {
+        if let Err(error) = postman.deliver().await {
+            say("the outbox cannot be read", &error);
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(MAIL) => {}
+        }
+    }
+}
+
+/// Lets go of history that nobody wants to keep.
+async fn care(desk: Desk, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = retention::prune(&desk, &stop).await {
+            say("the history cannot be pruned", &error);
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(CARE) => {}
+        }
+    }
+}

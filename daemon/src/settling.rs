@@ -1,0 +1,76 @@
+//! Does with things whose run has succeeded what is to be done with them.
+
+use pipectl_connections::settle_thing;
+use pipectl_engine::{
+    failpoint,
+    operator::AfterSuccess,
+    store::{SensorKey, StoreError},
+};
+
+use crate::{
+    dispatch::say,
+    sensing::{Sensing, Sensor},
+};
+
+/// How many things are settled at once.
+const SETTLED: u32 = 500;
+
+impl Sensing {
+    /// Whether anything is done with things afterwards.
+    pub(crate) fn clears(&self) -> bool {
+        let mut senses = self.sensors.values().map(|sensor| &sensor.senses);
+        senses.any(|senses| senses.after_success != AfterSuccess::Keep)
+    }
+
+    /// Does with things whose run has succeeded what is to be done with them.
+    pub(crate) async fn clear(&self) {
+        for (key, sensor) in &self.sensors {
+            if sensor.record.is_none() {
+                continue;
+            }
+            if let Err(error) = self.clear_of(key, sensor).await {
+                say(
+                    &format!("cannot clear up after `{}` of `{}`", key.task, key.pipeline),
+                    &error,
+                );
+            }
+        }
+    }
+
+    async fn clear_of(&self, key: &SensorKey, sensor: &Sensor) -> Result<(), StoreError> {
+        if sensor.senses.after_success == AfterSuccess::Keep {
+            return Ok(());
+        }
+        let (store, parts, connector) = (
+            self.desk.store(),
+            self.desk.runner.parts(),
+            self.connector(),
+        );
+        for record in store.to_settle(key, SETTLED).await? {
+            let thing = &record.thing;
+            failpoint::hit("before_settle");
+            let senses = &sensor.senses;
+            match settle_thing(
+                &connector,
+                &parts.project,
+                &senses.wait,
+                thing,
+                &senses.after_success,
+            )
+            .await
+            {
+                Ok(_) => {
+                    failpoint::hit("after_settle");
+                    store.settled(key, &thing.identity).await?;
+                }
+                Err(error) => tracing::warn!(
+                    pipeline = key.pipeline,
+                    thing = thing.name,
+                    "cannot be put away: {}",
+                    error.full_message()
+                ),
+            }
+        }
+        Ok(())
+    }
+}
