@@ -1,0 +1,147 @@
+//! Daemons as processes, and waiting for what they do.
+
+use std::{
+    fs::File,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::harness::Project;
+
+/// A daemon; killed when it is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Daemon {
+    /// Starts a daemon; its log is a file of this name in the project.
+    pub(crate) fn start(project: &Project, name: &str) -> Self {
+        Self::start_with(project, name, &[])
+    }
+
+    pub(crate) fn start_with(project: &Project, name: &str, arguments: &[&str]) -> Self {
+        let log = project.path(format!("{name}.log"));
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let mut all = vec!["daemon", "--no-serve"];
+        all.extend(arguments);
+        let child = project
+            .command(&all)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Stops it as a supervisor does, and says how it ended.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn end(&mut self, within: Duration) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < within, "it does not end\n{}", self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Waits until `done`; what it says while it is not is told when the time is over.
+#[track_caller]
+pub(crate) fn wait_for(within: Duration, mut done: impl FnMut() -> Result<(), String>) {
+    let start = Instant::now();
+    loop {
+        match done() {
+            Ok(()) => return,
+            Err(why) if start.elapsed() > within => panic!("after {within:?}: {why}"),
+            Err(_) => sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The runs of a project, the newest first.
+pub(crate) fn runs(project: &Project) -> Vec<Value> {
+    let ran = project.succeed(&["runs", "list", "--limit", "1000", "--format", "json"]);
+    ran.json()["runs"].as_array().unwrap().clone()
+}
+
+/// Says how far things are while not all runs have ended well, or there are not so many.
+pub(crate) fn all_succeeded(project: &Project, count: usize) -> Result<(), String> {
+    let runs = runs(project);
+    let good = runs.iter().filter(|run| run["state"] == "success").count();
+    if runs.len() == count && good == count {
+        return Ok(());
+    }
+    let bad = runs.iter().find(|run| run["state"] == "failed");
+    Err(format!(
+        "{good} of {} runs have succeeded, {count} were expected; one that failed: {bad:?}",
+        runs.len()
+    ))
+}
+
+/// Numbers that look random and are the same each time.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `sides` (`SplitMix64`).
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}

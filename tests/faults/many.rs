@@ -1,0 +1,241 @@
+//! Several daemons on one Postgres.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use pipectl_test_support::TestPostgres;
+
+use super::{
+    daemons::{Daemon, Dice, all_succeeded, runs, wait_for},
+    harness::Project,
+    kills::{all_end, every_effect_once, project},
+    repeated,
+};
+
+/// A project whose history and warehouse are on Postgres, and the name of the history's database.
+fn shared() -> (Project, &'static TestPostgres, String) {
+    let server = TestPostgres::shared();
+    let mut project = project();
+    let history = server.database();
+    let database = history.rsplit('/').next().unwrap().to_owned();
+    project.set("PIPECTL_STORE", history);
+    project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
+    let artifacts = project.path("artifacts").display().to_string();
+    project.set("PIPECTL_ARTIFACTS", artifacts);
+    (project, server, database)
+}
+
+/// Begins with a daemon that works.
+fn begun(project: &Project, name: &str) -> Daemon {
+    let daemon = Daemon::start(project, name);
+    wait_for(Duration::from_secs(10), || {
+        if daemon.log().contains("the daemon works") {
+            Ok(())
+        } else {
+            Err(daemon.log())
+        }
+    });
+    daemon
+}
+
+fn backfill(project: &Project, pipeline: &str, to: &str, at_once: &str) {
+    let arguments = [
+        "backfill",
+        pipeline,
+        "--from-date",
+        "2026-01-01",
+        "--to-date",
+        to,
+        "--max-active-runs",
+        at_once,
+    ];
+    project.succeed(&arguments);
+}
+
+#[test]
+fn random_kills_of_two_daemons() {
+    let (project, server, database) = shared();
+    let days = repeated(20, 200);
+    let mut daemons = vec![begun(&project, "one"), begun(&project, "two")];
+    let to = if days == 20 {
+        "2026-01-21"
+    } else {
+        "2026-07-20"
+    };
+    backfill(&project, "work", to, "3");
+    let mut dice = Dice::new(3);
+    for kill in 0..repeated(6, 60) {
+        sleep(Duration::from_millis(200 + dice.roll(900)));
+        let which = dice.roll(2) as usize;
+        daemons.swap_remove(which).kill();
+        daemons.push(Daemon::start(
+            &project,
+            if kill % 2 == 0 { "one" } else { "two" },
+        ));
+    }
+    all_end(
+        &project,
+        days as usize * 2,
+        Duration::from_secs(90 + u64::from(days)),
+    );
+    drop(daemons);
+    every_effect_once(&project, days as usize);
+    // Of every task and element one result was accepted.
+    let twice = server.sql(
+        &database,
+        "select count(*) from (select 1 from pipectl.attempts where state = 'success'
+        group by run, task, element having count(*) > 1) t",
+    );
+    assert_eq!(twice, "0");
+}
+
+const SLOW: &str = "\
+name: slow
+interval: 1d
+max_active_runs: 4
+tasks:
+  rows:
+    extract: csv
+    with: {path: data/rows.csv}
+  wait:
+    run: shell
+    with: {script: 'sleep 2'}
+    needs: rows
+  table:
+    load: sql
+    from: rows
+    needs: wait
+    with: {connection: warehouse, table: counted, mode: append, create: true}
+";
+
+#[test]
+fn a_lost_daemons_runs_are_adopted_in_time() {
+    let (mut project, _, _) = shared();
+    project.write("pipelines/slow.yaml", SLOW);
+    let lost = begun(&project, "lost");
+    backfill(&project, "slow", "2026-01-03", "4");
+    wait_for(Duration::from_secs(10), || {
+        let under_way = runs(&project)
+            .iter()
+            .filter(|run| run["state"] == "running")
+            .count();
+        if under_way == 2 {
+            Ok(())
+        } else {
+            Err(format!("{under_way} are under way"))
+        }
+    });
+    // Another machine: it cannot see the lock file, so only the lease tells.
+    let elsewhere = project.path("elsewhere").display().to_string();
+    project.set("PIPECTL_STATE_DIR", elsewhere);
+    let _other = begun(&project, "other");
+    lost.kill();
+    let start = Instant::now();
+    wait_for(Duration::from_secs(15), || {
+        let log = project.read("other.log");
+        let adopted = log.matches("adopted").count();
+        if adopted == 2 { Ok(()) } else { Err(log) }
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+    wait_for(Duration::from_secs(20), || all_succeeded(&project, 2));
+    project.write(
+        "counting/count.yaml",
+        "\
+name: count
+tasks:
+  counted:
+    extract: sql
+    with: {connection: warehouse, query: select count(*) as a from counted}
+  file:
+    load: csv
+    from: counted
+    with: {path: out/count.csv}
+",
+    );
+    project.succeed(&["run", "counting/count.yaml"]);
+    assert_eq!(project.read("out/count.csv"), "a\n40\n");
+}
+
+#[test]
+fn a_frozen_daemons_result_is_refused() {
+    let (mut project, server, database) = shared();
+    project.write("pipelines/slow.yaml", SLOW);
+    let frozen = begun(&project, "frozen");
+    backfill(&project, "slow", "2026-01-02", "4");
+    wait_for(Duration::from_secs(10), || {
+        if runs(&project).iter().any(|run| run["state"] == "running") {
+            Ok(())
+        } else {
+            Err("nothing is under way".into())
+        }
+    });
+    frozen.signal("-STOP");
+    let elsewhere = project.path("elsewhere").display().to_string();
+    project.set("PIPECTL_STATE_DIR", elsewhere);
+    let _other = begun(&project, "other");
+    wait_for(Duration::from_secs(25), || all_succeeded(&project, 1));
+    let attempts = "select string_agg(task || ' ' || number || ' ' || state, ', ' order by task, number) from pipectl.attempts";
+    let before = server.sql(&database, attempts);
+    frozen.signal("-CONT");
+    sleep(Duration::from_secs(3));
+    assert_eq!(server.sql(&database, attempts), before);
+    assert!(frozen.log().contains("taken over"), "{}", frozen.log());
+    all_succeeded(&project, 1).unwrap();
+}
+
+#[test]
+fn connections_that_are_cut_do_no_harm() {
+    let (project, server, database) = shared();
+    let daemon = begun(&project, "daemon");
+    backfill(&project, "work", "2026-01-11", "3");
+    for _ in 0..repeated(6, 60) {
+        sleep(Duration::from_millis(300));
+        server.sql("postgres", &format!(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{database}'"));
+    }
+    wait_for(Duration::from_secs(60), || all_succeeded(&project, 20));
+    drop(daemon);
+    every_effect_once(&project, 10);
+}
+
+#[test]
+fn a_locked_run_holds_up_no_other() {
+    let (project, server, database) = shared();
+    project.write(
+        "pipelines/quick.yaml",
+        "name: quick\ninterval: 1d\nmax_active_runs: 50\ntasks:\n  a:\n    run: noop\n",
+    );
+    let daemon = begun(&project, "daemon");
+    // The run is locked before anybody can take it: enqueued while the daemon is frozen.
+    daemon.signal("-STOP");
+    backfill(&project, "quick", "2026-01-21", "50");
+    let locked = server.sql(&database, "select id from pipectl.runs order by id limit 1");
+    let lock = format!(
+        "begin; select id from pipectl.runs where id = '{locked}' for update; select pg_sleep(8); commit;"
+    );
+    let holder = std::thread::spawn({
+        let database = database.clone();
+        move || TestPostgres::shared().sql(&database, &lock)
+    });
+    sleep(Duration::from_millis(300));
+    daemon.signal("-CONT");
+    wait_for(Duration::from_secs(5), || {
+        let good = server.sql(
+            &database,
+            "select count(*) from pipectl.runs where state = 'success'",
+        );
+        if good == "19" {
+            Ok(())
+        } else {
+            Err(format!("{good} of 19\n{}", daemon.log()))
+        }
+    });
+    holder.join().unwrap();
+    wait_for(Duration::from_secs(15), || all_succeeded(&project, 20));
+}

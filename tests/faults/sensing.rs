@@ -1,0 +1,185 @@
+//! Files that are dropped while daemons die: each thing that is sensed makes one run.
+
+use std::{fs, thread::sleep, time::Duration};
+
+use pipectl_test_support::TestPostgres;
+
+use super::{
+    daemons::{Daemon, Dice, all_succeeded, runs, wait_for},
+    harness::Project,
+    repeated,
+};
+
+fn sensing(settings: &str) -> Project {
+    let pipeline = format!(
+        "name: drop\nmax_active_runs: 8\nschedule: {{sensor: arrived}}\ntasks:\n  arrived:\n    sensor: file\n    with: {{path: 'in/**/*.csv', poll: 1s{settings}}}\n  rows:\n    extract: csv\n    with: {{path: \"${{{{ tasks.arrived.file }}}}\"}}\n  table:\n    load: sql\n    from: rows\n    with: {{connection: warehouse, table: dropped, mode: append, create: true}}\n"
+    );
+    let project = Project::with("drop", &pipeline);
+    fs::create_dir_all(project.path("in")).unwrap();
+    project.write(
+        "counting/count.yaml",
+        "\
+name: count
+tasks:
+  counted:
+    extract: sql
+    with: {connection: warehouse, query: select count(*) as a from dropped}
+  file:
+    load: csv
+    from: counted
+    with: {path: out/count.csv}
+",
+    );
+    project
+}
+
+/// A file appears as people let one appear: whole, by a rename.
+fn appear(project: &Project, name: &str, content: &str) {
+    project.write("being_written", content);
+    let target = project.path(format!("in/{name}"));
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    fs::rename(project.path("being_written"), target).unwrap();
+}
+
+fn counted(project: &Project) -> usize {
+    project.succeed(&["run", "counting/count.yaml"]);
+    project
+        .read("out/count.csv")
+        .lines()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn each_file_makes_one_run_and_the_same_name_tomorrow_another() {
+    let project = sensing("");
+    let daemon = Daemon::start(&project, "daemon");
+    for name in ["a/x.csv", "b/x.csv", "with space.csv", "plus+ümlaut.csv"] {
+        appear(&project, name, "id\n1\n");
+    }
+    wait_for(Duration::from_secs(15), || all_succeeded(&project, 4));
+    appear(&project, "a/x.csv", "id\n1\n2\n");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 5));
+    sleep(Duration::from_secs(2));
+    all_succeeded(&project, 5).unwrap();
+    let kinds: Vec<_> = runs(&project)
+        .iter()
+        .map(|run| run["kind"].clone())
+        .collect();
+    assert!(kinds.iter().all(|kind| kind == "sensor"), "{kinds:?}");
+    let shown = project
+        .succeed(&["sensors", "show", "drop.arrived", "--format", "json"])
+        .json();
+    assert_eq!(shown["things"].as_array().unwrap().len(), 5, "{shown}");
+    // A person wants one thing again.
+    project.succeed(&["sensors", "replay", "drop.arrived", "in/b/x.csv"]);
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 6));
+    drop(daemon);
+    assert_eq!(counted(&project), 4 + 2 + 1);
+}
+
+#[test]
+fn what_was_there_before_is_left_alone_when_that_is_wished() {
+    let project = sensing(", existing: ignore");
+    appear(&project, "old.csv", "id\n1\n");
+    let daemon = Daemon::start(&project, "daemon");
+    wait_for(Duration::from_secs(10), || {
+        let list = project
+            .succeed(&["sensors", "list", "--format", "json"])
+            .json();
+        if list["sensors"][0]["looked"].is_string() {
+            Ok(())
+        } else {
+            Err(list.to_string())
+        }
+    });
+    appear(&project, "new.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    drop(daemon);
+    assert_eq!(counted(&project), 1);
+}
+
+#[test]
+fn an_archive_survives_a_kill_at_each_step() {
+    let mut project = sensing(", after_success: move, archive: done");
+    for (index, point) in ["before_settle", "after_settle"].iter().enumerate() {
+        for name in ["a/x.csv", "b/x.csv"] {
+            appear(&project, name, &format!("id\n{index}\n"));
+        }
+        project.set("PIPECTL_FAILPOINT", *point);
+        let mut daemon = Daemon::start(&project, "dying");
+        assert_eq!(
+            daemon.end(Duration::from_secs(20)),
+            None,
+            "{point}\n{}",
+            daemon.log()
+        );
+        project.unset("PIPECTL_FAILPOINT");
+        let daemon = Daemon::start(&project, "daemon");
+        wait_for(Duration::from_secs(20), || {
+            let left = fs::read_dir(project.path("in"))
+                .unwrap()
+                .flatten()
+                .flat_map(|directory| fs::read_dir(directory.path()).unwrap())
+                .count();
+            if left == 0 {
+                Ok(())
+            } else {
+                Err(format!("{left} files are left\n{}", daemon.log()))
+            }
+        });
+        wait_for(Duration::from_secs(10), || {
+            all_succeeded(&project, 2 * (index + 1))
+        });
+        drop(daemon);
+    }
+    assert_eq!(counted(&project), 4);
+    let archived = project.run(&["sensors", "show", "drop.arrived"]).stdout;
+    assert_eq!(archived.matches("settled").count(), 4, "{archived}");
+}
+
+#[test]
+fn many_files_while_daemons_die() {
+    let server = TestPostgres::shared();
+    let mut project = sensing("");
+    let history = server.database();
+    let database = history.rsplit('/').next().unwrap().to_owned();
+    project.set("PIPECTL_STORE", history);
+    project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
+    let files = repeated(300, 10_000) as usize;
+    let mut dice = Dice::new(11);
+    let mut daemons: Vec<Daemon> = ["one", "two", "three"]
+        .iter()
+        .map(|name| Daemon::start(&project, name))
+        .collect();
+    for file in 0..files {
+        appear(&project, &format!("{}/{file}.csv", file % 7), "id\n1\n");
+        if file % (files / 10) == files / 20 {
+            let lost = dice.roll(3) as usize;
+            daemons.swap_remove(lost).kill();
+            daemons.push(Daemon::start(&project, "again"));
+        }
+        if file % 20 == 0 {
+            sleep(Duration::from_millis(20));
+        }
+    }
+    let state = || {
+        server.sql(
+            &database,
+            "select state, count(*) from pipectl.runs group by state",
+        )
+    };
+    wait_for(Duration::from_secs(60 + files as u64 / 20), || {
+        if state() == format!("success|{files}") {
+            Ok(())
+        } else {
+            Err(state())
+        }
+    });
+    sleep(Duration::from_secs(2));
+    assert_eq!(state(), format!("success|{files}"));
+    drop(daemons);
+    assert_eq!(counted(&project), files);
+}

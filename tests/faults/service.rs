@@ -1,0 +1,226 @@
+//! A daemon as a service: one at a time on SQLite, stopped by signals, pipelines edited while it runs.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::{
+    daemons::{Daemon, all_succeeded, runs, wait_for},
+    harness::Project,
+};
+
+fn works(daemon: &Daemon) {
+    wait_for(Duration::from_secs(10), || {
+        if daemon.log().contains("the daemon works") {
+            Ok(())
+        } else {
+            Err(daemon.log())
+        }
+    });
+}
+
+#[test]
+fn a_second_daemon_says_why_it_does_not_start() {
+    let project = Project::with("a", "name: a\ntasks:\n  a:\n    run: noop\n");
+    let daemon = Daemon::start(&project, "daemon");
+    works(&daemon);
+    let second = project.run(&["daemon", "--no-serve"]);
+    assert_eq!(second.code, Some(2));
+    assert_eq!(
+        second.stderr,
+        format!(
+            "error: a daemon works here already (process {})\nhint: on SQLite there can be one; for several, put the history on Postgres: PIPECTL_STORE=postgres://…\n",
+            daemon.id()
+        )
+    );
+    // Beside it people may run what they like.
+    project.succeed(&["run", "a"]);
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+const SLOW: &str = "\
+name: slow
+interval: 1d
+tasks:
+  wait:
+    run: shell
+    with: {script: 'echo begun >> begun; sleep 2; echo ended >> ended'}
+  after:
+    run: noop
+    needs: wait
+";
+
+#[test]
+fn sigterm_lets_runs_end_within_the_grace() {
+    let project = Project::with("slow", SLOW);
+    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "20s"]);
+    works(&daemon);
+    project.succeed(&[
+        "backfill",
+        "slow",
+        "--from-date",
+        "2026-01-01",
+        "--to-date",
+        "2026-01-03",
+    ]);
+    wait_for(Duration::from_secs(10), || {
+        project
+            .path("begun")
+            .exists()
+            .then_some(())
+            .ok_or("it has not begun".into())
+    });
+    assert_eq!(daemon.terminate(), Some(0));
+    let runs = runs(&project);
+    let count = |state: &str| runs.iter().filter(|run| run["state"] == state).count();
+    assert_eq!((count("success"), count("queued")), (1, 1));
+}
+
+#[test]
+fn what_is_not_over_after_the_grace_is_left_to_the_next() {
+    let project = Project::with("slow", SLOW);
+    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "0s"]);
+    works(&daemon);
+    project.succeed(&[
+        "backfill",
+        "slow",
+        "--from-date",
+        "2026-01-01",
+        "--to-date",
+        "2026-01-02",
+    ]);
+    wait_for(Duration::from_secs(10), || {
+        project
+            .path("begun")
+            .exists()
+            .then_some(())
+            .ok_or("it has not begun".into())
+    });
+    let start = Instant::now();
+    assert_eq!(daemon.terminate(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+    let show = project
+        .succeed(&["runs", "show", "last", "--format", "json"])
+        .json();
+    assert_eq!(show["tasks"]["wait"]["state"], "up_for_retry", "{show}");
+    assert!(!project.path("ended").exists());
+    let daemon = Daemon::start(&project, "daemon");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    drop(daemon);
+    assert_eq!(project.read("begun").lines().count(), 2);
+    assert_eq!(project.read("ended").lines().count(), 1);
+}
+
+#[test]
+fn an_edit_is_picked_up_and_a_broken_one_keeps_the_last_good_version() {
+    let pipeline = |word: &str| {
+        format!(
+            "name: tick\nschedule: {{cron: '* * * * * *'}}\ntasks:\n  a:\n    run: shell\n    with: {{script: 'echo {word} >> words'}}\n"
+        )
+    };
+    let project = Project::with("tick", &pipeline("one"));
+    let daemon = Daemon::start(&project, "daemon");
+    let says = |word: &str| {
+        wait_for(Duration::from_secs(10), || {
+            let words = std::fs::read_to_string(project.path("words")).unwrap_or_default();
+            if words.lines().last() == Some(word) {
+                Ok(())
+            } else {
+                Err(format!("{words}\n{}", daemon.log()))
+            }
+        });
+    };
+    says("one");
+    project.write("pipelines/tick.yaml", pipeline("two"));
+    says("two");
+    project.write(
+        "pipelines/tick.yaml",
+        "name: tick\nschedule: {cron: '* * * * * *'}\ntasks:\n  a:\n    run: shel\n",
+    );
+    wait_for(Duration::from_secs(10), || {
+        let log = daemon.log();
+        if log.contains("the last good version stays in force") {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+    let before = project.read("words").lines().count();
+    sleep(Duration::from_millis(2_200));
+    let words = project.read("words");
+    assert!(words.lines().count() > before, "{words}");
+    assert_eq!(words.lines().last(), Some("two"));
+    assert!(
+        daemon.log().contains("pipelines/tick.yaml:5"),
+        "{}",
+        daemon.log()
+    );
+    drop(daemon);
+}
+
+#[test]
+fn a_run_whose_command_was_killed_has_failed() {
+    let project = Project::with("slow", SLOW);
+    let mut child = project.start(&["run", "slow"]);
+    wait_for(Duration::from_secs(10), || {
+        project
+            .path("begun")
+            .exists()
+            .then_some(())
+            .ok_or("it has not begun".into())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let listed = runs(&project);
+    assert_eq!(listed[0]["state"], "failed", "{listed:?}");
+    let error = listed[0]["error"].as_str().unwrap();
+    assert!(
+        error.contains("the process that worked on it is gone; `pipectl run --resume"),
+        "{error}"
+    );
+    project.succeed(&["run", "--resume", "last"]);
+    all_succeeded(&project, 1).unwrap();
+}
+
+#[test]
+fn a_daemon_cancels_what_people_want_cancelled() {
+    let project = Project::with(
+        "slow",
+        "name: slow\ninterval: 1d\ntasks:\n  wait:\n    run: shell\n    with: {script: 'echo begun > begun; sleep 60'}\n",
+    );
+    let daemon = Daemon::start(&project, "daemon");
+    works(&daemon);
+    project.succeed(&[
+        "backfill",
+        "slow",
+        "--from-date",
+        "2026-01-01",
+        "--to-date",
+        "2026-01-03",
+    ]);
+    wait_for(Duration::from_secs(10), || {
+        project
+            .path("begun")
+            .exists()
+            .then_some(())
+            .ok_or("it has not begun".into())
+    });
+    project.succeed(&["backfill", "pause", "last"]);
+    for run in runs(&project) {
+        project.succeed(&["runs", "cancel", run["run"].as_str().unwrap()]);
+    }
+    wait_for(Duration::from_secs(10), || {
+        let runs = runs(&project);
+        if runs.iter().all(|run| run["state"] == "cancelled") {
+            Ok(())
+        } else {
+            Err(format!("{runs:?}"))
+        }
+    });
+    drop(daemon);
+}

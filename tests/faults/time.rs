@@ -1,0 +1,110 @@
+//! Schedules under a clock that is wrong, and after years of absence.
+
+use std::time::Duration;
+
+use super::{
+    daemons::{Daemon, runs, wait_for},
+    harness::Project,
+};
+
+fn scheduled(catchup: &str) -> Project {
+    let mut project = Project::with(
+        "daily",
+        &format!(
+            "name: daily\nmax_active_runs: 16\nschedule: {{cron: '0 6 * * *', timezone: Europe/Berlin, catchup: {catchup}}}\ntasks:\n  a:\n    run: noop\n"
+        ),
+    );
+    let clock = project.path("clock").display().to_string();
+    project.set("PIPECTL_CLOCK", clock);
+    project
+}
+
+fn until(project: &Project, count: usize) {
+    wait_for(Duration::from_secs(40), || {
+        let runs = runs(project);
+        let over = runs.iter().filter(|run| run["state"] == "success").count();
+        if over == count.min(1000) && runs.len() == over {
+            Ok(())
+        } else {
+            Err(format!(
+                "{over} of {} are over, {count} expected",
+                runs.len()
+            ))
+        }
+    });
+}
+
+#[test]
+fn off_for_three_years() {
+    for (catchup, expected) in [("none", 0), ("latest", 1), ("all", 1_095)] {
+        let project = scheduled(catchup);
+        // Seen for the first time: nothing is to be caught up with.
+        project.write("clock", "0");
+        let daemon = Daemon::start(&project, "daemon");
+        wait_for(Duration::from_secs(10), || {
+            if daemon.log().contains("the daemon works") {
+                Ok(())
+            } else {
+                Err(daemon.log())
+            }
+        });
+        std::thread::sleep(Duration::from_millis(800));
+        assert_eq!(daemon.terminate(), Some(0));
+        assert_eq!(runs(&project).len(), 0, "{catchup}");
+        project.write("clock", (1_095_i64 * 86_400).to_string());
+        let daemon = Daemon::start(&project, "daemon");
+        if expected > 1000 {
+            // More than a page: the last page is asked for.
+            wait_for(Duration::from_secs(60), || {
+                let text = project.succeed(&["history", "export"]).stdout;
+                let good = text
+                    .lines()
+                    .filter(|line| line.contains("\"state\":\"success\""))
+                    .count();
+                if good == expected {
+                    Ok(())
+                } else {
+                    Err(format!("{good} of {expected}"))
+                }
+            });
+        } else {
+            until(&project, expected);
+            std::thread::sleep(Duration::from_secs(1));
+            until(&project, expected);
+        }
+        drop(daemon);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_and_back_makes_each_run_once() {
+    let mut project = Project::with(
+        "hourly",
+        "name: hourly\nmax_active_runs: 4\nschedule: {every: 1h, catchup: all}\ntasks:\n  a:\n    run: noop\n",
+    );
+    let clock = project.path("clock").display().to_string();
+    project.set("PIPECTL_CLOCK", clock);
+    project.write("clock", "0");
+    let daemon = Daemon::start(&project, "daemon");
+    wait_for(Duration::from_secs(10), || {
+        if daemon.log().contains("the daemon works") {
+            Ok(())
+        } else {
+            Err(daemon.log())
+        }
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    for (offset, expected) in [
+        (3_600, 1),
+        (7_200, 2),
+        (3_600, 2),
+        (0, 2),
+        (7_200, 2),
+        (10_800, 3),
+    ] {
+        project.write("clock", offset.to_string());
+        std::thread::sleep(Duration::from_secs(2));
+        until(&project, expected);
+    }
+    drop(daemon);
+}
