@@ -113,6 +113,12 @@ fn of_postgres(code: &str, error: &dyn DatabaseError) -> Meaning {
         "42501" => Meaning::Invalid(format!(
             "{message}; the user needs the right to create and use the schema `pipectl`"
         )),
+        "26000" | "42P05" => Meaning::Invalid(format!(
+            "{message}; a pooler on the way does not keep prepared statements: set `max_prepared_statements` (PgBouncer 1.21 or newer), or let it pool sessions"
+        )),
+        "08P01" if message.contains("startup parameter") => Meaning::Invalid(format!(
+            "{message}; let the pooler pass it over: `ignore_startup_parameters = extra_float_digits,options`"
+        )),
         "53100" => Meaning::Unavailable("the database's disk is full".to_owned()),
         "25006" => Meaning::Unavailable("the database is read-only; is it a standby?".to_owned()),
         _ if ["08", "40", "53", "55", "57", "58"]
