@@ -13,12 +13,14 @@ use pipectl_engine::{
     time::Clock,
 };
 
-use crate::mail::message;
+use crate::mail::{digest, message};
 
 /// How long a taken mail is ours.
 const LEASE: Duration = Duration::from_secs(120);
 /// How many mails are taken at once.
-const BATCH: u32 = 20;
+const BATCH: u32 = 1_000;
+/// From so many mails to the same people on they become one: nobody reads a flood.
+const DIGEST: usize = 6;
 /// How long a mail may take: the connection waits for answers without end.
 const ONE_MAIL: Duration = Duration::from_secs(30);
 /// The pause before the second try; it doubles up to [`LONGEST`].
@@ -79,13 +81,21 @@ impl Postman {
             if due.is_empty() {
                 return Ok(delivery);
             }
-            for mail in due {
+            let taken = tokio::time::Instant::now();
+            for group in grouped(due) {
+                // What is left is ours no longer before it could be sent: a later round takes it.
+                if taken.elapsed() + ONE_MAIL > LEASE {
+                    return Ok(delivery);
+                }
                 let server = server.get_or_insert_with(|| self.server());
-                let state = self.send(server, &mail).await;
-                self.store
-                    .settle(mail.mail.id, &state, self.clock.now())
-                    .await?;
-                delivery.count(&state);
+                let sent = self.send(server, &group).await;
+                for mail in &group {
+                    let state = self.outcome(mail, &sent);
+                    self.store
+                        .settle(mail.mail.id, &state, self.clock.now())
+                        .await?;
+                    delivery.count(&state);
+                }
             }
         }
     }
@@ -100,35 +110,51 @@ impl Postman {
         }
     }
 
-    async fn send(&self, server: &Server, pending: &PendingMail) -> MailState {
+    /// Sends mails to the same people as one message.
+    async fn send(&self, server: &Server, group: &[PendingMail]) -> Sent {
+        let Some(first) = group.first() else {
+            return Sent::Done;
+        };
         let (mailer, from) = match server {
             Server::None => {
-                tracing::info!(mail = %pending.mail.id, "no mail server is configured: a mail stays in the outbox");
-                return MailState::Unconfigured;
+                tracing::info!(mail = %first.mail.id, "no mail server is configured: a mail stays in the outbox");
+                return Sent::Unconfigured;
             }
-            Server::Broken(error) => return self.again(pending, error.clone()),
+            Server::Broken(error) => return Sent::Later(error.clone()),
             Server::Ready(mailer, from) => (mailer, from),
         };
-        let message = match message(&pending.mail, from) {
+        let mails: Vec<_> = group.iter().map(|pending| &pending.mail).collect();
+        let message = match mails.as_slice() {
+            [mail] => message(mail, from),
+            mails => digest(mails, &first.mail, from),
+        };
+        let message = match message {
             Ok(message) => message,
-            Err(error) => {
-                return MailState::Dead {
-                    error: full_message(&error),
-                };
-            }
+            Err(error) => return Sent::Never(full_message(&error)),
         };
         match tokio::time::timeout(ONE_MAIL, mailer.send(message)).await {
-            Ok(Ok(_)) => MailState::Sent,
-            Err(_) => self.again(pending, "the mail server does not answer".to_owned()),
+            Ok(Ok(_)) => Sent::Done,
+            Err(_) => Sent::Later("the mail server does not answer".to_owned()),
             Ok(Err(error)) => {
                 let text = full_message(&error);
-                tracing::warn!(mail = %pending.mail.id, error = text, "cannot send a mail");
+                tracing::warn!(mail = %first.mail.id, error = text, "cannot send a mail");
                 if refused_for_good(&error) {
-                    MailState::Dead { error: text }
+                    Sent::Never(text)
                 } else {
-                    self.again(pending, text)
+                    Sent::Later(text)
                 }
             }
+        }
+    }
+
+    fn outcome(&self, pending: &PendingMail, sent: &Sent) -> MailState {
+        match sent {
+            Sent::Done => MailState::Sent,
+            Sent::Unconfigured => MailState::Unconfigured,
+            Sent::Later(error) => self.again(pending, error.clone()),
+            Sent::Never(error) => MailState::Dead {
+                error: error.clone(),
+            },
         }
     }
 
@@ -142,6 +168,34 @@ impl Postman {
             error,
         }
     }
+}
+
+/// What has become of a message.
+enum Sent {
+    Done,
+    Unconfigured,
+    Later(String),
+    Never(String),
+}
+
+/// Mails to the same people together, when there are many of them; else each alone. Those that were tried before stay
+/// alone, so that one that is refused takes no other with it.
+fn grouped(due: Vec<PendingMail>) -> Vec<Vec<PendingMail>> {
+    let mut groups: Vec<Vec<PendingMail>> = Vec::new();
+    for mail in due {
+        let fits = |group: &&mut Vec<PendingMail>| {
+            group
+                .iter()
+                .all(|other| other.mail.to == mail.mail.to && other.attempts == 0)
+        };
+        match groups.iter_mut().find(fits).filter(|_| mail.attempts == 0) {
+            Some(group) => group.push(mail),
+            None => groups.push(vec![mail]),
+        }
+    }
+    let (many, few): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.len() >= DIGEST);
+    let alone = few.into_iter().flatten().map(|mail| vec![mail]);
+    many.into_iter().chain(alone).collect()
 }
 
 enum Server {

@@ -145,6 +145,32 @@ async fn a_mail_arrives_once_over_starttls_and_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_one_mail() {
+    let post = Post::new().await;
+    for _ in 0..120 {
+        post.write(&["team@example.com"]).await;
+    }
+    post.write(&["other@example.com"]).await;
+    let server = TestSmtp::start(Security::Tls);
+    let delivery = post.deliver(Some(smtp(&server, "smtps", PASSWORD))).await;
+    assert_eq!(delivery.sent, 121);
+    let mails = server.mails();
+    assert_eq!(mails.len(), 2);
+    let digest = mails
+        .iter()
+        .find(|mail| mail.to == ["team@example.com"])
+        .unwrap();
+    assert!(
+        digest
+            .content
+            .contains("Subject: [pipectl] 120 alerts: churn"),
+        "{}",
+        digest.content
+    );
+    assert!(digest.content.contains("and 70 more"), "{}", digest.content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_refuses_for_now_comes_later() {
     let server = TestSmtp::start(Security::StartTls);
     let post = Post::new().await;

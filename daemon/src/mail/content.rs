@@ -21,6 +21,57 @@ pub(super) struct Content {
     commands: Vec<Command>,
 }
 
+/// What the templates of a digest show.
+#[derive(Debug, Serialize)]
+pub(super) struct Digest {
+    pub(super) count: usize,
+    pub(super) pipelines: Vec<String>,
+    alerts: Vec<Alert>,
+    /// How many are not told one by one; 0 for none.
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Alert {
+    headline: String,
+    message: Option<String>,
+    run: Option<String>,
+}
+
+/// How many alerts of a digest are told one by one.
+const TOLD: usize = 50;
+/// How many pipelines its subject names.
+const NAMED: usize = 3;
+
+impl Digest {
+    pub(super) fn of(mails: &[&NewMail]) -> Self {
+        let mut pipelines: Vec<String> = Vec::new();
+        let mut alerts = Vec::new();
+        for mail in mails {
+            let content = Content::of(mail);
+            if !pipelines.contains(&content.pipeline) {
+                pipelines.push(content.pipeline);
+            }
+            alerts.push(Alert {
+                headline: content.headline,
+                message: content.message,
+                run: mail.run.map(|run| run.to_string()),
+            });
+        }
+        alerts.truncate(TOLD);
+        if pipelines.len() > NAMED {
+            pipelines.truncate(NAMED);
+            pipelines.push("…".to_owned());
+        }
+        Self {
+            count: mails.len(),
+            pipelines,
+            more: mails.len() - alerts.len(),
+            alerts,
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Fact {
     label: &'static str,

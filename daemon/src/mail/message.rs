@@ -12,7 +12,7 @@ use lettre::{
 };
 use pipectl_engine::store::NewMail;
 
-use super::{RenderError, render};
+use super::{RenderError, Rendered, render, render_digest};
 
 /// Why a mail could not become a message.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +39,28 @@ pub enum MessageError {
 /// # Errors
 /// When an address is none or a template fails.
 pub fn message(mail: &NewMail, from: &str) -> Result<Message, MessageError> {
-    let rendered = render(mail)?;
+    compose(render(mail)?, mail, from, "")
+}
+
+/// One message for many mails to the same people, of which `first` is one. Its Message-ID is made of that one's id.
+///
+/// # Errors
+/// When an address is none or a template fails.
+pub fn digest(mails: &[&NewMail], first: &NewMail, from: &str) -> Result<Message, MessageError> {
+    compose(render_digest(mails)?, first, from, "digest-")
+}
+
+fn compose(
+    rendered: Rendered,
+    mail: &NewMail,
+    from: &str,
+    prefix: &str,
+) -> Result<Message, MessageError> {
     let mut builder = Message::builder()
         .from(mailbox(from)?)
         .subject(rendered.subject)
         .date(SystemTime::from(mail.created))
-        .message_id(Some(format!("<{}@pipectl>", mail.id)))
+        .message_id(Some(format!("<{prefix}{}@pipectl>", mail.id)))
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),

@@ -4,5 +4,5 @@ mod content;
 mod message;
 mod template;
 
-pub use message::{MessageError, message};
-pub use template::{RenderError, Rendered, render};
+pub use message::{MessageError, digest, message};
+pub use template::{RenderError, Rendered, render, render_digest};

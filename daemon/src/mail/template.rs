@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use handlebars::{Handlebars, handlebars_helper, no_escape};
 use pipectl_engine::store::NewMail;
 
-use super::content::Content;
+use super::content::{Content, Digest};
 
 /// How wide the labels of a text mail are.
 const LABEL: usize = 12;
@@ -48,6 +48,20 @@ pub fn render(mail: &NewMail) -> Result<Rendered, RenderError> {
         subject: one_line(&format!("[pipectl] {subject}")),
         text: TEXT.render_template(include_str!("templates/text.hbs"), &content)?,
         html: HTML.render_template(include_str!("templates/html.hbs"), &content)?,
+    })
+}
+
+/// Renders many mails as one: subject, text and HTML.
+///
+/// # Errors
+/// When a template fails.
+pub fn render_digest(mails: &[&NewMail]) -> Result<Rendered, RenderError> {
+    let digest = Digest::of(mails);
+    let pipelines = digest.pipelines.join(", ");
+    Ok(Rendered {
+        subject: one_line(&format!("[pipectl] {} alerts: {pipelines}", digest.count)),
+        text: TEXT.render_template(include_str!("templates/digest_text.hbs"), &digest)?,
+        html: HTML.render_template(include_str!("templates/digest_html.hbs"), &digest)?,
     })
 }
 
