@@ -1,7 +1,7 @@
 //! Takes runs from the queue and works on them; adopts those of daemons that are gone.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,6 +31,8 @@ const MOST: usize = 5_000;
 #[derive(Debug, Default)]
 pub(crate) struct Active {
     runs: Mutex<HashMap<RunId, Work>>,
+    /// Runs that are this process' own by the history and that it did not know of when it last looked.
+    strays: Mutex<HashSet<RunId>>,
     ended: Notify,
 }
 
@@ -165,6 +167,36 @@ impl Dispatcher {
             self.start(claimed);
         }
         Ok(count)
+    }
+
+    /// Takes up runs that are this process' own without its knowing: the answer to a claim was lost on the way. Only what
+    /// was unknown at two looks in a row is one, for the answer may just be coming.
+    pub(crate) async fn find_strays(&self) -> Result<(), StoreError> {
+        let (store, name) = (self.desk.store(), self.desk.owner().name());
+        let owned = store.owned(name).await?;
+        let unknown: HashSet<RunId> = {
+            let active = self.active.lock();
+            let runs = owned.into_iter().map(|claimed| claimed.run);
+            runs.filter(|run| !active.contains_key(run)).collect()
+        };
+        let strays: Vec<RunId> = {
+            let mut before = self
+                .active
+                .strays
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let strays = unknown.intersection(&before).copied().collect();
+            *before = unknown;
+            strays
+        };
+        for run in strays {
+            // A new token makes the answer that was lost stale, should it come after all.
+            if let Some(claim) = store.claim(run, name, LEASE).await? {
+                tracing::info!(%run, "taken up: the answer to its claim was lost");
+                self.start(Claimed { run, claim });
+            }
+        }
+        Ok(())
     }
 
     fn start(&self, claimed: Claimed) {

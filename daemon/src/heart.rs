@@ -50,6 +50,7 @@ async fn once(dispatcher: &Dispatcher, started: Timestamp) -> Result<(), StoreEr
     dispatcher.active.cancel(&cancelled);
     if !dispatcher.stop.is_cancelled() {
         dispatcher.adopt(ADOPTED).await?;
+        dispatcher.find_strays().await?;
         give_up_foreground(desk).await?;
     }
     Ok(())

@@ -36,6 +36,8 @@ pub(crate) struct Sensing {
     pub(crate) desk: Desk,
     alarm: Alarm,
     pub(crate) sensors: BTreeMap<SensorKey, Sensor>,
+    /// When things that stay where they are were last settled.
+    pub(crate) kept: Option<Timestamp>,
     /// Wakes for changes in local directories.
     watchers: JoinSet<()>,
     noticed: Arc<Notify>,
@@ -57,6 +59,7 @@ impl Sensing {
             desk,
             alarm,
             sensors: BTreeMap::new(),
+            kept: None,
             watchers: JoinSet::new(),
             noticed: Arc::default(),
             hot: Arc::default(),

@@ -12,6 +12,8 @@ use crate::{
     sensing::{Sensing, Sensor},
 };
 
+/// How often things that stay where they are count as settled: nothing hurries, but their runs may only then be pruned.
+const KEPT: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// How many things are settled at once.
 const SETTLED: u32 = 500;
 
@@ -23,9 +25,15 @@ impl Sensing {
     }
 
     /// Does with things whose run has succeeded what is to be done with them.
-    pub(crate) async fn clear(&self) {
+    pub(crate) async fn clear(&mut self) {
+        let now = self.desk.now();
+        let keepers = self.kept.is_none_or(|kept| now - kept >= KEPT);
+        if keepers {
+            self.kept = Some(now);
+        }
         for (key, sensor) in &self.sensors {
-            if sensor.record.is_none() {
+            let keeps = sensor.senses.after_success == AfterSuccess::Keep;
+            if sensor.record.is_none() || (keeps && !keepers) {
                 continue;
             }
             if let Err(error) = self.clear_of(key, sensor).await {
@@ -38,9 +46,6 @@ impl Sensing {
     }
 
     async fn clear_of(&self, key: &SensorKey, sensor: &Sensor) -> Result<(), StoreError> {
-        if sensor.senses.after_success == AfterSuccess::Keep {
-            return Ok(());
-        }
         let (store, parts, connector) = (
             self.desk.store(),
             self.desk.runner.parts(),

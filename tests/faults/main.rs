@@ -18,6 +18,7 @@ mod daemons;
 mod harness;
 mod kills;
 mod many;
+mod pools;
 mod sensing;
 mod service;
 mod time;
