@@ -130,7 +130,9 @@ mod tests {
                 "{script}"
             );
         }
+        assert!(shell("exit 3").await.unwrap_err().retryable);
         let error = shell("no-such-program").await.unwrap_err();
+        assert!(!error.retryable);
         assert!(
             error.message.starts_with("`sh` ended with 127: "),
             "{}",

@@ -260,7 +260,9 @@ fn ended(program: &str, status: ExitStatus, said: &VecDeque<String>) -> Result<E
         (Some(127), _) => Err(TaskError::user(format!("`{program}` ended with 127{last}"))
             .hint("127 means that a program was not found; is it installed and on the PATH?")),
         (Some(code), _) => Err(
+            // Nobody but its author knows why a script gives up: `retry:` is to be taken at its word.
             TaskError::user(format!("`{program}` ended with {code}{last}"))
+                .retryable(true)
                 .hint("the log has all that it has written; an exit code of 99 means skipped"),
         ),
         (None, signal) => {
