@@ -3,7 +3,7 @@
 use super::Compiler;
 use crate::{
     operator::Kind,
-    spec::{codes, suggest},
+    spec::{codes, parse::is_name, suggest},
     trigger::Trigger,
 };
 
@@ -31,7 +31,8 @@ impl Compiler<'_> {
             .path
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
-        if let Some(stem) = stem.filter(|stem| *stem != *name.value) {
+        // What is no name is complained about already, and no file should be called so.
+        if let Some(stem) = stem.filter(|stem| *stem != *name.value && is_name(&name.value)) {
             self.found
                 .error(
                     codes::NAME_FILE,

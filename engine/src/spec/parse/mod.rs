@@ -9,5 +9,6 @@ mod tests_section;
 mod top;
 mod upkeep;
 
+pub(crate) use reader::is_name;
 pub use reader::{Reader, Section};
 pub use top::{TASK_KEYS, TOP_KEYS};
