@@ -31,6 +31,11 @@ use crate::{
     wire::{self, House},
 };
 
+/// How often the lock is tried again: a daemon that was killed a moment ago holds it until the system has cleared it away.
+const TRIES: u32 = 20;
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
 pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::Result<Exit> {
     let grace = parse_duration(&arguments.grace)
         .map_err(|error| Problem::usage(format!("--grace: {error}")))?;
@@ -71,9 +76,15 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             serve(context, address, &daemon, &stop, &tasks).await;
         }
         tasks.spawn(keep_the_watchdog_quiet());
+        tasks.spawn({
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+            }
+        });
         notify_supervisor(&[sd_notify::NotifyState::Ready]);
         let end = daemon.run(&stop, edited).await;
-        notify_supervisor(&[sd_notify::NotifyState::Stopping]);
         end.map_err(|error| {
             Problem::environment("the run history cannot be reached").because(error)
         })?;
@@ -102,7 +113,15 @@ pub(crate) fn alone(project: &Project) -> anyhow::Result<Option<File>> {
         .write(true)
         .open(&path)
         .map_err(wrong)?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 0..TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();

@@ -70,9 +70,12 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         .into_iter()
         .map(|record| (record.pipeline.clone(), record))
         .collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut broken) = (Vec::new(), Vec::new());
     for file in pipelines::all(&house.project)? {
         let checked = pipelines::check(&house.project, &registry(), &file);
+        if checked.plan.is_none() {
+            broken.push(checked.name.clone());
+        }
         if let Some(plan) = checked.plan
             && let Some(schedule) = plan.schedule.clone()
         {
@@ -106,6 +109,11 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
             }
             context.output.print(table.render(context.output.out));
         }
+    }
+    for name in broken {
+        context.output.warning(format_args!(
+            "`{name}` is not valid: a daemon goes by its last good version; `pipectl validate` says what is wrong"
+        ));
     }
     Ok(Exit::Done)
 }

@@ -221,7 +221,7 @@ impl Dispatcher {
         let mut claim = claimed.claim;
         loop {
             match self.attempt(run, claim, &cancel).await {
-                Ok(state) => return tracing::info!(%run, %state, "over"),
+                Ok(_) => return,
                 Err(RunnerError::Left(_)) => {
                     return tracing::info!(%run, "left for the next daemon");
                 }
@@ -300,10 +300,13 @@ impl Dispatcher {
             ancestors: self.ancestors(&record).await?,
             ..Options::default()
         };
-        self.desk
+        let state = self
+            .desk
             .runner
             .execute_claimed(plan, run, claim, options)
-            .await
+            .await?;
+        tracing::info!(pipeline = record.run.pipeline, %run, %state, "over");
+        Ok(state)
     }
 
     /// The pipelines whose runs wait for this one, the outermost first.
@@ -329,7 +332,7 @@ impl Dispatcher {
         error: String,
     ) -> Result<RunState, RunnerError> {
         let (run, now) = (record.run.id, self.desk.now());
-        tracing::error!(%run, "{error}");
+        tracing::error!(pipeline = record.run.pipeline, %run, "failed: {error}");
         let change = RunChange {
             state: RunState::Failed,
             started: Some(record.started.unwrap_or(now)),

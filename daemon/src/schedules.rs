@@ -149,7 +149,10 @@ impl Scheduler {
     ) -> Result<(), StoreError> {
         let store = self.desk.store();
         if !self.room(plan, schedule.overlap, now).await? {
-            tracing::warn!(pipeline = %plan.name, "left out: as many runs as `max_active_runs` allows are under way (`overlap: skip`)");
+            tracing::warn!(
+                pipeline = &*plan.name,
+                "left out: as many runs as `max_active_runs` allows are under way (`overlap: skip`)"
+            );
             return Ok(());
         }
         let mut runs = Vec::with_capacity(intervals.len());
@@ -163,7 +166,7 @@ impl Scheduler {
             ) {
                 Ok(run) => runs.push(run),
                 Err(error) => {
-                    tracing::error!(pipeline = %plan.name, "cannot start: {error}");
+                    tracing::error!(pipeline = &*plan.name, "cannot start: {error}");
                     return Ok(());
                 }
             }
@@ -175,7 +178,7 @@ impl Scheduler {
             .zip(&created)
             .filter(|(_, created)| **created == Created::New)
         {
-            tracing::info!(pipeline = %plan.name, run = %run.id, "due");
+            tracing::info!(pipeline = &*plan.name, run = %run.id, "due");
             let late = run.interval.map(|interval| self.desk.now() - interval.end);
             self.measures.late(
                 late.and_then(|late| late.to_std().ok())
@@ -214,7 +217,7 @@ impl Scheduler {
         if overlap == Overlap::Replace {
             for record in &active {
                 store.cancel(record.run.id, now).await?;
-                tracing::info!(pipeline = %plan.name, run = %record.run.id, "cancelled: the next run takes its place (`overlap: replace`)");
+                tracing::info!(pipeline = &*plan.name, run = %record.run.id, "cancelled: the next run takes its place (`overlap: replace`)");
             }
         }
         Ok(overlap == Overlap::Replace)
@@ -252,7 +255,7 @@ impl Scheduler {
             if let Some(run) = self.follower(plan, upstream, all, success, now).await? {
                 self.desk.keep(plan).await?;
                 if store.create_runs(&[run]).await? == [Created::New] {
-                    tracing::info!(pipeline = %plan.name, after = %id, "due: `{}` has succeeded", success.run.pipeline);
+                    tracing::info!(pipeline = &*plan.name, after = %id, "due: `{}` has succeeded", success.run.pipeline);
                 }
             }
             self.followed.insert(key, ended);
@@ -298,7 +301,7 @@ impl Scheduler {
                     ..run
                 }),
                 Err(error) => {
-                    tracing::error!(pipeline = %plan.name, "cannot start: {error}");
+                    tracing::error!(pipeline = &*plan.name, "cannot start: {error}");
                     None
                 }
             },

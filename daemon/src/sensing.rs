@@ -137,7 +137,11 @@ impl Sensing {
                         self.sensors.insert(key, sensor);
                     }
                     Err(error) => {
-                        tracing::error!(pipeline = %plan.name, task, "the sensor cannot be watched: {error}");
+                        tracing::error!(
+                            pipeline = &*plan.name,
+                            task,
+                            "the sensor cannot be watched: {error}"
+                        );
                     }
                 }
             }

@@ -27,6 +27,22 @@ fn pipelines_that_start_each_other_are_not_valid() {
 }
 
 #[test]
+fn a_broken_file_is_not_passed_over_among_the_schedules() {
+    let project = Project::with(
+        "good",
+        "name: good\nschedule: {cron: '@daily'}\ntasks:\n  nothing: {run: noop}\n",
+    );
+    project.write("pipelines/bad.yaml", "name: bad\ntasks:\n  a: {run: nop}\n");
+    let ran = project.succeed(&["schedules", "list"]);
+    assert!(ran.stdout.contains("good      @daily"), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("warning: `pipelines/bad.yaml` is not valid"),
+        "{ran}"
+    );
+}
+
+#[test]
 fn a_run_by_hand_without_its_interval_is_refused_before_it_is_made() {
     let project = Project::with(
         "totals",
