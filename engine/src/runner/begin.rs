@@ -113,12 +113,42 @@ impl Drive {
                 .insert(sensed.task, Reuse::Given(Vec::new(), sensed.values));
         }
         self.preset();
-        self.remember_elements(elements, all);
+        // Going on after a loss tries nothing again that had failed for good: it has its mail, its tries are used up.
+        let (settled, whole): (Vec<_>, Vec<_>) = whole
+            .into_iter()
+            .partition(|task| self.stays_failed(record, task));
+        self.remember_elements(record, elements, all);
         let again = self.again(&whole, all);
+        for task in settled {
+            self.remember_failure(&task);
+        }
         for task in whole {
             if let Some(index) = self.plan.find(&task.key.task) {
                 self.remember(index, task, again.contains(&index)).await;
             }
+        }
+    }
+
+    fn stays_failed(&self, record: &RunRecord, task: &TaskRecord) -> bool {
+        self.options.redo.is_none()
+            && record.state == RunState::Running
+            && task.state == TaskState::Failed
+    }
+
+    fn remember_failure(&mut self, task: &TaskRecord) {
+        let Some(index) = self.plan.find(&task.key.task) else {
+            return;
+        };
+        self.recall_failure(index, task);
+        self.shelf.set_state(index, TaskState::Failed);
+        self.scheduler.restore(index, TaskState::Failed);
+    }
+
+    /// The run's own error names its first failure.
+    fn recall_failure(&mut self, index: TaskIndex, task: &TaskRecord) {
+        if self.first_failure.is_none() && !self.plan.graph[index].allow_failure {
+            let message = task.error.as_ref().map_or("", |error| &error.message);
+            self.first_failure = Some(format!("`{}`: {message}", task.key));
         }
     }
 
@@ -273,7 +303,7 @@ impl Drive {
         }
     }
 
-    fn remember_elements(&mut self, elements: Vec<TaskRecord>, all: bool) {
+    fn remember_elements(&mut self, record: &RunRecord, elements: Vec<TaskRecord>, all: bool) {
         for task in elements {
             let (Some(index), Some(element)) = (self.plan.find(&task.key.task), task.key.element)
             else {
@@ -294,6 +324,12 @@ impl Drive {
                     .entry(index)
                     .or_default()
                     .push((element, TaskState::Success));
+            } else if self.stays_failed(record, &task) {
+                self.recall_failure(index, &task);
+                self.done_elements
+                    .entry(index)
+                    .or_default()
+                    .push((element, TaskState::Failed));
             } else {
                 self.recall(unit, &task);
             }
