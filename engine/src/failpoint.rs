@@ -2,9 +2,12 @@
 //!
 //! `PIPECTL_FAILPOINT=name` ends the process the first time it comes to the point `name`, `name:3` the third time.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    cell::Cell,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
@@ -39,4 +42,27 @@ pub fn hit(name: &str) {
         // No destructor, no flush: like a kill.
         std::process::abort();
     }
+}
+
+/// A mistake that a test plants to see whether the simulation of daemons finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// A task with several upstreams is not told of one that has finished.
+    MissedCounter,
+    /// The moment of a retry comes, and nothing starts.
+    SwallowedRetry,
+}
+
+thread_local! {
+    static PLANTED: Cell<Option<Mistake>> = const { Cell::new(None) };
+}
+
+/// Plants a mistake on this thread, or takes it away. Only tests call this.
+pub fn plant(mistake: Option<Mistake>) {
+    PLANTED.set(mistake);
+}
+
+/// Whether a test has planted this mistake.
+pub(crate) fn planted(mistake: Mistake) -> bool {
+    PLANTED.get() == Some(mistake)
 }

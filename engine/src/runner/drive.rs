@@ -14,7 +14,7 @@ use super::{
     timers::{Due, Timers},
 };
 use crate::{
-    failpoint,
+    failpoint::{self, Mistake},
     id::TaskKey,
     operator::{TaskError, Woken},
     plan::{Plan, TaskIndex},
@@ -266,6 +266,7 @@ impl Drive {
         let now = self.parts.clock.now();
         while let Some(due) = self.timers.pop_due(now) {
             match due {
+                Due::Retry(_) if failpoint::planted(Mistake::SwallowedRetry) => {}
                 Due::Retry(unit) if self.scheduler.state(unit) == TaskState::UpForRetry => {
                     self.apply(unit, TaskEvent::Schedule);
                 }
