@@ -22,12 +22,16 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::text::shortened;
 
 /// How long a child may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long what a child has started may hold its output after the child's own end.
+const LINGER: Duration = Duration::from_secs(1);
 /// How many of a child's last lines a message quotes.
 const QUOTED: usize = 5;
 /// How long a line of a child's output may get.
@@ -132,23 +136,35 @@ pub(crate) async fn run(context: &TaskContext, program: Program<'_>) -> Result<E
     // The writing end stays open as long as we live: the shim watches it.
     let _alive = child.stdin.take();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let wait = async {
-        let (output, errors, status) =
-            tokio::join!(lines(context, stdout), lines(context, stderr), child.wait());
-        (output, errors, status)
+    let (closed, over) = (CancellationToken::new(), CancellationToken::new());
+    let read = async {
+        let both = tokio::join!(lines(context, stdout, &over), lines(context, stderr, &over));
+        closed.cancel();
+        both
     };
+    let watch = async {
+        let status = child.wait().await;
+        // What stays in the background may hold the output for ever.
+        if timeout(LINGER, closed.cancelled()).await.is_err() {
+            group.signal(Signal::SIGKILL);
+            // Who has left the group goes on, unheard.
+            let _closed = timeout(LINGER, closed.cancelled()).await;
+            over.cancel();
+        }
+        status
+    };
+    let wait = async { tokio::join!(read, watch) };
     tokio::pin!(wait);
-    let (output, errors, status) = tokio::select! {
+    let ((output, errors), status) = tokio::select! {
         ended = &mut wait => ended,
         () = context.cancel.cancelled() => {
             group.signal(Signal::SIGTERM);
-            if tokio::time::timeout(GRACE, &mut wait).await.is_err() {
+            if timeout(GRACE, &mut wait).await.is_err() {
                 group.signal(Signal::SIGKILL);
             }
             return Err(TaskError::external(format!("`{shown}` was stopped")));
         }
     };
-    drop(group);
     let status = status
         .map_err(|error| TaskError::external(format!("lost sight of `{shown}`")).because(error))?;
     let said = if errors.is_empty() { output } else { errors };
@@ -216,16 +232,23 @@ impl Drop for Group {
 }
 
 /// Sends lines to the log as they come, and keeps the last ones.
-async fn lines(context: &TaskContext, stream: Option<impl AsyncRead + Unpin>) -> VecDeque<String> {
+async fn lines(
+    context: &TaskContext,
+    stream: Option<impl AsyncRead + Unpin>,
+    over: &CancellationToken,
+) -> VecDeque<String> {
     let mut last = VecDeque::new();
     let Some(stream) = stream else { return last };
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
-        match reader.read_until(b'\n', &mut bytes).await {
-            Ok(0) | Err(_) => return last,
-            Ok(_) => {}
+        tokio::select! {
+            read = reader.read_until(b'\n', &mut bytes) => match read {
+                Ok(0) | Err(_) => return last,
+                Ok(_) => {}
+            },
+            () = over.cancelled() => return last,
         }
         let line = shortened(String::from_utf8_lossy(&bytes).trim_end(), LINE);
         context.log.output(&line);
