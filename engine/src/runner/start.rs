@@ -9,6 +9,7 @@ use super::{
     drive::Drive,
     job::{Job, UnitState},
     journal::Details,
+    leave::LOSSES,
     log::{AttemptLog, log_path},
     memory::Memory,
     patience::patiently,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     event::{RunEvent, What},
     id::TaskKey,
+    kind::Kind,
     operator::{
         Checkpoint, IsolatedTask, Logger, Past, Progress, RunInfo, TaskContext, TaskError,
         TaskIdentity,
@@ -168,7 +170,9 @@ impl Drive {
         let (context, log) = self.context(unit, task, inputs, Arc::clone(&slot));
         let state = self.units.entry(unit).or_default();
         state.cancel = Some(context.cancel.clone());
-        let isolated = task.isolation.process.then(|| IsolatedTask {
+        // Twice the process has gone with it: perhaps it is the culprit. The others shall not go with it once more.
+        let suspect = state.losses + 1 >= LOSSES && task.operator.kind() != Kind::Sensor;
+        let isolated = (task.isolation.process || suspect).then(|| IsolatedTask {
             operator: task.operator,
             settings,
             memory: task.isolation.memory,
