@@ -41,6 +41,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     if let Command::Task = arguments.command {
         let context = Context::new(arguments.global);
         logging::start(&context.global, &context.env, &context.output, false);
+        if let Some(Err(error)) = context.env.get("PIPECTL_FAILPOINT").map(failpoint::arm) {
+            tracing::warn!(error, "no fail point is armed");
+        }
         return task::run(&context.env);
     }
     done(arguments).into()

@@ -95,6 +95,19 @@ impl Drop for Daemon {
     }
 }
 
+/// A daemon, once it works.
+pub(crate) fn begun(project: &Project, name: &str) -> Daemon {
+    let daemon = Daemon::start(project, name);
+    wait_for(Duration::from_secs(10), || {
+        if daemon.log().contains("the daemon works") {
+            Ok(())
+        } else {
+            Err(daemon.log())
+        }
+    });
+    daemon
+}
+
 /// Waits until `done`; what it says while it is not is told when the time is over.
 #[track_caller]
 pub(crate) fn wait_for(within: Duration, mut done: impl FnMut() -> Result<(), String>) {

@@ -13,7 +13,9 @@
     reason = "a test that cannot go on fails; the binary under test needs the PATH; the harness is shared"
 )]
 
+mod children;
 mod daemons;
+mod database;
 #[path = "../e2e/harness.rs"]
 mod harness;
 mod kills;
@@ -21,7 +23,9 @@ mod many;
 mod pools;
 mod sensing;
 mod service;
+mod starved;
 mod time;
+mod waiting;
 
 /// How often something random is repeated.
 pub(crate) fn repeated(here: u32, soaked: u32) -> u32 {

@@ -8,7 +8,7 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, runs, wait_for},
+    daemons::{Daemon, Dice, all_succeeded, begun, runs, wait_for},
     harness::Project,
     kills::{all_end, every_effect_once, project},
     repeated,
@@ -25,19 +25,6 @@ fn shared() -> (Project, &'static TestPostgres, String) {
     let artifacts = project.path("artifacts").display().to_string();
     project.set("PIPECTL_ARTIFACTS", artifacts);
     (project, server, database)
-}
-
-/// Begins with a daemon that works.
-fn begun(project: &Project, name: &str) -> Daemon {
-    let daemon = Daemon::start(project, name);
-    wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(daemon.log())
-        }
-    });
-    daemon
 }
 
 fn backfill(project: &Project, pipeline: &str, to: &str, at_once: &str) {
@@ -89,6 +76,45 @@ fn random_kills_of_two_daemons() {
         group by run, task, element having count(*) > 1) t",
     );
     assert_eq!(twice, "0");
+}
+
+#[test]
+fn random_kills_of_three_daemons_with_many_short_tasks() {
+    let (project, server, database) = shared();
+    let items: Vec<String> = (0..50).map(|item| item.to_string()).collect();
+    let short = format!(
+        "name: short\ninterval: 1d\ntasks:\n  each:\n    run: noop\n    foreach: {{items: [{}]}}\n",
+        items.join(", ")
+    );
+    project.write("pipelines/short.yaml", short);
+    let days = repeated(20, 200);
+    let names = ["one", "two", "three"];
+    let mut daemons: Vec<Daemon> = names.map(|name| begun(&project, name)).into();
+    let to = if days == 20 {
+        "2026-01-21"
+    } else {
+        "2026-07-20"
+    };
+    backfill(&project, "short", to, "6");
+    let mut dice = Dice::new(5);
+    for _ in 0..repeated(6, 60) {
+        sleep(Duration::from_millis(20 + dice.roll(150)));
+        let which = dice.roll(3) as usize;
+        daemons.swap_remove(which).kill();
+        daemons.push(Daemon::start(&project, names[which]));
+    }
+    all_end(
+        &project,
+        days as usize,
+        Duration::from_secs(60 + u64::from(days)),
+    );
+    let accepted = server.sql(
+        &database,
+        "select count(*), count(distinct (run, task, element)) from pipectl.attempts
+        where state = 'success' and element is not null and element >= 0",
+    );
+    let tasks = days * 50;
+    assert_eq!(accepted, format!("{tasks}|{tasks}"));
 }
 
 const SLOW: &str = "\

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use pipectl_test_support::TestPostgres;
+
 use super::{
-    daemons::{Daemon, runs, wait_for},
+    daemons::{Daemon, begun, runs, wait_for},
     harness::Project,
 };
 
@@ -107,4 +109,39 @@ fn a_clock_that_is_set_ahead_and_back_makes_each_run_once() {
         until(&project, expected);
     }
     drop(daemon);
+}
+
+#[test]
+fn daemons_whose_clocks_differ_by_an_hour_make_each_run_once() {
+    let mut project = Project::with(
+        "hourly",
+        "name: hourly\nmax_active_runs: 4\nschedule: {every: 1h, catchup: all}\ntasks:\n  a:\n    run: noop\n",
+    );
+    project.set("PIPECTL_STORE", TestPostgres::shared().database());
+    let mut daemons = Vec::new();
+    for (name, offset) in [("right", "0"), ("ahead", "3600")] {
+        let clock = project.path(name).display().to_string();
+        project.set("PIPECTL_CLOCK", clock);
+        project.write(name, offset);
+        daemons.push(begun(&project, name));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    for hours in 1..=4 {
+        project.write("right", ((hours - 1) * 3_600).to_string());
+        project.write("ahead", (hours * 3_600).to_string());
+        std::thread::sleep(Duration::from_millis(1_500));
+        until(&project, hours);
+    }
+    // The one that was behind catches up, and finds all done.
+    project.write("right", "14400");
+    std::thread::sleep(Duration::from_secs(3));
+    until(&project, 4);
+    let mut starts: Vec<String> = runs(&project)
+        .iter()
+        .map(|run| run["interval"]["start"].to_string())
+        .collect();
+    starts.sort();
+    starts.dedup();
+    assert_eq!(starts.len(), 4, "{starts:?}");
+    drop(daemons);
 }

@@ -21,6 +21,7 @@ pub struct TestPostgres {
     directory: PathBuf,
     user: Option<(u32, u32)>,
     port: u16,
+    options: String,
     databases: AtomicU32,
     watch: Child,
 }
@@ -94,7 +95,7 @@ impl TestPostgres {
             .arg("-l")
             .arg(directory.join("log"))
             .arg("-o")
-            .arg(options)
+            .arg(&options)
             .arg("start");
         // The server must not keep the test's output open.
         start.stdin(Stdio::null());
@@ -105,6 +106,7 @@ impl TestPostgres {
             directory,
             user,
             port,
+            options,
             databases: AtomicU32::new(0),
             watch,
         }
@@ -167,17 +169,36 @@ impl TestPostgres {
     /// # Panics
     /// When it does not start.
     pub fn crash_and_restart(&self) {
-        let mut restart = Command::new(self.bin.join("pg_ctl"));
-        restart
+        self.control(&["-m", "immediate", "restart"]);
+    }
+
+    /// Stops the server as if the machine had lost its power.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn crash(&self) {
+        self.control(&["-m", "immediate", "stop"]);
+    }
+
+    /// Starts the server again after a [`crash`](Self::crash).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&self) {
+        self.control(&["-o", &self.options, "start"]);
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let mut control = Command::new(self.bin.join("pg_ctl"));
+        control
             .arg("-D")
             .arg(self.directory.join("data"))
             .arg("-w")
             .arg("-l")
-            .arg(self.directory.join("log"));
-        restart
-            .args(["-m", "immediate", "restart"])
+            .arg(self.directory.join("log"))
+            .args(arguments)
             .stdin(Stdio::null());
-        succeed(as_user(&mut restart, self.user));
+        succeed(as_user(&mut control, self.user));
     }
 
     /// The port on 127.0.0.1.

@@ -1,0 +1,331 @@
+//! Tasks that are killed, that do not want to end, and that take their process with them: the attempt fails and says why,
+//! nothing stays behind, and the other runs of the same daemon go on.
+
+use std::{fs, process::Command, time::Duration};
+
+use super::{
+    daemons::{Daemon, begun, runs, wait_for},
+    harness::Project,
+};
+
+/// A run beside the troubled one that begins before the trouble and must end well.
+const BESIDE: &str = "\
+name: beside
+interval: 1d
+tasks:
+  wait:
+    run: shell
+    with: {script: 'for step in 1 2 3 4 5 6 7 8; do sleep 0.25; done; echo ended >> beside'}
+";
+
+fn project(tasks: &str) -> Project {
+    let project = Project::with(
+        "troubled",
+        &format!("name: troubled\ninterval: 1d\ntasks:\n{tasks}"),
+    );
+    project.write("pipelines/beside.yaml", BESIDE);
+    project.write("data/rows.csv", "id\n1\n2\n");
+    project
+}
+
+fn enqueue(project: &Project, pipeline: &str) {
+    let (from, to) = ("2026-01-01", "2026-01-02");
+    project.succeed(&["backfill", pipeline, "--from-date", from, "--to-date", to]);
+}
+
+/// The state of the run of a pipeline, once it is over.
+fn end_of(project: &Project, pipeline: &str) -> serde_json::Value {
+    let mut found = serde_json::Value::Null;
+    wait_for(Duration::from_secs(40), || {
+        let run = runs(project)
+            .into_iter()
+            .find(|run| run["pipeline"] == pipeline);
+        match run {
+            Some(run) if !run["ended"].is_null() => {
+                found = run;
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    });
+    found
+}
+
+/// What a task of a run has said at its end.
+fn error_of(project: &Project, run: &serde_json::Value, task: &str) -> String {
+    let shown = project
+        .succeed(&[
+            "runs",
+            "show",
+            run["run"].as_str().unwrap(),
+            "--format",
+            "json",
+        ])
+        .json();
+    shown["tasks"][task]["error"].to_string()
+}
+
+/// The numbers of processes in a file, once so many are there.
+fn pids(project: &Project, count: usize) -> Vec<u32> {
+    let mut found = Vec::new();
+    wait_for(Duration::from_secs(10), || {
+        let text = fs::read_to_string(project.path("pids")).unwrap_or_default();
+        found = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if found.len() == count {
+            Ok(())
+        } else {
+            Err(format!("{found:?} of {count}"))
+        }
+    });
+    found
+}
+
+/// What stands in `/proc` of a process: its state and its parent. None when it is gone.
+fn process(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?.chars().next()?;
+    (state != 'Z').then_some((state, fields.next()?.parse().ok()?))
+}
+
+/// The children of a process, and theirs.
+fn descendants(of: u32) -> Vec<u32> {
+    let all: Vec<u32> = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(
+            all.iter()
+                .filter(|pid| process(**pid).is_some_and(|(_, theirs)| theirs == parent)),
+        );
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+#[track_caller]
+fn all_gone(pids: &[u32], within: Duration) {
+    wait_for(within, || {
+        let left: Vec<_> = pids.iter().filter(|pid| process(**pid).is_some()).collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?} of {pids:?} still run"))
+        }
+    });
+}
+
+fn kill_hard(pid: u32) {
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.unwrap().success());
+}
+
+/// Which of a daemon's descendants is the process of an isolated task.
+fn isolated(daemon: &Daemon) -> u32 {
+    let mut found = None;
+    wait_for(Duration::from_secs(10), || {
+        found = descendants(daemon.id()).into_iter().find(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("__task")
+        });
+        found
+            .map(|_| ())
+            .ok_or("no task has a process of its own".into())
+    });
+    found.unwrap()
+}
+
+/// A script that no polite signal ends, with a child that is as stubborn.
+const STUBBORN: &str = "trap \"\" TERM INT HUP; echo $$ >> pids; (trap \"\" TERM; sleep 300) & echo $! >> pids; while true; do sleep 1; done";
+
+#[test]
+fn a_killed_script_has_failed_and_leaves_nothing() {
+    let project = project(
+        "  wait:\n    run: shell\n    with: {script: 'echo $$ >> pids; sleep 300 & echo $! >> pids; wait'}\n",
+    );
+    let daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let pids = pids(&project, 2);
+    kill_hard(pids[0]);
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "wait");
+    assert!(error.contains("was killed by SIGKILL"), "{error}");
+    all_gone(&pids, Duration::from_secs(8));
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[test]
+fn a_killed_process_of_a_task_has_failed_and_leaves_nothing() {
+    let project = project(
+        "  wait:\n    run: shell\n    isolation: process\n    with: {script: 'echo $$ >> pids; sleep 300 & echo $! >> pids; wait'}\n",
+    );
+    let daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let mut pids = pids(&project, 2);
+    pids.extend(descendants(isolated(&daemon)));
+    // As the kernel does it when the machine is out of memory.
+    kill_hard(isolated(&daemon));
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "wait");
+    assert!(
+        error.contains("the task's process was killed by SIGKILL"),
+        "{error}"
+    );
+    assert!(error.contains("it had taken "), "{error}");
+    all_gone(&pids, Duration::from_secs(8));
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    drop(daemon);
+}
+
+#[test]
+fn what_does_not_want_to_end_is_ended_with_its_grandchildren() {
+    for isolation in ["", "    isolation: process\n"] {
+        let project = project(&format!(
+            "  wait:\n    run: shell\n{isolation}    with: {{script: '{STUBBORN}'}}\n"
+        ));
+        let daemon = begun(&project, "daemon");
+        enqueue(&project, "troubled");
+        let mut pids = pids(&project, 2);
+        pids.extend(descendants(daemon.id()));
+        let run = runs(&project)[0]["run"].as_str().unwrap().to_owned();
+        project.succeed(&["runs", "cancel", &run]);
+        let run = end_of(&project, "troubled");
+        assert_eq!(run["state"], "cancelled", "{isolation}");
+        all_gone(&pids, Duration::from_secs(10));
+        drop(daemon);
+    }
+}
+
+#[test]
+fn what_allocates_without_end_is_stopped_at_its_limit() {
+    let script =
+        "\n        kept = []\n        while True: kept.append(bytearray(b\"x\" * 4_000_000))";
+    let tasks = format!(
+        "  eats:\n    run: python\n    memory: 96MiB\n    with:\n      script: |{script}\n"
+    );
+    let project = project(&tasks);
+    let daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "eats");
+    assert!(
+        error.contains("stopped at its limit of 96.0 MiB of memory: it had taken "),
+        "{error}"
+    );
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    all_gone(&descendants(daemon.id()), Duration::from_secs(8));
+    drop(daemon);
+}
+
+/// A load that ends its process in the middle: the fail point is only come to in the task's process.
+#[test]
+fn what_exits_its_process_has_failed_and_the_others_go_on() {
+    let mut project = project(
+        "  rows:\n    extract: csv\n    with: {path: data/rows.csv}\n  table:\n    load: sql\n    from: rows\n    isolation: process\n    with: {connection: warehouse, table: t, mode: append, create: true}\n",
+    );
+    project.set("PIPECTL_FAILPOINT", "load_sql_before_commit");
+    let mut daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "table");
+    assert!(
+        error.contains("the task's process was killed by SIGABRT"),
+        "{error}"
+    );
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    assert!(daemon.is_alive());
+}
+
+/// SQL that no stack holds.
+fn deep() -> String {
+    format!("select {}1 as x from rows", "1 + ".repeat(60_000))
+}
+
+#[test]
+fn what_overflows_its_stack_has_failed_and_the_others_go_on() {
+    let project = project(&format!(
+        "  rows:\n    extract: csv\n    with: {{path: data/rows.csv}}\n  deep:\n    transform: sql\n    from: rows\n    isolation: process\n    with: {{query: '{}'}}\n",
+        deep()
+    ));
+    let mut daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let run = end_of(&project, "troubled");
+    let error = error_of(&project, &run, "deep");
+    assert_eq!(run["state"], "failed", "{}", daemon.log());
+    assert!(error.contains("has overflowed its stack"), "{error}");
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    assert!(daemon.is_alive());
+}
+
+/// In-process, the load takes the daemon with it; a supervisor starts the daemon again. The third try is made in a process
+/// of its own, so that the others do not go with it once more.
+#[test]
+fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
+    let mut project = project(
+        "  rows:\n    extract: csv\n    with: {path: data/rows.csv}\n  table:\n    load: sql\n    from: rows\n    with: {connection: warehouse, table: t, mode: append, create: true}\n",
+    );
+    project.set("PIPECTL_FAILPOINT", "load_sql_before_commit");
+    let mut daemon = begun(&project, "daemon");
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let mut losses = 0;
+    wait_for(Duration::from_secs(40), || {
+        if !daemon.is_alive() {
+            losses += 1;
+            daemon = Daemon::start(&project, "daemon");
+        }
+        let runs = runs(&project);
+        if runs.iter().all(|run| !run["ended"].is_null()) {
+            Ok(())
+        } else {
+            Err(format!("{losses} losses; {runs:?}\n{}", daemon.log()))
+        }
+    });
+    assert_eq!(losses, 2);
+    assert_eq!(end_of(&project, "beside")["state"], "success");
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "table");
+    assert!(
+        error.contains("the task's process was killed by SIGABRT"),
+        "{error}"
+    );
+    assert!(daemon.is_alive());
+}
+
+#[test]
+fn the_third_loss_fails_a_task() {
+    let project =
+        project("  wait:\n    run: shell\n    with: {script: 'echo $$ >> pids; sleep 60'}\n");
+    let mut daemon = begun(&project, "daemon");
+    enqueue(&project, "troubled");
+    for loss in 1..=3 {
+        pids(&project, loss);
+        daemon.kill();
+        daemon = Daemon::start(&project, "daemon");
+    }
+    let run = end_of(&project, "troubled");
+    assert_eq!(run["state"], "failed");
+    let error = error_of(&project, &run, "wait");
+    assert!(
+        error.contains("3 times the process that worked on it was gone before it ended"),
+        "{error}"
+    );
+    all_gone(&pids(&project, 3), Duration::from_secs(8));
+    assert!(daemon.is_alive());
+}
