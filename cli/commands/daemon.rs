@@ -9,8 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pipectl_daemon::{Daemon, Ears, Settings};
+use pipectl_daemon::{Daemon, Ears, Exports, Settings};
 use pipectl_engine::{
+    event::Listener,
     operator::{Wait, WaitWatcher},
     project::{Project, Serve},
     runner::Role,
@@ -50,8 +51,13 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
     wire::block_on(async {
         let house = House::open(project).await?;
         let ears = Ears::default();
-        let runner =
-            house.runner_as(Role::Daemon, arguments.slots, vec![Arc::new(ears.clone())])?;
+        let tasks = TaskTracker::new();
+        let mut listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(ears.clone())];
+        let store = Arc::clone(&house.store);
+        if let Some(exports) = Exports::start(&house.project.env, store, &tasks) {
+            listeners.push(Arc::new(exports));
+        }
+        let runner = house.runner_as(Role::Daemon, arguments.slots, listeners)?;
         let services = runner.parts().services.clone();
         let daemon = Arc::new(Daemon::new(
             runner,
@@ -59,11 +65,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             house.files(),
             Settings { grace },
         ));
-        let (stop, edited, tasks) = (
-            CancellationToken::new(),
-            Arc::new(Notify::new()),
-            TaskTracker::new(),
-        );
+        let (stop, edited) = (CancellationToken::new(), Arc::new(Notify::new()));
         listen_to_signals(&stop, &edited, &tasks)?;
         if let Some(watcher) = services.get::<WaitWatcher>() {
             tasks.spawn(watch(

@@ -5,6 +5,7 @@ mod backfill;
 mod catalogue;
 mod desk;
 mod dispatch;
+mod export;
 mod heart;
 pub mod mail;
 mod measures;
@@ -20,6 +21,7 @@ pub use backfill::{
 };
 pub use catalogue::{Entry, Library};
 pub use desk::interval_key;
+pub use export::Exports;
 pub use measures::Measures;
 pub use outbox::{Delivery, Postman};
 pub use retention::{prune_batch, rule as prune_rule};

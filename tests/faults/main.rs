@@ -16,6 +16,7 @@
 mod children;
 mod daemons;
 mod database;
+mod exports;
 #[path = "../e2e/harness.rs"]
 mod harness;
 mod kills;
