@@ -94,11 +94,13 @@ mod tests {
         let session = Session(session_of(own).unwrap());
         assert!(session.members().contains(&own));
         let before = memory_of(own);
-        let ballast = vec![1_u8; 64 * 1024 * 1024];
+        // Nothing may guess that nobody reads it.
+        let ballast = std::hint::black_box(vec![1_u8; 256 * 1024 * 1024]);
         let after = memory_of(own);
-        assert!(after >= before + 60 * 1024 * 1024, "{before} {after}");
-        assert_eq!(ballast.len(), 64 * 1024 * 1024);
-        assert!(session.memory() >= after - 1024 * 1024);
+        // Tests that run beside this one give memory back.
+        assert!(after >= before + 100 * 1024 * 1024, "{before} {after}");
+        assert!(session.memory() >= 200 * 1024 * 1024);
+        assert_eq!(std::hint::black_box(ballast).len(), 256 * 1024 * 1024);
         assert_eq!(Session(i32::MAX).memory(), 0);
     }
 }
