@@ -1,4 +1,4 @@
-//! What a daemon tells other systems: OpenLineage events in a file, OpenTelemetry traces over HTTP; and that a collector
+//! What a daemon tells other systems: `OpenLineage` events in a file, `OpenTelemetry` traces over HTTP; and that a collector
 //! that is away holds up no run.
 
 use std::{
