@@ -8,7 +8,7 @@ const NOOP: &str = "interval: 1d\nmax_active_runs: 16\ntasks:\n  a:\n    run: no
 /// How many runs the latency is measured on.
 const TRIGGERS: usize = 300;
 /// How long an idle daemon is watched.
-const IDLE: u64 = 120;
+const IDLE: u64 = 60;
 
 /// From the commit of a run's row to the start of its first task, one run at a time.
 pub(crate) fn latency(pipectl: &Path, server: &str) -> Row {
@@ -158,7 +158,7 @@ pub(crate) fn idle(pipectl: &Path, server: &str) -> Row {
     sleep(Duration::from_secs(10));
     let before = daemon.seconds();
     sleep(Duration::from_secs(IDLE));
-    let share = (daemon.seconds() - before) / 1.2;
+    let share = (daemon.seconds() - before) / 0.6;
     let memory = daemon.megabytes();
     Row {
         what: "1,000 schedules and 1,000 object sensors over 10 prefixes, `poll: 60s`, idle",
