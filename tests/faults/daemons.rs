@@ -41,6 +41,19 @@ impl Daemon {
         Self { child, log }
     }
 
+    /// The daemon, once it works.
+    pub(crate) fn works(self) -> Self {
+        wait_for(Duration::from_secs(10), || {
+            let log = self.log();
+            if log.contains("the daemon works") {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        });
+        self
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -97,15 +110,16 @@ impl Drop for Daemon {
 
 /// A daemon, once it works.
 pub(crate) fn begun(project: &Project, name: &str) -> Daemon {
-    let daemon = Daemon::start(project, name);
+    Daemon::start(project, name).works()
+}
+
+/// Waits until a task has made the file `begun`.
+#[track_caller]
+pub(crate) fn begins(project: &Project) {
     wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(daemon.log())
-        }
+        let begun = project.path("begun").exists();
+        begun.then_some(()).ok_or("it has not begun".into())
     });
-    daemon
 }
 
 /// Waits until `done`; what it says while it is not is told when the time is over.

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    daemons::{Daemon, all_succeeded, wait_for},
+    daemons::{all_succeeded, begun, wait_for},
     harness::Project,
 };
 
@@ -65,18 +65,6 @@ tasks:
     with: {script: 'exit 1'}
 ";
 
-fn begun(project: &Project) -> Daemon {
-    let daemon = Daemon::start(project, "daemon");
-    wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(daemon.log())
-        }
-    });
-    daemon
-}
-
 #[test]
 fn runs_are_told_to_openlineage_and_opentelemetry() {
     let mut project = Project::with("told", PIPELINE);
@@ -85,7 +73,7 @@ fn runs_are_told_to_openlineage_and_opentelemetry() {
     let file = project.path("lineage.jsonl").display().to_string();
     project.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
     project.set("OPENLINEAGE__TRANSPORT__LOG_FILE_PATH", file);
-    let daemon = begun(&project);
+    let daemon = begun(&project, "daemon");
     project.succeed(&[
         "backfill",
         "told",
@@ -141,7 +129,7 @@ fn a_collector_that_is_away_holds_up_no_run() {
     let mut project = Project::with("a", "name: a\ninterval: 1d\ntasks:\n  a:\n    run: noop\n");
     project.set("OPENLINEAGE_URL", "http://127.0.0.1:1");
     project.set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
-    let daemon = begun(&project);
+    let daemon = begun(&project, "daemon");
     project.succeed(&[
         "backfill",
         "a",

@@ -8,7 +8,7 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, runs, wait_for},
+    daemons::{Daemon, Dice, all_succeeded, begun, runs, wait_for},
     harness::Project,
     repeated,
 };
@@ -148,14 +148,7 @@ const POINTS: [&str; 14] = [
 ];
 
 fn killed_at_every_point(mut project: Project) {
-    let first = Daemon::start(&project, "first");
-    wait_for(Duration::from_secs(10), || {
-        if first.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(first.log())
-        }
-    });
+    let first = begun(&project, "first");
     // Two days for each point, so that something is left to die at.
     enqueue(&project, "2026-01-01", "2026-01-29");
     first.kill();
@@ -195,14 +188,7 @@ fn killed_at_every_point_on_postgres() {
 fn killed_at_any_moment() {
     let project = project();
     let mut dice = Dice::new(7);
-    let first = Daemon::start(&project, "daemon");
-    wait_for(Duration::from_secs(10), || {
-        if first.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(first.log())
-        }
-    });
+    let first = begun(&project, "daemon");
     enqueue(&project, "2026-01-01", "2026-02-10");
     first.kill();
     let (mut kills, start) = (0, Instant::now());

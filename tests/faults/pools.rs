@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, all_succeeded, wait_for},
+    daemons::{all_succeeded, begun, wait_for},
     harness::Project,
 };
 
@@ -30,16 +30,7 @@ fn a_pool_of_one_slot_has_one_task_at_a_time_on_all_daemons() {
     let mut project = Project::with("pooled", POOLED);
     project.write("pipectl.yaml", "pools: {narrow: 1}\n");
     project.set("PIPECTL_STORE", server.database());
-    let daemons = ["one", "two"].map(|name| Daemon::start(&project, name));
-    for daemon in &daemons {
-        wait_for(Duration::from_secs(10), || {
-            if daemon.log().contains("the daemon works") {
-                Ok(())
-            } else {
-                Err(daemon.log())
-            }
-        });
-    }
+    let _daemons = ["one", "two"].map(|name| begun(&project, name));
     project.succeed(&[
         "backfill",
         "pooled",

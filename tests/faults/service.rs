@@ -6,25 +6,14 @@ use std::{
 };
 
 use super::{
-    daemons::{Daemon, all_succeeded, runs, wait_for},
+    daemons::{Daemon, all_succeeded, begins, begun, runs, wait_for},
     harness::Project,
 };
-
-fn works(daemon: &Daemon) {
-    wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(daemon.log())
-        }
-    });
-}
 
 #[test]
 fn a_second_daemon_says_why_it_does_not_start() {
     let project = Project::with("a", "name: a\ntasks:\n  a:\n    run: noop\n");
-    let daemon = Daemon::start(&project, "daemon");
-    works(&daemon);
+    let daemon = begun(&project, "daemon");
     let second = project.run(&["daemon", "--no-serve"]);
     assert_eq!(second.code, Some(2));
     assert_eq!(
@@ -54,8 +43,7 @@ tasks:
 #[test]
 fn sigterm_lets_runs_end_within_the_grace() {
     let project = Project::with("slow", SLOW);
-    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "20s"]);
-    works(&daemon);
+    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "20s"]).works();
     project.succeed(&[
         "backfill",
         "slow",
@@ -64,13 +52,7 @@ fn sigterm_lets_runs_end_within_the_grace() {
         "--to-date",
         "2026-01-03",
     ]);
-    wait_for(Duration::from_secs(10), || {
-        project
-            .path("begun")
-            .exists()
-            .then_some(())
-            .ok_or("it has not begun".into())
-    });
+    begins(&project);
     assert_eq!(daemon.terminate(), Some(0));
     let runs = runs(&project);
     let count = |state: &str| runs.iter().filter(|run| run["state"] == state).count();
@@ -80,8 +62,7 @@ fn sigterm_lets_runs_end_within_the_grace() {
 #[test]
 fn what_is_not_over_after_the_grace_is_left_to_the_next() {
     let project = Project::with("slow", SLOW);
-    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "0s"]);
-    works(&daemon);
+    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "0s"]).works();
     project.succeed(&[
         "backfill",
         "slow",
@@ -90,13 +71,7 @@ fn what_is_not_over_after_the_grace_is_left_to_the_next() {
         "--to-date",
         "2026-01-02",
     ]);
-    wait_for(Duration::from_secs(10), || {
-        project
-            .path("begun")
-            .exists()
-            .then_some(())
-            .ok_or("it has not begun".into())
-    });
+    begins(&project);
     let start = Instant::now();
     assert_eq!(daemon.terminate(), Some(0));
     assert!(
@@ -167,13 +142,7 @@ fn an_edit_is_picked_up_and_a_broken_one_keeps_the_last_good_version() {
 fn a_run_whose_command_was_killed_has_failed() {
     let project = Project::with("slow", SLOW);
     let mut child = project.start(&["run", "slow"]);
-    wait_for(Duration::from_secs(10), || {
-        project
-            .path("begun")
-            .exists()
-            .then_some(())
-            .ok_or("it has not begun".into())
-    });
+    begins(&project);
     child.kill().unwrap();
     child.wait().unwrap();
     let listed = runs(&project);
@@ -193,8 +162,7 @@ fn a_daemon_cancels_what_people_want_cancelled() {
         "slow",
         "name: slow\ninterval: 1d\ntasks:\n  wait:\n    run: shell\n    with: {script: 'echo begun > begun; sleep 60'}\n",
     );
-    let daemon = Daemon::start(&project, "daemon");
-    works(&daemon);
+    let daemon = begun(&project, "daemon");
     project.succeed(&[
         "backfill",
         "slow",
@@ -203,13 +171,7 @@ fn a_daemon_cancels_what_people_want_cancelled() {
         "--to-date",
         "2026-01-03",
     ]);
-    wait_for(Duration::from_secs(10), || {
-        project
-            .path("begun")
-            .exists()
-            .then_some(())
-            .ok_or("it has not begun".into())
-    });
+    begins(&project);
     project.succeed(&["backfill", "pause", "last"]);
     for run in runs(&project) {
         project.succeed(&["runs", "cancel", run["run"].as_str().unwrap()]);

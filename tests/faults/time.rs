@@ -42,14 +42,7 @@ fn off_for_three_years() {
         let project = scheduled(catchup);
         // Seen for the first time: nothing is to be caught up with.
         project.write("clock", "0");
-        let daemon = Daemon::start(&project, "daemon");
-        wait_for(Duration::from_secs(10), || {
-            if daemon.log().contains("the daemon works") {
-                Ok(())
-            } else {
-                Err(daemon.log())
-            }
-        });
+        let daemon = begun(&project, "daemon");
         std::thread::sleep(Duration::from_millis(800));
         assert_eq!(daemon.terminate(), Some(0));
         assert_eq!(runs(&project).len(), 0, "{catchup}");
@@ -87,14 +80,7 @@ fn a_clock_that_is_set_ahead_and_back_makes_each_run_once() {
     let clock = project.path("clock").display().to_string();
     project.set("PIPECTL_CLOCK", clock);
     project.write("clock", "0");
-    let daemon = Daemon::start(&project, "daemon");
-    wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("the daemon works") {
-            Ok(())
-        } else {
-            Err(daemon.log())
-        }
-    });
+    let daemon = begun(&project, "daemon");
     std::thread::sleep(Duration::from_secs(1));
     for (offset, expected) in [
         (3_600, 1),
