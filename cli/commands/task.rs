@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use pipectl_engine::{
     env::Env,
     id::{RunId, TaskKey},
-    operator::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, TaskError},
+    operator::{
+        Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, State, StateStore, TaskError,
+    },
     project::{Overrides, Project},
     store::{Store, StoreError},
 };
@@ -49,6 +51,7 @@ async fn open(child: ChildProject, env: &Env) -> Result<ChildHouse, TaskError> {
         artifacts: house.artifacts,
         models: house.store,
         checkpoint: Checkpoint::new(Arc::clone(&memory) as _),
+        state: State::new(Arc::clone(&memory) as _),
         past: Past::new(memory),
     })
 }
@@ -78,5 +81,12 @@ impl CheckpointStore for Memory {
 impl PastStore for Memory {
     async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError> {
         self.store.successes(&self.pipeline, &self.key, limit).await
+    }
+}
+
+#[async_trait]
+impl StateStore for Memory {
+    async fn load(&self) -> Result<Option<Value>, StoreError> {
+        self.store.state(&self.pipeline, &self.key).await
     }
 }

@@ -17,8 +17,8 @@ use pipectl_engine::{
     dataset::Dataset,
     operator::{
         Artifact, Checkpoint, Evidence, Fault, Isolate as _, IsolatedTask, Kind, NewModel,
-        Operator, Outcome, Output, Outputs, Past, Promote, Registry, Takes, TaskContext, TaskError,
-        Wait, testing, testing::TestProject,
+        Operator, Outcome, Output, Outputs, Past, Promote, Registry, State, Takes, TaskContext,
+        TaskError, Wait, testing, testing::TestProject,
     },
     project::Project,
     services::Services,
@@ -159,6 +159,7 @@ async fn helper_process() {
             artifacts,
             models: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
             checkpoint: Checkpoint::none(),
+            state: State::none(),
             past: Past::none(),
             clock: Arc::new(SystemClock),
         })

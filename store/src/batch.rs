@@ -48,6 +48,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) tasks: IndexMap<(Slot, &'a str, i64), &'a TaskChange>,
     pub(crate) settings: IndexMap<(Slot, &'a TaskKey), &'a Value>,
     pub(crate) outputs: IndexMap<(Slot, &'a TaskKey), Output<'a>>,
+    pub(crate) states: IndexMap<(Slot, &'a TaskKey), &'a Value>,
     pub(crate) attempts: IndexMap<(Slot, &'a TaskKey, u32), &'a AttemptRecord>,
     pub(crate) events: IndexMap<(Slot, u64), &'a EventRecord>,
     pub(crate) mails: IndexMap<(Slot, Uuid), &'a NewMail>,
@@ -172,6 +173,9 @@ impl<'a> Batch<'a> {
                     },
                 );
             }
+            Change::State { key, state } => {
+                rows.states.insert((slot, key), state);
+            }
             Change::Event(event) => {
                 rows.events.insert((slot, event.number), event);
             }
@@ -202,6 +206,7 @@ impl Rows<'_> {
             && self.tasks.is_empty()
             && self.settings.is_empty()
             && self.outputs.is_empty()
+            && self.states.is_empty()
             && self.attempts.is_empty()
             && self.events.is_empty()
             && self.mails.is_empty()

@@ -20,7 +20,8 @@ macro_rules! migrations {
 }
 
 /// All steps in their order.
-pub(crate) const MIGRATIONS: &[Migration] = migrations!["0001_history", "0002_daemons"];
+pub(crate) const MIGRATIONS: &[Migration] =
+    migrations!["0001_history", "0002_daemons", "0003_states"];
 
 /// The steps that are missing in a database that has gone through those `applied`.
 ///

@@ -153,6 +153,10 @@ impl RunStore for Connection {
         self.through(self.store.put_checkpoint(run, fence, key, value))
             .await
     }
+
+    async fn state(&self, pipeline: &str, key: &TaskKey) -> Result<Option<Value>, StoreError> {
+        self.through(self.store.state(pipeline, key)).await
+    }
 }
 
 #[async_trait]

@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
+use chrono::SecondsFormat;
+use chrono_tz::Tz;
 use indexmap::IndexMap;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Checkpoint, ChildResult, Logger, Past, Progress, TaskError};
+use super::{Checkpoint, ChildResult, Logger, Past, Progress, State, TaskError};
 use crate::{
     artifact::ArtifactStore,
     connection::Connection,
@@ -15,7 +17,7 @@ use crate::{
     model::ModelRegistry,
     project::Project,
     services::Services,
-    time::{Clock, Interval},
+    time::{Clock, Interval, Timestamp},
 };
 
 /// The run that an attempt belongs to.
@@ -27,8 +29,23 @@ pub struct RunInfo {
     pub pipeline: Arc<str>,
     /// Its interval.
     pub interval: Option<Interval>,
+    /// The time zone of its pipeline, in which its days begin.
+    pub zone: Tz,
     /// How often a person has had it done again on purpose.
     pub redo: u32,
+}
+
+impl RunInfo {
+    /// Start and end of its interval as expressions show them: RFC 3339 in the pipeline's zone.
+    pub fn interval_text(&self) -> Option<(String, String)> {
+        let Interval { start, end } = self.interval?;
+        let text = |moment: Timestamp| {
+            moment
+                .with_timezone(&self.zone)
+                .to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        };
+        Some((text(start), text(end)))
+    }
 }
 
 /// Which attempt this is.
@@ -130,6 +147,8 @@ pub struct TaskContext {
     pub log: Logger,
     /// A small memory of this run, task and element, kept over attempts: a page number, a cursor.
     pub checkpoint: Checkpoint,
+    /// What this task has left for its next run: how far it has read.
+    pub state: State,
     /// What this task has done in earlier runs, read-only.
     pub past: Past,
     /// The attempt's slot: computing holds it even when the attempt is given up.

@@ -61,7 +61,70 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
+/// Where a task's state is read from; the runner implements it over the run store.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// What the task's last success has left.
+    async fn load(&self) -> Result<Option<Value>, StoreError>;
+}
+
+/// What this task, or this element of it, has left for its next run: how far it has read.
+///
+/// It is written by [`Output::remember`](super::Output::remember), and commits with the task's success.
+#[derive(Clone)]
+pub struct State(Arc<dyn StateStore>);
+
+impl State {
+    /// The state as `store` knows it.
+    pub fn new(store: Arc<dyn StateStore>) -> Self {
+        Self(store)
+    }
+
+    /// No state yet, for tests of operators.
+    pub fn none() -> Self {
+        Self(Arc::new(Forgetful))
+    }
+
+    /// This state, for tests of operators.
+    pub fn of(value: Value) -> Self {
+        Self(Arc::new(Given(value)))
+    }
+
+    /// What the last success of this task has left, in whichever run.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn load(&self) -> Result<Option<Value>, TaskError> {
+        self.0
+            .load()
+            .await
+            .map_err(|error| TaskError::external("cannot read the task's state").because(error))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
+}
+
+struct Given(Value);
+
+#[async_trait]
+impl StateStore for Given {
+    async fn load(&self) -> Result<Option<Value>, StoreError> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
 struct Forgetful;
+
+#[async_trait]
+impl StateStore for Forgetful {
+    async fn load(&self) -> Result<Option<Value>, StoreError> {
+        Ok(None)
+    }
+}
 
 #[async_trait]
 impl CheckpointStore for Forgetful {

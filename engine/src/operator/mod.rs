@@ -31,7 +31,7 @@ pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{ConnectionName, DurationText, ModelRef, Script, SizeText, SqlText};
 pub use isolation::{Isolate, IsolatedTask, Isolator};
-pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore};
+pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, State, StateStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
 pub use registry::Registry;

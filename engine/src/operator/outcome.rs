@@ -35,6 +35,8 @@ pub struct Output {
     pub warnings: Vec<String>,
     /// A model to register.
     pub model: Option<NewModel>,
+    /// What the task leaves for its next run; without it, what an earlier run has left stays.
+    pub state: Option<Value>,
 }
 
 impl Output {
@@ -68,6 +70,13 @@ impl Output {
     #[must_use]
     pub fn warning(mut self, text: impl Into<String>) -> Self {
         self.warnings.push(text.into());
+        self
+    }
+
+    /// Leaves `state` for the task's next run, which finds it as [`TaskContext::state`](super::TaskContext::state).
+    #[must_use]
+    pub fn remember(mut self, state: impl Into<Value>) -> Self {
+        self.state = Some(state.into());
         self
     }
 

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Checkpoint, Inputs, Logger, Operator, Outcome, Output, Past, Progress, RunInfo, TaskContext,
-    TaskError, TaskIdentity,
+    Checkpoint, Inputs, Logger, Operator, Outcome, Output, Past, Progress, RunInfo, State,
+    TaskContext, TaskError, TaskIdentity,
 };
 use crate::{
     connection::{Connection, Origin},
@@ -168,6 +168,7 @@ impl TestProject {
                 id: self.run,
                 pipeline: "pipeline".into(),
                 interval: None,
+                zone: chrono_tz::UTC,
                 redo: 0,
             },
             task: TaskIdentity {
@@ -192,6 +193,7 @@ impl TestProject {
                     .push(format!("{level} {line}"));
             }),
             checkpoint: Checkpoint::none(),
+            state: State::none(),
             past: Past::none(),
             slot: None,
         }

@@ -40,6 +40,7 @@ impl Drive {
             record,
             datasets,
             register,
+            state,
         } = persisted;
         let (now, key) = (self.parts.clock.now(), self.key(unit));
         let rows = record.datasets.first().map(|dataset| dataset.rows);
@@ -56,6 +57,10 @@ impl Drive {
         if !record.warnings.is_empty() {
             let content = json!({"warnings": record.warnings, "log_tail": log.tail()});
             self.mail(AlertKind::Warning, Some(unit.task), content);
+        }
+        if let Some(state) = state {
+            let key = key.clone();
+            self.journal.change(Change::State { key, state });
         }
         if record != OutputRecord::default() {
             self.journal.change(Change::Output {

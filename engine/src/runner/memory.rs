@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     id::{RunId, TaskKey},
-    operator::{CheckpointStore, PastOutcome, PastStore},
+    operator::{CheckpointStore, PastOutcome, PastStore, StateStore},
     store::{Store, StoreError},
 };
 
@@ -37,5 +37,12 @@ impl CheckpointStore for Memory {
 impl PastStore for Memory {
     async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError> {
         self.store.successes(&self.pipeline, &self.key, limit).await
+    }
+}
+
+#[async_trait]
+impl StateStore for Memory {
+    async fn load(&self) -> Result<Option<Value>, StoreError> {
+        self.store.state(&self.pipeline, &self.key).await
     }
 }

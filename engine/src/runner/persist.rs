@@ -15,6 +15,7 @@ pub(super) struct Persisted {
     pub(super) record: OutputRecord,
     pub(super) datasets: Vec<(String, Dataset)>,
     pub(super) register: Option<RegisterModel>,
+    pub(super) state: Option<serde_json::Value>,
 }
 
 /// Writes the datasets, files and model of `output`.
@@ -30,6 +31,7 @@ pub(super) async fn output(
         values,
         warnings,
         model,
+        state,
     } = output;
     let prefix = context.prefix();
     let mut done = Persisted {
@@ -39,6 +41,7 @@ pub(super) async fn output(
             warnings,
             ..OutputRecord::default()
         },
+        state,
         ..Persisted::default()
     };
     for (name, dataset) in datasets {

@@ -21,7 +21,7 @@ use crate::{
     id::TaskKey,
     kind::Kind,
     operator::{
-        Checkpoint, IsolatedTask, Logger, Past, Progress, RunInfo, TaskContext, TaskError,
+        Checkpoint, IsolatedTask, Logger, Past, Progress, RunInfo, State, TaskContext, TaskError,
         TaskIdentity,
     },
     plan::PlannedTask,
@@ -292,6 +292,7 @@ impl Drive {
                 id: self.run.id,
                 pipeline: Arc::clone(&self.plan.name),
                 interval: self.run.interval,
+                zone: self.plan.zone(),
                 redo: self.redo,
             },
             seed: seed(&self.plan.name, &task.name, unit.element),
@@ -312,6 +313,7 @@ impl Drive {
             progress: self.progress(&key),
             log: self.logger(&key, &log),
             checkpoint: Checkpoint::new(Arc::clone(&memory) as _),
+            state: State::new(Arc::clone(&memory) as _),
             past: Past::new(memory),
             slot: Some(slot),
         };

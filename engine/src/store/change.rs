@@ -84,6 +84,13 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// What a task has left for its next run. It belongs to the run's pipeline and stays when the run is removed.
+    State {
+        /// Which.
+        key: TaskKey,
+        /// What.
+        state: Value,
+    },
     /// An event.
     Event(EventRecord),
     /// A mail.

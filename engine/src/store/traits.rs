@@ -80,6 +80,8 @@ pub trait RunStore: Send + Sync {
         key: &TaskKey,
         value: &Value,
     ) -> Result<(), StoreError>;
+    /// What the last success of a task of this pipeline has left for its next run.
+    async fn state(&self, pipeline: &str, key: &TaskKey) -> Result<Option<Value>, StoreError>;
 }
 
 /// The mails that wait to be sent.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pipectl_engine::{
+    id::TaskKey,
     plan::{Backoff, Foreach, RetryPolicy, testing},
     spec::{Expression, Place, Template, TemplateNode},
     state::{RunState, TaskState},
@@ -169,4 +170,17 @@ async fn one_failed_element_fails_the_task_after_the_others_are_done() {
         record.error.as_deref(),
         Some("`each[1]`: the data is wrong")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_leaves_for_its_next_run_counts_with_its_success() {
+    let world = World::new();
+    let key = TaskKey::task("a");
+    for (step, expected) in [("count", 1), ("count fail", 1), ("count", 2), ("ok", 2)] {
+        let mut plan = testing::plan("p");
+        testing::add(&mut plan, "a", &Act, json!({"steps": [step]}), &[]);
+        world.run(plan).await;
+        let state = world.store.state("p", &key).await.unwrap();
+        assert_eq!(state, Some(json!(expected)), "{step}");
+    }
 }

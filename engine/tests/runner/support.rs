@@ -128,6 +128,14 @@ impl Operator for Act {
             _ => {}
         }
         let mut output = Output::default();
+        if verb == "count" {
+            let before = context.state.load().await?;
+            let count = before.and_then(|before| before.as_i64()).unwrap_or(0) + 1;
+            output = output.remember(count);
+            if argument == "fail" {
+                return Err(TaskError::user("counted in vain"));
+            }
+        }
         if let Some(value) = config.value {
             output = output.value("value", value);
         }

@@ -18,7 +18,7 @@ use pipectl_engine::{
     id::{RunId, TaskKey},
     model::ModelRegistry,
     operator::{
-        Checkpoint, Inputs, Logger, Outcome, Past, Progress, Registry, RunInfo, TaskContext,
+        Checkpoint, Inputs, Logger, Outcome, Past, Progress, Registry, RunInfo, State, TaskContext,
         TaskError, TaskIdentity, Woken,
     },
     project::Project,
@@ -64,6 +64,8 @@ pub struct ChildHouse {
     pub models: Arc<dyn ModelRegistry>,
     /// The memory of this run, task and element.
     pub checkpoint: Checkpoint,
+    /// What the task has left for its next run.
+    pub state: State,
     /// What the task has done in earlier runs.
     pub past: Past,
     /// The clock.
@@ -214,6 +216,7 @@ async fn context(
             id: request.run,
             pipeline: request.pipeline.into(),
             interval: request.interval,
+            zone: request.zone.parse().unwrap_or_default(),
             redo: request.redo,
         },
         task: TaskIdentity {
@@ -239,6 +242,7 @@ async fn context(
             let _heard = say(&Said::Log { level, line });
         }),
         checkpoint: house.checkpoint,
+        state: house.state,
         past: house.past,
         slot: None,
     };

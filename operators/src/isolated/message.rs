@@ -25,6 +25,7 @@ pub(super) struct Request {
     pub(super) run: RunId,
     pub(super) pipeline: String,
     pub(super) interval: Option<Interval>,
+    pub(super) zone: String,
     pub(super) redo: u32,
     pub(super) key: TaskKey,
     pub(super) attempt: u32,
@@ -68,6 +69,7 @@ pub(super) struct DoneWork {
     pub(super) values: Map<String, Value>,
     pub(super) warnings: Vec<String>,
     pub(super) model: Option<ModelOf>,
+    pub(super) state: Option<Value>,
 }
 
 /// An [`Artifact`] in a file.
@@ -143,6 +145,7 @@ impl Exchange<'_> {
             values: output.values,
             warnings: output.warnings,
             model: model.transpose()?,
+            state: output.state,
         })
     }
 
@@ -192,6 +195,7 @@ impl DoneWork {
             values: self.values,
             warnings: self.warnings,
             model: model.transpose()?,
+            state: self.state,
         })
     }
 }

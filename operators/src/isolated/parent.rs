@@ -165,6 +165,7 @@ fn request(
         run: context.run.id,
         pipeline: context.run.pipeline.to_string(),
         interval: context.run.interval,
+        zone: context.run.zone.to_string(),
         redo: context.run.redo,
         key: context.task.key.clone(),
         attempt: context.task.attempt,

@@ -17,6 +17,7 @@ pub(super) fn statement(batch: &Batch<'_>, rows: &Rows<'_>) -> Statement {
     settings(&mut statement, rows);
     attempts(&mut statement, rows);
     outputs(&mut statement, rows);
+    states(&mut statement, rows);
     events(&mut statement, rows);
     mails(&mut statement, rows);
     statement
@@ -239,6 +240,26 @@ fn datasets(statement: &mut Statement, outputs: &Outputs<'_>) {
         .bind(column!(pieces, (.., dataset) => i64::try_from(dataset.bytes).unwrap_or(i64::MAX)))
         .bind(column!(pieces, (.., dataset) => json(&dataset.columns)))
         .bind(column!(pieces, (.., dataset) => dataset.fingerprint.as_str()));
+}
+
+fn states(statement: &mut Statement, Rows { states, .. }: &Rows<'_>) {
+    if states.is_empty() {
+        return;
+    }
+    // Several runs of a pipeline may have left a state of one task; one statement must not write a row twice.
+    let insert = "insert into pipectl.task_states (pipeline, task, element, state)
+        select distinct on (r.pipeline, t.task, t.element) r.pipeline, t.task, t.element, t.state::json
+        from unnest($?::int[], $?::text[], $?::bigint[], $?::text[]) with ordinality
+            as t (slot, task, element, state, place)
+        join fenced f using (slot) join pipectl.runs r on r.id = f.run
+        order by r.pipeline, t.task, t.element, t.place desc
+        on conflict (pipeline, task, element) do update set state = excluded.state";
+    statement
+        .part("write_states", insert)
+        .bind(column!(states, ((slot, _), _) => *slot))
+        .bind(column!(states, ((_, key), _) => key.task.as_str()))
+        .bind(column!(states, ((_, key), _) => element(key.element)))
+        .bind(column!(states, (_, state) => json(state)));
 }
 
 fn events(statement: &mut Statement, Rows { events, .. }: &Rows<'_>) {

@@ -251,6 +251,17 @@ impl RunStore for SqliteStore {
             _ => Ok(()),
         }
     }
+
+    async fn state(&self, pipeline: &str, key: &TaskKey) -> Result<Option<Value>, StoreError> {
+        let sql =
+            "select state from task_states where pipeline = $1 and task = $2 and element = $3";
+        let query = sqlx::query_scalar::<_, String>(sql)
+            .bind(pipeline)
+            .bind(&key.task)
+            .bind(element(key.element));
+        let state = query.fetch_optional(&self.readers).await.map_err(reading)?;
+        maybe_json(state.as_deref())
+    }
 }
 
 /// A lease as microseconds.

@@ -69,6 +69,11 @@ const DATASETS: &str = "insert into datasets
     on conflict (run, task, element, attempt, name) do update set key = excluded.key, rows = excluded.rows,
         bytes = excluded.bytes, columns = excluded.columns, fingerprint = excluded.fingerprint;";
 
+const STATES: &str = "insert into task_states (pipeline, task, element, state)
+    select r.pipeline, j.value ->> 1, j.value ->> 2, j.value ->> 3
+    from json_each(?) j cross join temp.fenced f cross join runs r where f.slot = j.value ->> 0 and r.id = f.run
+    on conflict (pipeline, task, element) do update set state = excluded.state;";
+
 const EVENTS: &str = "insert into events (run, number, happened, kind, task, element, data)
     select f.run, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6
     from json_each(?) j cross join temp.fenced f where f.slot = j.value ->> 0
@@ -94,6 +99,10 @@ pub(super) fn add(script: &mut Script, rows: &Rows<'_>) {
         &rows.attempts.iter().map(attempt).collect::<Vec<_>>(),
     );
     add_outputs(script, &rows.outputs);
+    let list = rows.states.iter().map(|((slot, key), state)| {
+        json!([slot, key.task, element(key.element), batch::json(state)])
+    });
+    script.rows(STATES, &list.collect::<Vec<_>>());
     script.rows(EVENTS, &rows.events.iter().map(event).collect::<Vec<_>>());
     script.rows(MAILS, &rows.mails.iter().map(mail).collect::<Vec<_>>());
 }

@@ -88,6 +88,8 @@ macro_rules! each_store_promise {
             records::odd_text_reads_back,
             records::checkpoints_are_kept_and_fenced,
             records::pipeline_versions_are_kept_once,
+            writes::a_state_goes_from_run_to_run,
+            writes::states_of_one_commit_count_in_their_order,
             runs::a_trigger_makes_one_run,
             runs::a_long_trigger_makes_one_run,
             runs::many_that_look_make_one_run,

@@ -1,7 +1,7 @@
 //! Writes: fenced, in order, whole, and harmless when sent twice.
 
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fixture::{LONG, Owned, at, event, key, mail, model, new_run, output, task};
 use crate::{
@@ -325,4 +325,63 @@ pub async fn a_wide_run_is_one_commit(store: &dyn Store) {
             .all(|(task, element)| task.key.element == Some(element))
     );
     assert_eq!(store.run(run.run).await.unwrap().unwrap().last_event, 3_000);
+}
+
+/// What a task leaves for its next run is found by later runs of its pipeline, whatever becomes of the run; a stale owner
+/// leaves nothing.
+pub async fn a_state_goes_from_run_to_run(store: &dyn Store) {
+    let (a, element) = (key("a"), TaskKey::element("a", 0));
+    let left = |key: &TaskKey, state: Value| Change::State {
+        key: key.clone(),
+        state,
+    };
+    assert_eq!(store.state("churn", &a).await.unwrap(), None);
+    let run = Owned::make(store, "churn", 0).await;
+    run.commit(vec![
+        task(&a, TaskState::Success),
+        left(&a, json!({"z": 1, "a": "x"})),
+    ])
+    .await;
+    run.commit(vec![left(&element, json!(null))]).await;
+    let state = store.state("churn", &a).await.unwrap().unwrap();
+    assert_eq!(state.to_string(), "{\"z\":1,\"a\":\"x\"}");
+    let of_element = store.state("churn", &element).await.unwrap();
+    assert_eq!(of_element, Some(json!(null)));
+    assert_eq!(store.state("other", &a).await.unwrap(), None);
+    let later = Owned::make(store, "churn", 1).await;
+    later.commit(vec![left(&a, json!(2))]).await;
+    assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
+    // A reset of the task forgets what the run has done, not how far the task has come.
+    let reset = Change::Reset {
+        task: "a".to_owned(),
+    };
+    later.commit(vec![reset]).await;
+    assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
+    store.claim(later.run, "one", LONG).await.unwrap().unwrap();
+    let stale = later.write(vec![left(&a, json!(3))]);
+    assert_eq!(store.commit(&[stale]).await.unwrap(), [WriteOutcome::Stale]);
+    assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
+}
+
+/// Several runs of a pipeline may leave a state in one commit: the last one counts.
+pub async fn states_of_one_commit_count_in_their_order(store: &dyn Store) {
+    let a = key("a");
+    let runs = [
+        Owned::make(store, "churn", 0).await,
+        Owned::make(store, "churn", 1).await,
+        Owned::make(store, "churn", 2).await,
+    ];
+    let writes: Vec<_> = (0..)
+        .zip(&runs)
+        .map(|(number, run)| {
+            let state = |state| Change::State {
+                key: a.clone(),
+                state,
+            };
+            run.write(vec![state(json!("first")), state(json!(number))])
+        })
+        .collect();
+    let outcomes = store.commit(&writes).await.unwrap();
+    assert_eq!(outcomes, [WriteOutcome::Done; 3]);
+    assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
 }

@@ -61,7 +61,8 @@ impl RunEntry {
                 self.events.insert(event.number, event.clone());
                 self.record.last_event = self.record.last_event.max(event.number);
             }
-            Change::Mail(_) | Change::Register(_) | Change::Reset { .. } => {}
+            Change::Mail(_) | Change::Register(_) | Change::Reset { .. } | Change::State { .. } => {
+            }
         }
     }
 

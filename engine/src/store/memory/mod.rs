@@ -65,6 +65,8 @@ struct Content {
     runs: BTreeMap<RunId, RunEntry>,
     /// The runs that have a trigger key, by pipeline and key.
     triggers: HashMap<(String, String), RunId>,
+    /// What tasks have left for their next run, by pipeline and task.
+    states: HashMap<(String, TaskKey), Value>,
     daemons: BTreeMap<String, DaemonEntry>,
     pools: BTreeMap<(String, RunId, TaskKey), u32>,
     schedules: BTreeMap<String, ScheduleRecord>,

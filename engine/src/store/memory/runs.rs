@@ -225,6 +225,11 @@ impl RunStore for MemoryStore {
         };
         Ok(())
     }
+
+    async fn state(&self, pipeline: &str, key: &TaskKey) -> Result<Option<Value>, StoreError> {
+        let of = (pipeline.to_owned(), key.clone());
+        Ok(self.lock().states.get(&of).cloned())
+    }
 }
 
 impl Content {
@@ -261,6 +266,12 @@ impl Content {
         for change in &write.changes {
             match change {
                 Change::Mail(mail) => self.post(mail),
+                Change::State { key, state } => {
+                    if let Some(entry) = self.runs.get(&write.run) {
+                        let of = (entry.record.run.pipeline.clone(), key.clone());
+                        self.states.insert(of, state.clone());
+                    }
+                }
                 Change::Register(model) => self.register(write.run, model),
                 Change::Reset { task } => {
                     self.free_versions(write.run, task);

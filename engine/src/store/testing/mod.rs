@@ -135,6 +135,10 @@ impl<S: Store> RunStore for Wrapped<S> {
     ) -> Result<(), StoreError> {
         self.inner.put_checkpoint(run, fence, key, value).await
     }
+
+    async fn state(&self, pipeline: &str, key: &TaskKey) -> Result<Option<Value>, StoreError> {
+        self.inner.state(pipeline, key).await
+    }
 }
 
 #[async_trait]
