@@ -8,7 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::{ObjectMeta, ObjectStoreExt as _, path::Path as ObjectPath};
+use object_store::{
+    ObjectMeta, ObjectStoreExt as _, PutMode, UpdateVersion, path::Path as ObjectPath,
+};
 use pipectl_engine::operator::TaskError;
 
 use crate::{
@@ -37,7 +39,11 @@ pub(crate) enum Place {
 impl Bucket {
     pub(crate) fn objects(name: &str, place: ObjectPlace) -> Self {
         Self {
-            shown: format!("`{name}` ({})", place.shown),
+            shown: if name.contains("://") {
+                format!("`{}`", place.shown)
+            } else {
+                format!("`{name}` ({})", place.shown)
+            },
             name: name.to_owned(),
             place: Place::Objects(place),
         }
@@ -59,6 +65,15 @@ impl Bucket {
     /// The connection's name and address, for messages.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// How a pipeline would write the place of `key`.
+    pub fn address(&self, key: &str) -> String {
+        if self.name.contains("://") {
+            format!("{}/{key}", self.name)
+        } else {
+            format!("{}://{key}", self.name)
+        }
     }
 
     /// The directory, when it is one.
@@ -203,6 +218,41 @@ impl Bucket {
                 .await
             }
         }
+    }
+
+    /// Writes `content` under `key` if what is there is still what is known by `tag`; `None` stands for nothing.
+    ///
+    /// # Errors
+    /// When something else is there by now, or the server or the disk refuses.
+    pub async fn put_after(
+        &self,
+        key: &str,
+        content: Bytes,
+        tag: Option<&str>,
+    ) -> Result<(), TaskError> {
+        let Place::Objects(place) = &self.place else {
+            return self.put(key, content).await;
+        };
+        let mode = match tag {
+            None => PutMode::Create,
+            Some(tag) => PutMode::Update(UpdateVersion {
+                e_tag: Some(tag.to_owned()),
+                version: None,
+            }),
+        };
+        let path = self.full(place, key)?;
+        let put = place
+            .store
+            .put_opts(&path, content.into(), mode.into())
+            .await;
+        put.map(drop).map_err(|error| match error {
+            object_store::Error::AlreadyExists { .. }
+            | object_store::Error::Precondition { .. } => TaskError::external(format!(
+                "`{key}` in {} was replaced while we were at it",
+                self.shown
+            )),
+            other => self.failed("write", key, &other),
+        })
     }
 
     /// What is there under `key`.

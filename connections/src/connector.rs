@@ -112,6 +112,22 @@ impl Connector {
         Ok(bucket)
     }
 
+    /// The bucket at an address like `s3://bucket?region=name`, with keys from the environment. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the address cannot be read, or there are no keys.
+    pub async fn bucket_at(&self, project: &Project, address: &str) -> Result<Bucket, TaskError> {
+        let key = format!("{address} {}", project.root.display());
+        let mut buckets = self.buckets.lock().await;
+        if let Some(bucket) = buckets.get(&key) {
+            return Ok(bucket.clone());
+        }
+        let name = address.split('?').next().unwrap_or(address);
+        let bucket = Bucket::objects(name, object_place(address, None, &project.env)?);
+        buckets.insert(key, bucket.clone());
+        Ok(bucket)
+    }
+
     /// A pattern of a sensor, read at the first call.
     pub(crate) async fn pattern(
         &self,

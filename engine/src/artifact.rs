@@ -1,6 +1,11 @@
 //! Where the bytes of datasets, artifacts and models are.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +32,30 @@ pub trait ArtifactStore: Send + Sync {
 
 /// SHA-256 in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content)
+    digits(&Sha256::digest(content))
+}
+
+/// SHA-256 of a file in hexadecimal digits, and its size.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let (mut digest, mut bytes) = (Sha256::new(), 0);
+    let mut part = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok((digits(&digest.finalize()), bytes)),
+            read => {
+                digest.update(part.get(..read).unwrap_or_default());
+                bytes += read as u64;
+            }
+        }
+    }
+}
+
+fn digits(digest: &[u8]) -> String {
+    digest
         .iter()
         .fold(String::with_capacity(64), |mut text, byte| {
             // Writing to a string cannot fail.

@@ -1,20 +1,26 @@
 //! A table between tasks: a polars frame in memory, a lazy plan, or Parquet in the artifact store.
 
 use std::{
+    any::Any,
+    error::Error,
     fmt,
     fs::File,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use polars::prelude::{
-    DataFrame, FileWriteFormat, IntoLazy, LazyFrame, ParquetWriteOptions, ParquetWriter, PlRefPath,
-    PolarsResult, ScanArgsParquet, Schema, SchemaRef, SinkDestination, SinkTarget, UnifiedSinkArgs,
-    len,
+use polars::{
+    error::PolarsError,
+    prelude::{
+        DataFrame, FileWriteFormat, IntoLazy, LazyFrame, ParquetWriteOptions, ParquetWriter,
+        PlRefPath, PolarsResult, ScanArgsParquet, Schema, SchemaRef, SinkDestination, SinkTarget,
+        UnifiedSinkArgs, len,
+    },
 };
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::sha256;
+use crate::artifact::sha256_of_file;
 
 /// A table with a known schema. Cloning it copies no data.
 #[derive(Clone)]
@@ -22,6 +28,7 @@ pub struct Dataset {
     schema: SchemaRef,
     data: Data,
     stored: Option<StoredDataset>,
+    needs: Vec<Need>,
 }
 
 #[derive(Clone)]
@@ -29,7 +36,30 @@ enum Data {
     Frame(Arc<DataFrame>),
     Lazy(Arc<LazyFrame>),
     Parquet(PathBuf),
+    /// Parquet that is not in the artifact store yet, and is removed with the last who knows of it.
+    Written(Arc<Unkept>),
 }
+
+/// A file that is removed when this is dropped.
+struct Unkept(PathBuf);
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        // It may have been moved to where it is kept.
+        let _removed = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What a plan reads, as long as it may be run.
+#[derive(Clone)]
+struct Need {
+    /// What must not go away before: files that were fetched.
+    _kept: Arc<dyn Any + Send + Sync>,
+    explain: Option<Explain>,
+}
+
+/// Says in better words than polars why a plan fails, when it can.
+pub type Explain = Arc<dyn Fn(&PolarsError) -> Option<Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// Where a durable dataset is, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +85,7 @@ impl Dataset {
             schema: frame.schema().clone(),
             data: Data::Frame(Arc::new(frame)),
             stored: None,
+            needs: Vec::new(),
         }
     }
 
@@ -69,7 +100,50 @@ impl Dataset {
             schema,
             data: Data::Lazy(Arc::new(plan)),
             stored: None,
+            needs: Vec::new(),
         })
+    }
+
+    /// A table in a Parquet file of ours, which belongs to the dataset from now on: it is taken into the artifact
+    /// store, or removed. Reads the file's schema: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// When the file is not there or is no Parquet.
+    pub fn from_file(path: PathBuf) -> PolarsResult<Self> {
+        let file = Unkept(path);
+        let schema = scan(&file.0)?.collect_schema()?;
+        Ok(Self {
+            schema,
+            data: Data::Written(Arc::new(file)),
+            stored: None,
+            needs: Vec::new(),
+        })
+    }
+
+    /// The same plan, which reads what `kept` holds; `explain` finds better words for its failures.
+    #[must_use]
+    pub fn needing(mut self, kept: Arc<dyn Any + Send + Sync>, explain: Option<Explain>) -> Self {
+        self.needs.push(Need {
+            _kept: kept,
+            explain,
+        });
+        self
+    }
+
+    /// The same plan, which reads `other`.
+    #[must_use]
+    pub fn reading(mut self, other: &Self) -> Self {
+        self.needs.extend(other.needs.iter().cloned());
+        if let Data::Written(file) = &other.data {
+            self = self.needing(Arc::clone(file) as Arc<dyn Any + Send + Sync>, None);
+        }
+        self
+    }
+
+    /// Better words than polars' for a failure of the plan.
+    pub fn explained(&self, error: &PolarsError) -> Option<Box<dyn Error + Send + Sync>> {
+        let mut explains = self.needs.iter().filter_map(|need| need.explain.as_ref());
+        explains.find_map(|explain| explain(error))
     }
 
     /// A durable table, read from the file at `path`. Reads the file's schema: call it where blocking is allowed.
@@ -82,6 +156,7 @@ impl Dataset {
             schema,
             data: Data::Parquet(path),
             stored: Some(stored),
+            needs: Vec::new(),
         })
     }
 
@@ -119,6 +194,15 @@ impl Dataset {
         }
     }
 
+    /// The Parquet file that it lies in, when it does.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.data {
+            Data::Parquet(path) => Some(path),
+            Data::Written(file) => Some(&file.0),
+            Data::Frame(_) | Data::Lazy(_) => None,
+        }
+    }
+
     /// The table as a plan. Nothing is read yet.
     ///
     /// # Errors
@@ -128,6 +212,7 @@ impl Dataset {
             Data::Frame(frame) => Ok(frame.as_ref().clone().lazy()),
             Data::Lazy(plan) => Ok(plan.as_ref().clone()),
             Data::Parquet(path) => scan(path),
+            Data::Written(file) => scan(&file.0),
         }
     }
 
@@ -159,14 +244,17 @@ pub struct Written {
 pub enum WriteError {
     /// The plan behind it fails.
     #[error("the table cannot be computed")]
-    Plan(#[source] polars::error::PolarsError),
+    Plan(#[source] PolarsError),
+    /// The plan behind it fails, and whoever made it knows why.
+    #[error("the table cannot be computed")]
+    Better(Box<dyn Error + Send + Sync>),
     /// The file cannot be written.
     #[error("cannot write the table as Parquet")]
-    File(#[source] Box<dyn std::error::Error + Send + Sync>),
+    File(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl WriteError {
-    fn file(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    fn file(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::File(error.into())
     }
 }
@@ -177,42 +265,44 @@ impl Dataset {
     /// # Errors
     /// When the plan fails or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<Written, WriteError> {
-        let rows = match self.in_memory() {
-            Some(frame) => {
+        match &self.data {
+            Data::Frame(frame) => {
                 let mut frame: DataFrame = frame.as_ref().clone();
                 let file = File::create(path).map_err(WriteError::file)?;
                 ParquetWriter::new(file)
                     .finish(&mut frame)
                     .map_err(WriteError::file)?;
-                frame.height() as u64
             }
-            None => self.sink(path).map_err(WriteError::Plan)?,
+            Data::Written(file) => same_file(&file.0, path).map_err(WriteError::file)?,
+            Data::Lazy(_) | Data::Parquet(_) => {
+                self.sink(path)
+                    .map_err(|error| match self.explained(&error) {
+                        Some(better) => WriteError::Better(better),
+                        None => WriteError::Plan(error),
+                    })?
+            }
+        }
+        let rows = match self.in_memory() {
+            Some(frame) => frame.height() as u64,
+            None => rows_of(path).map_err(WriteError::Plan)?,
         };
-        let content = std::fs::read(path).map_err(WriteError::file)?;
+        let (fingerprint, bytes) = sha256_of_file(path).map_err(WriteError::file)?;
         Ok(Written {
             rows,
-            bytes: content.len() as u64,
-            fingerprint: sha256(&content),
+            bytes,
+            fingerprint,
         })
     }
 
-    fn sink(&self, path: &Path) -> PolarsResult<u64> {
-        let target = PlRefPath::try_from_path(path)?;
+    fn sink(&self, path: &Path) -> PolarsResult<()> {
+        let target = SinkDestination::File {
+            target: SinkTarget::Path(PlRefPath::try_from_path(path)?),
+        };
+        let format = FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default()));
         self.lazy()?
-            .sink(
-                SinkDestination::File {
-                    target: SinkTarget::Path(target.clone()),
-                },
-                FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default())),
-                UnifiedSinkArgs::default(),
-            )?
-            .collect()?;
-        let rows = LazyFrame::scan_parquet(target, ScanArgsParquet::default())?
-            .select([len()])
-            .collect()?;
-        rows.columns()
-            .first()
-            .map_or(Ok(0), |column| column.get(0)?.try_extract())
+            .sink(target, format, UnifiedSinkArgs::default())?
+            .collect()
+            .map(drop)
     }
 
     /// What is to be remembered of the table when it has been written and lies under `key`.
@@ -229,6 +319,26 @@ impl Dataset {
             fingerprint: written.fingerprint,
         }
     }
+}
+
+/// How many rows a Parquet file has. Reads its end: call it where blocking is allowed.
+///
+/// # Errors
+/// When the file is not there or is no Parquet.
+pub fn rows_of(path: &Path) -> PolarsResult<u64> {
+    let rows = scan(path)?.select([len()]).collect()?;
+    rows.columns()
+        .first()
+        .map_or(Ok(0), |column| column.get(0)?.try_extract())
+}
+
+/// Lets a file appear under another name too, by a copy where the file system knows no second names.
+fn same_file(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
 }
 
 fn scan(path: &std::path::Path) -> PolarsResult<LazyFrame> {

@@ -151,6 +151,8 @@ pub struct TaskContext {
     pub state: State,
     /// What this task has done in earlier runs, read-only.
     pub past: Past,
+    /// Whether its datasets are passed on as plans, to be computed by the task that reads them (`persist: false`).
+    pub passes_on: bool,
     /// The attempt's slot: computing holds it even when the attempt is given up.
     pub slot: Option<Arc<crate::slot::Slot>>,
 }

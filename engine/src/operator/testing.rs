@@ -195,6 +195,7 @@ impl TestProject {
             checkpoint: Checkpoint::none(),
             state: State::none(),
             past: Past::none(),
+            passes_on: false,
             slot: None,
         }
     }

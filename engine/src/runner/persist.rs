@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use polars::error::PolarsError;
+
 use super::Parts;
 use crate::{
     dataset::{Dataset, StoredDataset, WriteError},
@@ -142,6 +144,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// A table that cannot be computed is the pipeline's fault, a file that cannot be written is not.
 fn unwritten(error: WriteError) -> TaskError {
     match error {
+        WriteError::Better(better) => match better.downcast::<TaskError>() {
+            Ok(better) => *better,
+            Err(other) => TaskError::user("the table cannot be computed").because(other),
+        },
+        WriteError::Plan(cause @ PolarsError::IO { .. }) => {
+            TaskError::external("cannot write the table as Parquet")
+                .hint("is there room on the disk of the artifact store?")
+                .because(cause)
+        }
         WriteError::Plan(cause) => TaskError::user("the table cannot be computed").because(cause),
         WriteError::File(cause) => {
             TaskError::external("cannot write the table as Parquet").because(cause)

@@ -1,34 +1,37 @@
 //! `extract: csv`: reads text files with separated values.
 
 mod dates;
+mod file;
 mod flaws;
+mod rejects;
 
-use std::{io::Cursor, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
+use encoding_rs::Encoding;
 use indexmap::IndexMap;
 use pipectl_engine::{
-    dataset::Dataset,
+    dataset::Explain,
     operator::{
         Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
         TaskError, ValueType,
     },
 };
-use polars::prelude::*;
+use polars::error::PolarsError;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::{
-    dates::recognised,
-    flaws::{changed_type, describe},
+    file::{Source, Table, prepared},
+    flaws::first_wrong,
+    rejects::{Rejected, Rejects},
 };
 use crate::support::{
-    csv::{Dialect, inspect, without_mark},
-    files::{Found, io_error},
-    frame::polars_error,
-    location::open_files,
+    gather::{Gathering, Rules, SchemaRule},
+    location::{Files, Wanted, open_files},
     settings::ColumnType,
-    text::{count, hint_for_name, list},
+    spill::{LARGE, Reading},
+    text::count,
 };
 
 /// `extract: csv`.
@@ -38,8 +41,9 @@ pub(crate) struct Csv;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project, or `connection://key`; `*` stands for any name, `**` for any directories.
-    /// Several files with the same columns become one table, in the order of their paths.
+    /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
+    /// any name, `**` for any directories. Several files become one table, in the order of their paths. What is packed
+    /// (gzip, zstd, zip) is unpacked.
     pub(crate) path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     pub(crate) connection: Option<ConnectionName>,
@@ -55,6 +59,9 @@ pub(crate) struct Config {
     /// What stands for a missing value, besides an empty field.
     #[serde(default)]
     pub(crate) null_values: Vec<String>,
+    /// Whether numbers are written with a comma, as in `3,14`.
+    #[serde(default)]
+    pub(crate) decimal_comma: bool,
     /// The columns to keep, in this order; all when it is left out.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
@@ -68,18 +75,22 @@ pub(crate) struct Config {
     /// dates stay text.
     #[serde(default = "yes")]
     pub(crate) dates: bool,
-    /// How the text is encoded.
+    /// How the text is encoded: `auto`, `utf-8`, `utf-16`, `windows-1252` (the same as `latin1`) or another name of
+    /// <https://encoding.spec.whatwg.org>. `auto` goes by the mark at the beginning of the file; without one it is
+    /// UTF-8, and Windows-1252 when that is impossible, which the log tells.
+    #[serde(default = "auto")]
+    pub(crate) encoding: String,
+    /// What the columns of several files have to do with each other.
     #[serde(default)]
-    pub(crate) encoding: Encoding,
-}
-
-/// How text is encoded.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-pub(crate) enum Encoding {
-    /// UTF-8, with or without a mark at its beginning.
-    #[default]
-    #[serde(rename = "utf-8")]
-    Utf8,
+    pub(crate) schema: SchemaRule,
+    /// Whether directories like `day=2026-03-01` in the files' paths become columns. When it is left out, those that
+    /// wildcards of `path` stand for.
+    pub(crate) hive: Option<bool>,
+    /// A column that gets the path of the file that each row comes from.
+    pub(crate) file_column: Option<String>,
+    /// Leaves out records with too few or too many fields, and those with a value that is not of its column's type. They
+    /// are kept beside the run as `rejects.csv`, and a warning says how many. Without this the first one is an error.
+    pub(crate) rejects: Option<Rejects>,
 }
 
 fn comma() -> String {
@@ -90,12 +101,35 @@ fn quote() -> String {
     "\"".to_owned()
 }
 
+fn auto() -> String {
+    "auto".to_owned()
+}
+
 fn yes() -> bool {
     true
 }
 
 fn infer_rows() -> usize {
     10_000
+}
+
+impl Config {
+    fn rules(&self) -> Rules {
+        Rules {
+            columns: self.columns.clone(),
+            schema: self.schema,
+            file_column: self.file_column.clone(),
+        }
+    }
+
+    /// The encoding, when it is told.
+    fn told_encoding(&self) -> Option<&'static Encoding> {
+        match &*self.encoding {
+            "auto" => None,
+            "utf-16" => Some(encoding_rs::UTF_16LE),
+            label => Encoding::for_label(label.as_bytes()),
+        }
+    }
 }
 
 impl Operator for Csv {
@@ -106,7 +140,13 @@ impl Operator for Csv {
     const TAKES: Takes = Takes::Nothing;
 
     fn outputs(_: &Config) -> Outputs {
-        Outputs::table().value("files", ValueType::Integer, "how many files were read")
+        Outputs::table()
+            .value("files", ValueType::Integer, "how many files were read")
+            .value(
+                "rejected",
+                ValueType::Integer,
+                "how many records were left out",
+            )
     }
 
     fn check(config: &Config, found: &mut Complaints) {
@@ -120,6 +160,19 @@ impl Operator for Csv {
                 .error(&["quote"], "the quote is one ASCII character")
                 .hint("write an empty text if there is none");
         }
+        if config.decimal_comma && config.delimiter == "," {
+            found
+                .error(
+                    &["decimal_comma"],
+                    "a comma cannot stand in numbers and between fields",
+                )
+                .hint("such files have `delimiter: \";\"` most often");
+        }
+        if config.encoding != "auto" && config.told_encoding().is_none() {
+            found
+                .error(&["encoding"], "this is no encoding")
+                .hint("write `auto`, `utf-8`, `utf-16` or `windows-1252`");
+        }
         for name in config
             .types
             .keys()
@@ -130,36 +183,21 @@ impl Operator for Csv {
                 format!("`{name}` is not among the columns that are kept"),
             );
         }
+        config.rules().check(found);
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let files = open_files(context, config.connection.as_ref(), &config.path).await?;
-        let (log, progress) = (context.log.clone(), context.progress.clone());
-        let count_of_files = files.found.len();
-        let frame = context
-            .compute(move || {
-                let mut whole: Option<DataFrame> = None;
-                for (index, file) in files.found.iter().enumerate() {
-                    let frame = read(file, &config, whole.as_ref().map(DataFrame::schema))?;
-                    log.info(format!(
-                        "{}: {}",
-                        file.shown,
-                        count(frame.height() as u64, "row")
-                    ));
-                    whole = Some(match whole {
-                        None => frame,
-                        Some(before) => before
-                            .vstack(&frame)
-                            .map_err(|error| polars_error("join the files", &error))?,
-                    });
-                    progress.set(index as u64 + 1, Some(files.found.len() as u64));
-                }
-                whole.ok_or_else(|| TaskError::bug("no file was read"))
-            })
-            .await?;
-        Ok(Outcome::Done(
-            Output::table(Dataset::from_frame(frame)).value("files", count_of_files),
-        ))
+        let wanted = Wanted {
+            connection: config.connection.as_ref(),
+            path: &config.path,
+            hive: config.hive,
+            condition: None,
+        };
+        let files = open_files(context, wanted).await?;
+        let inner = context.clone();
+        context
+            .compute(move || read(&inner, &Arc::new(config), &files).map(Outcome::Done))
+            .await
     }
 }
 
@@ -171,412 +209,105 @@ fn one_byte(text: &str) -> Option<u8> {
     }
 }
 
-/// Reads one file; `earlier` are the columns of the files before it.
-fn read(
-    file: &Found,
-    config: &Config,
-    earlier: Option<&SchemaRef>,
-) -> Result<DataFrame, TaskError> {
-    let content =
-        std::fs::read(&file.path).map_err(|error| io_error("read", &file.shown, error))?;
-    let Encoding::Utf8 = config.encoding;
-    let dialect = Dialect {
-        delimiter: one_byte(&config.delimiter).unwrap_or(b','),
-        quote: one_byte(&config.quote),
-    };
-    let shape = inspect(&content, dialect).map_err(|flaw| describe(&flaw, &file.shown, config))?;
-    if shape.records == 0 {
-        return Err(
-            TaskError::user(format!("`{}` is empty", file.shown)).hint(if config.header {
-                "a table without rows still needs its header line"
-            } else {
-                "a table without rows and header has no columns"
-            }),
-        );
+fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Output, TaskError> {
+    let sources: Vec<Result<Vec<Source>, TaskError>> = files
+        .found
+        .par_iter()
+        .map(|(found, partitions)| prepared(context, config, found, partitions))
+        .collect();
+    let mut all = Vec::with_capacity(sources.len());
+    for of_file in sources {
+        all.extend(of_file?);
     }
-    let mark = content.len() - without_mark(&content).len();
-    let body = Bytes::from(content).slice(mark..);
-    let names = header(&body, config, dialect, file)?;
-    let types = declared(config, &names, earlier, file)?;
-    let frame = options(config, dialect, types.clone())
-        .into_reader_with_file_handle(Cursor::new(body.clone()))
-        .finish()
-        .map_err(|error| changed_type(&body, config, dialect, types.clone(), file, &error))?;
-    let frame = recognised(frame, &types, config, file)?;
-    let wanted: Vec<_> = match (config.columns.is_empty(), earlier) {
-        (false, _) => config
-            .columns
+    let large = all.iter().map(Source::size).sum::<u64>() >= LARGE;
+    let count_of_files = all.len();
+    let (table, all, rejected) = gathered(context, config, all, large)?;
+    let all = Arc::new(all);
+    let reading = Reading {
+        plan: table,
+        large,
+        explain: Some(blame(config, &all)),
+        kept: Arc::new((Arc::clone(&all), files.kept())),
+    };
+    let table = reading.table(context, &format!("read `{}`", config.path))?;
+    let mut output = Output::table(table)
+        .value("files", count_of_files)
+        .value("rejected", rejected.count());
+    if rejected.count() > 0 {
+        let records = count(rejected.count(), "record");
+        output = output
+            .warning(format!("{records} were left out: see `rejects.csv`"))
+            .artifact(rejected.artifact());
+    }
+    Ok(output)
+}
+
+/// The plan of the table, and what it reads.
+fn gathered(
+    context: &TaskContext,
+    config: &Config,
+    sources: Vec<Source>,
+    large: bool,
+) -> Result<(polars::prelude::LazyFrame, Vec<Source>, Rejected), TaskError> {
+    let mut gathering = Gathering::new(config.rules());
+    let mut rejected = Rejected::new(config.rejects);
+    let mut read = Vec::with_capacity(sources.len());
+    let total = sources.len() as u64;
+    let mut sources = sources.into_iter();
+    let mut add = |source: Source, table: Table, gathering: &mut Gathering| {
+        let rows = count(table.rows, "row");
+        context.log.info(format!("{}: {rows}", source.shown()));
+        gathering.add(
+            source.shown(),
+            table.plan,
+            table.schema,
+            source.partitions.clone(),
+        )?;
+        read.push(source);
+        context.progress.set(read.len() as u64, Some(total));
+        Ok::<(), TaskError>(())
+    };
+    if config.rejects.is_some() {
+        for source in sources {
+            let source = rejected.sifted(context, config, source, gathering.expected())?;
+            let table = source.table(config, gathering.expected(), large)?;
+            add(source, table, &mut gathering)?;
+        }
+    } else {
+        // The first file says what the others must have.
+        if let Some(first) = sources.next() {
+            let table = first.table(config, None, large)?;
+            add(first, table, &mut gathering)?;
+        }
+        let expected = gathering.expected().cloned();
+        let tables: Vec<(Source, Result<Table, TaskError>)> = sources
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|source| {
+                let table = source.table(config, expected.as_ref(), large);
+                (source, table)
+            })
+            .collect();
+        for (source, table) in tables {
+            add(source, table?, &mut gathering)?;
+        }
+    }
+    Ok((gathering.finish()?, read, rejected))
+}
+
+/// Finds the field at which a plan fails.
+fn blame(config: &Arc<Config>, sources: &Arc<Vec<Source>>) -> Explain {
+    let (config, sources) = (Arc::clone(config), Arc::clone(sources));
+    Arc::new(move |error: &PolarsError| {
+        if matches!(error, PolarsError::IO { .. }) {
+            return None;
+        }
+        let wrong = sources
             .iter()
-            .map(|name| PlSmallStr::from_str(name))
-            .collect(),
-        (true, Some(schema)) => schema.iter_names().cloned().collect(),
-        (true, None) => return Ok(frame),
-    };
-    frame
-        .select(wanted)
-        .map_err(|error| polars_error(&format!("read `{}`", file.shown), &error))
-}
-
-fn options(config: &Config, dialect: Dialect, types: Schema) -> CsvReadOptions {
-    let parse = CsvParseOptions::default()
-        .with_separator(dialect.delimiter)
-        .with_quote_char(dialect.quote)
-        .with_null_values((!config.null_values.is_empty()).then(|| {
-            NullValues::AllColumns(
-                config
-                    .null_values
-                    .iter()
-                    .map(|value| PlSmallStr::from_str(value))
-                    .collect(),
-            )
-        }));
-    // Dates and times are read as text, and looked at afterwards.
-    let types = types.into_iter().map(|(name, of)| {
-        let of = if of.is_temporal() {
-            DataType::String
-        } else {
-            of
-        };
-        (name, of)
-    });
-    CsvReadOptions::default()
-        .with_parse_options(parse)
-        .with_has_header(config.header)
-        .with_infer_schema_length((config.infer_rows > 0).then_some(config.infer_rows))
-        .with_schema_overwrite(Some(Arc::new(types.collect())))
-        .with_rechunk(true)
-}
-
-/// The names of the columns, as the file has them.
-fn header(
-    body: &Bytes,
-    config: &Config,
-    dialect: Dialect,
-    file: &Found,
-) -> Result<Vec<String>, TaskError> {
-    let fail = |error: PolarsError| {
-        polars_error(&format!("read the first line of `{}`", file.shown), &error)
-    };
-    let options = options(config, dialect, Schema::default())
-        .with_has_header(false)
-        .with_n_rows(Some(1));
-    let row = options
-        .map_parse_options(|parse| parse.with_null_values(None))
-        .with_infer_schema_length(Some(0))
-        .into_reader_with_file_handle(Cursor::new(body.clone()))
-        .finish()
-        .map_err(fail)?;
-    if !config.header {
-        return Ok(row
-            .get_column_names()
-            .into_iter()
-            .map(ToString::to_string)
-            .collect());
-    }
-    let name = |column: &Column| {
-        column.str().map(|text| {
-            text.get(0)
-                .unwrap_or_default()
-                .trim_end_matches('\r')
-                .to_owned()
-        })
-    };
-    let names = row
-        .columns()
-        .iter()
-        .map(name)
-        .collect::<PolarsResult<Vec<_>>>()
-        .map_err(fail)?;
-    for (index, name) in names.iter().enumerate() {
-        if names.iter().take(index).any(|other| other == name) {
-            return Err(TaskError::user(format!(
-                "`{}` has two columns called `{name}`",
-                file.shown
-            ))
-            .hint("give them different names in the header line"));
-        }
-    }
-    Ok(names)
-}
-
-/// The types that are known before the file is read. Also sees that all columns that are spoken of are there.
-fn declared(
-    config: &Config,
-    names: &[String],
-    earlier: Option<&SchemaRef>,
-    file: &Found,
-) -> Result<Schema, TaskError> {
-    for name in config.types.keys().chain(&config.columns) {
-        if !names.contains(name) {
-            let known = names.iter().map(String::as_str);
-            return Err(
-                TaskError::user(format!("`{}` has no column `{name}`", file.shown))
-                    .hint(hint_for_name(name, "its columns are", known)),
-            );
-        }
-    }
-    let mut types = Schema::default();
-    if let Some(schema) = earlier {
-        let missing = schema
-            .iter_names()
-            .filter(|name| !names.iter().any(|have| have == name.as_str()));
-        let missing: Vec<_> = missing.map(PlSmallStr::as_str).collect();
-        if !missing.is_empty() {
-            return Err(TaskError::user(format!(
-                "`{}` lacks columns of the files before it: {}",
-                file.shown,
-                list(missing)
-            ))
-            .hint("files that become one table have the same columns"));
-        }
-        if let Some(name) = names
-            .iter()
-            .find(|name| config.columns.is_empty() && !schema.contains(name))
-        {
-            return Err(TaskError::user(format!(
-                "`{}` has a column `{name}` that the files before it lack",
-                file.shown
-            ))
-            .hint("name the columns to keep under `columns`"));
-        }
-        types = schema.as_ref().clone();
-    }
-    for (name, of) in &config.types {
-        types.insert(name.into(), of.polars());
-    }
-    Ok(types)
+            .find_map(|source| first_wrong(source, &config));
+        wrong.map(|wrong| Box::new(wrong) as _)
+    })
 }
 
 #[cfg(test)]
-#[expect(clippy::too_many_lines, reason = "a table of cases is long")]
-mod tests {
-    use pipectl_engine::operator::{
-        Fault,
-        testing::{TestProject, complaints, frame},
-    };
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::support::settings::type_name;
-
-    async fn extract(content: impl AsRef<[u8]>, settings: Value) -> Result<DataFrame, TaskError> {
-        let project = TestProject::new();
-        project.write("in/a.csv", content);
-        let mut with = json!({"path": "in/a.csv"});
-        with.as_object_mut()
-            .unwrap()
-            .extend(settings.as_object().unwrap().clone());
-        Ok(frame(&project.run::<Csv>(with).await?))
-    }
-
-    fn types(frame: &DataFrame) -> Vec<String> {
-        frame.dtypes().iter().map(type_name).collect()
-    }
-
-    #[tokio::test]
-    async fn types_come_from_the_rows() {
-        let text = "id,name,price,ok,day,at\n1,ada,1.5,true,2026-03-01,2026-03-01T12:00:00\n2,,2,false,2026-03-02,2026-03-02T12:00:00\n";
-        let table = extract(text, json!({})).await.unwrap();
-        assert_eq!(
-            types(&table),
-            ["integer", "string", "number", "boolean", "date", "datetime"]
-        );
-        assert_eq!(table.column("name").unwrap().null_count(), 1);
-        let table = extract(text, json!({"dates": false, "types": {"id": "string"}}))
-            .await
-            .unwrap();
-        assert_eq!(
-            types(&table),
-            ["string", "string", "number", "boolean", "string", "string"]
-        );
-    }
-
-    #[tokio::test]
-    async fn the_way_a_file_is_written_can_be_told() {
-        let table = extract(
-            "a;b\n'x;y';1\nNA; \n",
-            json!({"delimiter": ";", "quote": "'", "null_values": ["NA", " "]}),
-        );
-        let table = table.await.unwrap();
-        assert_eq!(
-            table.column("a").unwrap().str().unwrap().get(0),
-            Some("x;y")
-        );
-        assert_eq!(
-            (
-                table.column("a").unwrap().null_count(),
-                types(&table)[1].as_str()
-            ),
-            (1, "integer")
-        );
-        let table = extract("1\t2\n3\t4\n", json!({"delimiter": "tab", "header": false}))
-            .await
-            .unwrap();
-        assert_eq!(
-            (
-                table.height(),
-                table
-                    .get_column_names()
-                    .into_iter()
-                    .map(PlSmallStr::as_str)
-                    .collect::<Vec<_>>()
-            ),
-            (2, vec!["column_1", "column_2"])
-        );
-        let table = extract("\u{feff}a,b\r\n1,2\r\n", json!({"columns": ["b", "a"]}))
-            .await
-            .unwrap();
-        assert_eq!(table.get_column_names(), ["b", "a"]);
-        let table = extract("a,b\n", json!({})).await.unwrap();
-        assert_eq!((table.height(), table.width()), (0, 2));
-    }
-
-    #[tokio::test]
-    async fn several_files_become_one_table() {
-        let project = TestProject::new();
-        project.write("in/b.csv", "y,x\n3,4\n");
-        project.write("in/a.csv", "x,y\n1,2\n");
-        let output = project
-            .run::<Csv>(json!({"path": "in/*.csv"}))
-            .await
-            .unwrap();
-        let table = frame(&output);
-        assert_eq!(
-            table.column("x").unwrap().i64().unwrap().to_vec(),
-            [Some(1), Some(4)]
-        );
-        assert_eq!(output.values["files"], json!(2));
-        project.write("in/c.csv", "x,z\n5,6\n");
-        let error = project
-            .run::<Csv>(json!({"path": "in/*.csv"}))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.message,
-            "`in/c.csv` lacks columns of the files before it: `y`"
-        );
-        project.write("in/c.csv", "x,y\nfive,6\n");
-        let error = project
-            .run::<Csv>(json!({"path": "in/*.csv"}))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.message,
-            "row 1 of `in/c.csv`: column `x` is `five`, which is no integer"
-        );
-    }
-
-    #[tokio::test]
-    async fn bad_files_are_named_with_the_line() {
-        let cases: [(&[u8], Value, &str, &str); 12] = [
-            (b"", json!({}), "`in/a.csv` is empty", "header line"),
-            (
-                b"a,b\n1,2\n3\n",
-                json!({}),
-                "line 3 of `in/a.csv` has 1 field, the first line has 2",
-                "quotes",
-            ),
-            (
-                b"a,b\n1,2,3\n",
-                json!({}),
-                "line 2 of `in/a.csv` has 3 fields, the first line has 2",
-                "quotes",
-            ),
-            (
-                b"a\nM\xfcller\n",
-                json!({}),
-                "line 2 of `in/a.csv` is not UTF-8: byte 2 is 0xFC",
-                "iconv",
-            ),
-            (
-                b"a,b\n\"1,2\n3,4\n",
-                json!({}),
-                "the quote that opens on line 2 of `in/a.csv` is never closed",
-                "quote",
-            ),
-            (
-                b"a,a\n1,2\n",
-                json!({}),
-                "`in/a.csv` has two columns called `a`",
-                "different names",
-            ),
-            (
-                b"a\n1\n2\nx\n",
-                json!({"infer_rows": 2}),
-                "row 3 of `in/a.csv`: column `a` is `x`, which is no integer",
-                "types: {a: string}",
-            ),
-            (
-                b"a\n1\n2\n2.5\n",
-                json!({"infer_rows": 2}),
-                "row 3 of `in/a.csv`: column `a` is `2.5`, which is no integer",
-                "declare it",
-            ),
-            (
-                b"a\n1\nx\n",
-                json!({"types": {"a": "number"}}),
-                "row 2 of `in/a.csv`: column `a` is `x`, which is no number",
-                "declared as number",
-            ),
-            (
-                b"a\n2026-01-01\nsoon\n",
-                json!({"types": {"a": "date"}}),
-                "row 2 of `in/a.csv`: column `a` is `soon`, which is no date",
-                "declared",
-            ),
-            (
-                b"tenure\n1\n",
-                json!({"types": {"tenur": "number"}}),
-                "`in/a.csv` has no column `tenur`",
-                "did you mean `tenure`?",
-            ),
-            (
-                b"tenure\n1\n",
-                json!({"columns": ["x"]}),
-                "`in/a.csv` has no column `x`",
-                "its columns are: `tenure`",
-            ),
-        ];
-        for (content, settings, message, hint) in cases {
-            let error = extract(content, settings).await.unwrap_err();
-            assert_eq!(
-                (error.fault, error.full_message().as_str()),
-                (Fault::User, message)
-            );
-            assert!(
-                error.hint.as_deref().unwrap_or_default().contains(hint),
-                "{:?}",
-                error.hint
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_date_column_that_changes_is_no_silent_null() {
-        let error = extract(
-            "d\n2026-01-01\n2026-01-02\nsoon\n",
-            json!({"infer_rows": 2}),
-        )
-        .await
-        .unwrap_err();
-        assert_eq!(
-            error.full_message(),
-            "row 3 of `in/a.csv`: column `d` is `soon`, which is no date"
-        );
-    }
-
-    #[test]
-    fn settings_are_checked() {
-        let found = complaints::<Csv>(json!({"path": "a", "delimiter": ";;", "quote": "ab"}));
-        assert_eq!(
-            found,
-            [
-                "delimiter: the delimiter is one ASCII character",
-                "quote: the quote is one ASCII character"
-            ]
-        );
-        assert!(
-            complaints::<Csv>(json!({"path": "a", "delimiter": "tab", "quote": ""})).is_empty()
-        );
-    }
-}
+mod tests;

@@ -1,26 +1,33 @@
 //! `extract: json`: reads JSON, as one array of records or with a record on each line.
 
-use std::{fmt, io::Cursor, num::NonZeroUsize};
+mod array;
+mod flaws;
 
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{
-        ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-        ValueType,
-    },
+use std::{
+    fs::File,
+    io::{BufReader, Cursor, Read as _},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use pipectl_engine::operator::{
+    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+    TaskError, ValueType,
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::Deserialize;
 
+use self::{array::in_lines, flaws::check};
 use crate::support::{
     csv::without_mark,
-    files::{Found, io_error},
-    frame::{Gathering, polars_error},
-    location::open_files,
+    files::io_error,
+    frame::polars_error,
+    gather::{Gathering, Rules, SchemaRule},
+    location::{Files, Wanted, open_files},
+    partitions::Partitions,
+    plain::{Plain, decoded, marked, unpacked},
+    spill::{LARGE, Reading},
     text::count,
 };
 
@@ -31,8 +38,9 @@ pub(crate) struct Json;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project, or `connection://key`; `*` stands for any name, `**` for any directories.
-    /// Several files with the same columns become one table, in the order of their paths.
+    /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
+    /// any name, `**` for any directories. Several files become one table, in the order of their paths. What is packed
+    /// (gzip, zstd, zip) is unpacked.
     path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     connection: Option<ConnectionName>,
@@ -42,6 +50,14 @@ pub(crate) struct Config {
     /// The columns to keep, in this order; all when it is left out.
     #[serde(default)]
     columns: Vec<String>,
+    /// What the columns of several files have to do with each other.
+    #[serde(default)]
+    schema: SchemaRule,
+    /// Whether directories like `day=2026-03-01` in the files' paths become columns. When it is left out, those that
+    /// wildcards of `path` stand for.
+    hive: Option<bool>,
+    /// A column that gets the path of the file that each row comes from.
+    file_column: Option<String>,
 }
 
 /// How records are arranged in a file.
@@ -57,6 +73,16 @@ pub(crate) enum Format {
     Lines,
 }
 
+impl Config {
+    fn rules(&self) -> Rules {
+        Rules {
+            columns: self.columns.clone(),
+            schema: self.schema,
+            file_column: self.file_column.clone(),
+        }
+    }
+}
+
 impl Operator for Json {
     type Config = Config;
     const KIND: Kind = Kind::Extract;
@@ -68,106 +94,151 @@ impl Operator for Json {
         Outputs::table().value("files", ValueType::Integer, "how many files were read")
     }
 
+    fn check(config: &Config, found: &mut Complaints) {
+        config.rules().check(found);
+    }
+
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let files = open_files(context, config.connection.as_ref(), &config.path).await?;
-        let count_of_files = files.found.len();
-        let log = context.log.clone();
-        let frame = context
-            .compute(move || {
-                let mut whole = Gathering::new(&config.columns);
-                for file in &files.found {
-                    let frame = read(file, config.format)?;
-                    log.info(format!(
-                        "{}: {}",
-                        file.shown,
-                        count(frame.height() as u64, "row")
-                    ));
-                    whole.add(&file.shown, &frame)?;
-                }
-                whole.finish()
-            })
-            .await?;
-        Ok(Outcome::Done(
-            Output::table(Dataset::from_frame(frame)).value("files", count_of_files),
-        ))
+        let wanted = Wanted {
+            connection: config.connection.as_ref(),
+            path: &config.path,
+            hive: config.hive,
+            condition: None,
+        };
+        let files = open_files(context, wanted).await?;
+        let inner = context.clone();
+        context
+            .compute(move || read(&inner, &config, &files).map(Outcome::Done))
+            .await
     }
 }
 
-fn read(file: &Found, format: Format) -> Result<DataFrame, TaskError> {
-    let content =
-        std::fs::read(&file.path).map_err(|error| io_error("read", &file.shown, error))?;
-    let body = without_mark(&content);
-    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let format = match (format, first) {
+/// A file that is ready to be read.
+struct Source {
+    plain: Plain,
+    format: Format,
+    partitions: Partitions,
+}
+
+fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output, TaskError> {
+    let mut sources = Vec::new();
+    for (found, partitions) in &files.found {
+        for plain in unpacked(context, found.clone())? {
+            sources.push(prepared(context, config, plain, partitions.clone())?);
+        }
+    }
+    let large = sources
+        .iter()
+        .map(|source| source.plain.file.size)
+        .sum::<u64>()
+        >= LARGE;
+    let mut gathering = Gathering::new(config.rules());
+    let total = sources.len();
+    for (index, source) in sources.iter_mut().enumerate() {
+        let (plan, schema) = if large {
+            source.plan(context)?
+        } else {
+            source.frame(context)?
+        };
+        let shown = &source.plain.file.shown;
+        gathering.add(shown, plan, schema, source.partitions.clone())?;
+        context.progress.set(index as u64 + 1, Some(total as u64));
+    }
+    let reading = Reading {
+        plan: gathering.finish()?,
+        large,
+        kept: Arc::new((
+            sources
+                .into_iter()
+                .map(|source| source.plain)
+                .collect::<Vec<_>>(),
+            files.kept(),
+        )),
+        explain: None,
+    };
+    let table = reading.table(context, &format!("read `{}`", config.path))?;
+    Ok(Output::table(table).value("files", total))
+}
+
+fn prepared(
+    context: &TaskContext,
+    config: &Config,
+    mut plain: Plain,
+    partitions: Partitions,
+) -> Result<Source, TaskError> {
+    if let Some(encoding) = marked(&plain.file)? {
+        // The mark is taken off on the way.
+        plain = decoded(context, &plain, encoding)?;
+    }
+    let fail = |error| io_error("read", &plain.file.shown, error);
+    let mut first = None;
+    let content = BufReader::new(File::open(&plain.file.path).map_err(fail)?);
+    for byte in content.bytes() {
+        let byte = byte.map_err(fail)?;
+        if !byte.is_ascii_whitespace() {
+            first = Some(byte);
+            break;
+        }
+    }
+    let format = match (config.format, first) {
         (_, None) => {
-            return Err(TaskError::user(format!("`{}` is empty", file.shown))
+            return Err(TaskError::user(format!("`{}` is empty", plain.file.shown))
                 .hint("a table without rows is `[]`"));
         }
         (Format::Auto, Some(b'[')) => Format::Array,
         (Format::Auto, Some(_)) => Format::Lines,
         (given, _) => given,
     };
-    check(body, format, &file.shown)?;
-    let reader = JsonReader::new(Cursor::new(body.to_vec()))
-        .with_json_format(if format == Format::Array {
+    check(&plain.file, format)?;
+    Ok(Source {
+        plain,
+        format,
+        partitions,
+    })
+}
+
+impl Source {
+    fn unread(&self, error: &PolarsError) -> TaskError {
+        polars_error(&format!("read `{}`", self.plain.file.shown), error)
+    }
+
+    /// Its rows in memory.
+    fn frame(&self, context: &TaskContext) -> Result<(LazyFrame, SchemaRef), TaskError> {
+        let file = &self.plain.file;
+        let content =
+            std::fs::read(&file.path).map_err(|error| io_error("read", &file.shown, error))?;
+        let format = if self.format == Format::Array {
             JsonFormat::Json
         } else {
             JsonFormat::JsonLines
-        })
-        // All records decide about the types: one that differs later would be an error or a silent null.
-        .infer_schema_len(None::<NonZeroUsize>);
-    reader
-        .finish()
-        .map_err(|error| polars_error(&format!("read `{}`", file.shown), &error))
-}
-
-/// Finds what is no JSON, with its place: polars names none.
-fn check(body: &[u8], format: Format, file: &str) -> Result<(), TaskError> {
-    let wrong = |line: usize, column: usize, text: &str| {
-        let text = text.split(" at line ").next().unwrap_or(text).to_owned();
-        TaskError::user(format!(
-            "line {line}, column {column} of `{file}` is no JSON: {text}"
-        ))
-    };
-    if format == Format::Array {
-        return match serde_json::from_slice::<Vec<Record>>(body) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(wrong(error.line(), error.column(), &error.to_string())),
         };
+        let frame = JsonReader::new(Cursor::new(without_mark(&content).to_vec()))
+            .with_json_format(format)
+            // All records decide about the types: one that differs later would be an error or a silent null.
+            .infer_schema_len(None::<NonZeroUsize>)
+            .finish()
+            .map_err(|error| self.unread(&error))?;
+        let rows = count(frame.height() as u64, "row");
+        context.log.info(format!("{}: {rows}", file.shown));
+        let schema = frame.schema().clone();
+        Ok((frame.lazy(), schema))
     }
-    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
+
+    /// Its rows as a plan.
+    fn plan(&mut self, context: &TaskContext) -> Result<(LazyFrame, SchemaRef), TaskError> {
+        if self.format == Format::Array {
+            self.plain = in_lines(context, &self.plain)?;
+            self.format = Format::Lines;
         }
-        if let Err(error) = serde_json::from_slice::<Record>(line) {
-            let hint = "each line is a record of its own; an array of records begins with `[`";
-            return Err(wrong(index + 1, error.column(), &error.to_string()).hint(hint));
-        }
-    }
-    Ok(())
-}
-
-/// A JSON object whose content does not matter here.
-struct Record;
-
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AnyMap)
-    }
-}
-
-struct AnyMap;
-
-impl<'de> Visitor<'de> for AnyMap {
-    type Value = Record;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Record)
+        let read = || {
+            let path = PlRefPath::try_from_path(&self.plain.file.path)?;
+            let mut plan = LazyJsonLineReader::new(path)
+                .with_infer_schema_length(None)
+                .finish()?;
+            let schema = plan.collect_schema()?;
+            Ok((plan, schema))
+        };
+        read().map_err(|error: PolarsError| self.unread(&error))
     }
 }
 
@@ -217,6 +288,10 @@ mod tests {
             (
                 "{\"a\": 1}\n[2]\n",
                 "line 2, column 0 of `a.json` is no JSON: invalid type: sequence, expected a record",
+            ),
+            (
+                &format!("{{\"a\": {}1{}}}", "[".repeat(1_001), "]".repeat(1_001)),
+                "line 1, column 133 of `a.json` is no JSON: it is nested more deeply than 127 levels",
             ),
             (
                 "a,b\n",

@@ -1,12 +1,12 @@
 //! `extract: parquet`: reads Parquet files.
 
-use std::fs::File;
+use std::{path::PathBuf, sync::Arc};
 
 use pipectl_engine::{
-    dataset::Dataset,
+    dataset::Explain,
     operator::{
-        ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-        ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SqlText, Takes,
+        TaskContext, TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -14,9 +14,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::support::{
-    files::{Found, io_error},
-    frame::{Gathering, polars_error},
-    location::open_files,
+    files::Found,
+    frame::polars_error,
+    gather::{Gathering, Rules, SchemaRule},
+    location::{Files, Wanted, open_files},
+    polars_sql,
+    spill::{LARGE, Reading},
     text::count,
 };
 
@@ -27,14 +30,35 @@ pub(crate) struct Parquet;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file, relative to the project, or `connection://key`; `*` stands for any name, `**` for any directories.
-    /// Several files with the same columns become one table, in the order of their paths.
+    /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
+    /// any name, `**` for any directories. Several files become one table, in the order of their paths.
     path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     connection: Option<ConnectionName>,
-    /// The columns to keep, in this order; all when it is left out.
+    /// The columns to keep, in this order; all when it is left out. The others are not read.
     #[serde(default)]
     columns: Vec<String>,
+    /// A condition in SQL on the rows to keep. Parts of the files in which it can hold nowhere, by their statistics or
+    /// by their directories, are not read.
+    r#where: Option<SqlText>,
+    /// What the columns of several files have to do with each other.
+    #[serde(default)]
+    schema: SchemaRule,
+    /// Whether directories like `day=2026-03-01` in the files' paths become columns. When it is left out, those that
+    /// wildcards of `path` stand for.
+    hive: Option<bool>,
+    /// A column that gets the path of the file that each row comes from.
+    file_column: Option<String>,
+}
+
+impl Config {
+    fn rules(&self) -> Rules {
+        Rules {
+            columns: Vec::new(),
+            schema: self.schema,
+            file_column: self.file_column.clone(),
+        }
+    }
 }
 
 impl Operator for Parquet {
@@ -48,36 +72,118 @@ impl Operator for Parquet {
         Outputs::table().value("files", ValueType::Integer, "how many files were read")
     }
 
+    fn check(config: &Config, found: &mut Complaints) {
+        Rules {
+            columns: config.columns.clone(),
+            ..config.rules()
+        }
+        .check(found);
+        if let Some(condition) = &config.r#where
+            && let Err(flaw) = polars_sql::check_condition(condition)
+        {
+            let complaint = found.error(&["where"], flaw.message);
+            if let Some(hint) = flaw.hint {
+                complaint.hint(hint);
+            }
+        }
+    }
+
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let files = open_files(context, config.connection.as_ref(), &config.path).await?;
-        let count_of_files = files.found.len();
-        let log = context.log.clone();
-        let frame = context
-            .compute(move || {
-                let mut whole = Gathering::new(&config.columns);
-                for file in &files.found {
-                    let frame = read(file)?;
-                    log.info(format!(
-                        "{}: {}",
-                        file.shown,
-                        count(frame.height() as u64, "row")
-                    ));
-                    whole.add(&file.shown, &frame)?;
-                }
-                whole.finish()
-            })
-            .await?;
-        Ok(Outcome::Done(
-            Output::table(Dataset::from_frame(frame)).value("files", count_of_files),
-        ))
+        let wanted = Wanted {
+            connection: config.connection.as_ref(),
+            path: &config.path,
+            hive: config.hive,
+            condition: config.r#where.as_ref(),
+        };
+        let files = open_files(context, wanted).await?;
+        let inner = context.clone();
+        context
+            .compute(move || read(&inner, &config, &files).map(Outcome::Done))
+            .await
     }
 }
 
-fn read(file: &Found) -> Result<DataFrame, TaskError> {
-    let opened = File::open(&file.path).map_err(|error| io_error("read", &file.shown, error))?;
-    ParquetReader::new(opened).finish().map_err(|error| {
-        polars_error(&format!("read `{}`", file.shown), &error)
-            .hint("is it a Parquet file, and was it written to its end?")
+fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output, TaskError> {
+    let mut gathering = Gathering::new(config.rules());
+    let total = files.found.len() as u64;
+    for (index, (file, partitions)) in files.found.iter().enumerate() {
+        let mut plan = scan(&file.path).map_err(|error| unread(file, &error))?;
+        let schema = plan
+            .collect_schema()
+            .map_err(|error| unread(file, &error))?;
+        gathering.add(&file.shown, plan, schema, partitions.clone())?;
+        context.progress.set(index as u64 + 1, Some(total));
+    }
+    let mut plan = gathering.finish()?;
+    if let Some(condition) = &config.r#where {
+        plan = polars_sql::filtered(plan, condition)?;
+    }
+    if !config.columns.is_empty() {
+        plan = chosen(plan, &config.columns, files)?;
+    }
+    let size: u64 = files.found.iter().map(|(file, _)| file.size).sum();
+    let reading = Reading {
+        plan,
+        // Parquet is packed.
+        large: size * 4 >= LARGE,
+        kept: files.kept(),
+        explain: Some(blame(files)),
+    };
+    let table = reading.table(context, &format!("read `{}`", config.path))?;
+    let files = count(total, "file");
+    match table.known_rows() {
+        Some(rows) => context
+            .log
+            .info(format!("{} from {files}", count(rows, "row"))),
+        None => context.log.info(files),
+    }
+    Ok(Output::table(table).value("files", total))
+}
+
+/// The columns to keep, among which are those of the rules.
+fn chosen(mut plan: LazyFrame, columns: &[String], files: &Files) -> Result<LazyFrame, TaskError> {
+    let fail = |error| polars_error("choose the columns", &error);
+    let schema = plan.collect_schema().map_err(fail)?;
+    if let Some(unknown) = columns.iter().find(|name| !schema.contains(name)) {
+        let file = files.found.first().map_or("", |(file, _)| &file.shown);
+        let known: Vec<&str> = schema.iter_names().map(PlSmallStr::as_str).collect();
+        let hint = crate::support::text::hint_for_name(unknown, "its columns are", known);
+        return Err(TaskError::user(format!("`{file}` has no column `{unknown}`")).hint(hint));
+    }
+    Ok(plan.select(columns.iter().map(col).collect::<Vec<_>>()))
+}
+
+fn scan(path: &std::path::Path) -> PolarsResult<LazyFrame> {
+    let args = ScanArgsParquet {
+        glob: false,
+        hive_options: polars::io::HiveOptions::new_disabled(),
+        ..ScanArgsParquet::default()
+    };
+    LazyFrame::scan_parquet(PlRefPath::try_from_path(path)?, args)
+}
+
+fn unread(file: &Found, error: &PolarsError) -> TaskError {
+    polars_error(&format!("read `{}`", file.shown), error)
+        .hint("is it a Parquet file, and was it written to its end?")
+}
+
+/// Finds the file that is damaged.
+fn blame(files: &Files) -> Explain {
+    let files: Vec<(PathBuf, Found)> = files
+        .found
+        .iter()
+        .map(|(file, _)| (file.path.clone(), file.clone()))
+        .collect();
+    Arc::new(move |error: &PolarsError| {
+        let damaged = |(path, _): &&(PathBuf, Found)| {
+            let read = scan(path).and_then(|plan| {
+                plan.select([all().as_expr().null_count()])
+                    .collect_with_engine(Engine::Streaming)
+            });
+            read.is_err()
+        };
+        let (_, file) = files.iter().find(damaged)?;
+        Some(Box::new(unread(file, error)) as _)
     })
 }
 
@@ -96,7 +202,7 @@ mod tests {
         df!["id" => ids, "name" => ["a", "b"]].unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn several_files_become_one_table() {
         let project = TestProject::new();
         for (path, ids) in [("in/b.parquet", [3, 4]), ("in/a.parquet", [1, 2])] {
@@ -113,7 +219,7 @@ mod tests {
         assert_eq!(output.values["files"], json!(2));
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn what_is_no_parquet_or_has_other_columns_is_named() {
         let project = TestProject::new();
         project.write("in/a.parquet", "id,name\n1,x\n");

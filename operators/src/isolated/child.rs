@@ -244,6 +244,7 @@ async fn context(
         checkpoint: house.checkpoint,
         state: house.state,
         past: house.past,
+        passes_on: false,
         slot: None,
     };
     let mut inputs = Vec::new();

@@ -4,11 +4,18 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, BufWriter, Read, Seek as _, Write as _},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use pipectl_engine::operator::{
-    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-    TaskError, ValueType,
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+        TaskError, ValueType,
+    },
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
@@ -17,7 +24,7 @@ use serde::Deserialize;
 use crate::support::{
     csv::without_mark,
     files::io_error,
-    frame::{only_input, polars_error},
+    frame::{batches, only_dataset, polars_error},
     target::{Target, WriteMode},
     text::{count, list},
 };
@@ -77,22 +84,27 @@ impl Operator for Csv {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let (_, mut frame) = only_input(context).await?;
-        refuse_nested(&frame)?;
-        let rows = frame.height();
+        let dataset = only_dataset(context)?;
+        refuse_nested(dataset.schema())?;
         let (connection, path) = (config.connection.as_ref(), &config.path);
         let target = Target::read(context, connection, path, config.mode).await?;
         let shown = target.shown().to_owned();
+        let counted = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&counted);
         target
-            .write(context, move |file, old| match old {
-                None => write(&config, &shown, &mut frame, config.header, file),
-                Some(old) => append(&config, &shown, &mut frame, old, file),
+            .write(context, move |writing| {
+                let header = match writing.old {
+                    None => config.header,
+                    Some(old) => append(&config, &shown, &dataset, old, writing.file)?,
+                };
+                write(&config, &shown, &dataset, header, writing.file, &counting)
             })
             .await?;
+        let rows = counted.load(Ordering::Relaxed);
         let path = target.shown();
         context
             .log
-            .info(format!("{} in {path}", count(rows as u64, "row")));
+            .info(format!("{} in {path}", count(rows, "row")));
         Ok(Outcome::Done(
             Output::default().value("path", path).value("rows", rows),
         ))
@@ -102,55 +114,70 @@ impl Operator for Csv {
 fn write(
     config: &Config,
     shown: &str,
-    frame: &mut DataFrame,
+    dataset: &Dataset,
     header: bool,
-    file: &mut File,
+    file: &File,
+    rows: &Arc<AtomicU64>,
 ) -> Result<(), TaskError> {
-    let mut buffer = BufWriter::new(file);
-    CsvWriter::new(&mut buffer)
-        .with_separator(delimiter(&config.delimiter).unwrap_or(b','))
-        .include_header(header)
-        .with_null_value(PlSmallStr::from_str(&config.null_value))
-        .finish(frame)
-        .map_err(|error| polars_error(&format!("write `{shown}`"), &error))?;
-    buffer
-        .flush()
-        .map_err(|error| io_error("write", shown, error))
+    let doing = format!("write `{shown}`");
+    let copy = file
+        .try_clone()
+        .map_err(|error| io_error("write", shown, error))?;
+    let mut buffer = BufWriter::with_capacity(1 << 20, copy);
+    let (config, rows, of_rows) = (config.clone(), Arc::clone(rows), doing.clone());
+    let put = move |mut frame: DataFrame, header: bool, buffer: &mut BufWriter<File>| {
+        rows.fetch_add(frame.height() as u64, Ordering::Relaxed);
+        CsvWriter::new(buffer)
+            .with_separator(delimiter(&config.delimiter).unwrap_or(b','))
+            .include_header(header)
+            .with_null_value(PlSmallStr::from_str(&config.null_value))
+            .finish(&mut frame)
+            .map_err(|error| polars_error(&of_rows, &error))
+    };
+    // The header stands there even if there are no rows.
+    put(
+        DataFrame::empty_with_schema(dataset.schema()),
+        header,
+        &mut buffer,
+    )?;
+    let shown = shown.to_owned();
+    batches(dataset, &doing, move |frame| {
+        put(frame, false, &mut buffer)?;
+        buffer
+            .flush()
+            .map_err(|error| io_error("write", &shown, error))
+    })
 }
 
-/// What is there, then the rows.
+/// Copies what is there; says whether the header is still to be written.
 fn append(
     config: &Config,
     shown: &str,
-    frame: &mut DataFrame,
+    dataset: &Dataset,
     old: &Path,
     file: &mut File,
-) -> Result<(), TaskError> {
+) -> Result<bool, TaskError> {
     let fail = |error| io_error("append to", shown, error);
     let mut source = BufReader::new(File::open(old).map_err(fail)?);
     let first = record(&mut source, delimiter(&config.delimiter).unwrap_or(b',')).map_err(fail)?;
     if let Some(first) = &first {
-        same_columns(config, shown, first, frame)?;
+        same_columns(config, shown, first, dataset.schema())?;
     }
     source.rewind().map_err(fail)?;
     std::io::copy(&mut source, file).map_err(fail)?;
     if first.is_some() && !ends_with_newline(source.get_mut()).map_err(fail)? {
         file.write_all(b"\n").map_err(fail)?;
     }
-    write(config, shown, frame, config.header && first.is_none(), file)
+    Ok(config.header && first.is_none())
 }
 
 fn same_columns(
     config: &Config,
     shown: &str,
     first: &[String],
-    frame: &DataFrame,
+    schema: &Schema,
 ) -> Result<(), TaskError> {
-    let names: Vec<&str> = frame
-        .columns()
-        .iter()
-        .map(|column| column.name().as_str())
-        .collect();
+    let names: Vec<&str> = schema.iter_names().map(PlSmallStr::as_str).collect();
     let (wrong, hint) = if config.header {
         let wrong = (first != names).then(|| {
             let there = list(first.iter().map(String::as_str));
@@ -221,12 +248,11 @@ fn delimiter(text: &str) -> Option<u8> {
     }
 }
 
-fn refuse_nested(frame: &DataFrame) -> Result<(), TaskError> {
-    let nested = frame
-        .columns()
+fn refuse_nested(schema: &Schema) -> Result<(), TaskError> {
+    let nested = schema
         .iter()
-        .filter(|column| column.dtype().is_nested())
-        .map(|column| column.name().as_str());
+        .filter(|(_, of)| of.is_nested())
+        .map(|(name, _)| name.as_str());
     let nested: Vec<_> = nested.collect();
     if nested.is_empty() {
         return Ok(());
@@ -240,7 +266,7 @@ fn refuse_nested(frame: &DataFrame) -> Result<(), TaskError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use pipectl_engine::{
         operator::{
@@ -363,11 +389,18 @@ mod tests {
             .unwrap_err();
         assert_eq!(missing.message, "there is no object `lake://out/none.csv`");
         let missing = project
-            .run::<crate::extract::csv::Csv>(json!({"path": "s3://bucket/none.csv"}))
+            .run::<crate::extract::csv::Csv>(json!({"path": "none://none.csv"}))
             .await
             .unwrap_err();
-        assert_eq!(missing.message, "there is no connection `s3`");
-        assert!(missing.hint.unwrap().contains("`path: name://key`"));
+        assert_eq!(missing.message, "there is no connection `none`");
+        // The same by the bucket's address.
+        let (place, query) = place.address().split_once('?').unwrap();
+        let path = format!("{place}/out/*.csv?{query}");
+        let settings = json!({"path": path, "file_column": "file"});
+        let read = project.run::<crate::extract::csv::Csv>(settings).await;
+        let read = frame(&read.unwrap());
+        let files = read.column("file").unwrap().str().unwrap();
+        assert_eq!(files.get(2), Some(&*format!("{place}/out/mit ü + x.csv")));
     }
 
     #[tokio::test]

@@ -4,11 +4,18 @@ use std::{
     fs::File,
     io::{BufWriter, Write as _},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use pipectl_engine::operator::{
-    ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-    ValueType,
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{
+        ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
+        ValueType,
+    },
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
@@ -16,7 +23,7 @@ use serde::Deserialize;
 
 use crate::support::{
     files::io_error,
-    frame::{only_input, polars_error},
+    frame::{batches, only_dataset, polars_error},
     target::{Target, WriteMode},
     text::count,
 };
@@ -65,65 +72,106 @@ impl Operator for Json {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let (_, mut frame) = only_input(context).await?;
-        let rows = frame.height();
+        let dataset = only_dataset(context)?;
         let (connection, path) = (config.connection.as_ref(), &config.path);
         let target = Target::read(context, connection, path, config.mode).await?;
         let shown = target.shown().to_owned();
+        let counted = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&counted);
         target
-            .write(context, move |file, old| {
-                let mut buffer = BufWriter::new(file);
-                match old {
-                    None => write(config.format, &shown, &mut frame, &mut buffer)?,
-                    Some(old) => append(config.format, &shown, &mut frame, old, &mut buffer)?,
-                }
-                buffer
-                    .flush()
-                    .map_err(|error| io_error("write", &shown, error))
+            .write(context, move |writing| {
+                let begun = match writing.old {
+                    None => Begun::Nothing,
+                    Some(old) => begin(config.format, &shown, old, writing.file)?,
+                };
+                write(
+                    config.format,
+                    &shown,
+                    &dataset,
+                    begun,
+                    writing.file,
+                    &counting,
+                )
             })
             .await?;
+        let rows = counted.load(Ordering::Relaxed);
         let path = target.shown();
         context
             .log
-            .info(format!("{} in {path}", count(rows as u64, "row")));
+            .info(format!("{} in {path}", count(rows, "row")));
         Ok(Outcome::Done(
             Output::default().value("path", path).value("rows", rows),
         ))
     }
 }
 
-type Buffer<'a> = BufWriter<&'a mut File>;
+/// What is in the file already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    /// Nothing.
+    Nothing,
+    /// Records, or an array of none that is still open.
+    Open { records: bool },
+}
 
 fn write(
     format: Format,
     shown: &str,
-    frame: &mut DataFrame,
-    buffer: &mut impl std::io::Write,
+    dataset: &Dataset,
+    begun: Begun,
+    file: &File,
+    rows: &Arc<AtomicU64>,
 ) -> Result<(), TaskError> {
-    let format = match format {
-        Format::Array => JsonFormat::Json,
-        Format::Lines => JsonFormat::JsonLines,
+    let doing = format!("write `{shown}`");
+    let fail = {
+        let shown = shown.to_owned();
+        move |error| io_error("write", &shown, error)
     };
-    JsonWriter::new(buffer)
-        .with_json_format(format)
-        .finish(frame)
-        .map_err(|error| polars_error(&format!("write `{shown}`"), &error))
+    let mut buffer = BufWriter::with_capacity(1 << 20, file.try_clone().map_err(&fail)?);
+    if format == Format::Array && begun == Begun::Nothing {
+        buffer.write_all(b"[").map_err(&fail)?;
+        buffer.flush().map_err(&fail)?;
+    }
+    let mut first = begun != Begun::Open { records: true };
+    let (rows, unwritten, of_rows) = (Arc::clone(rows), fail.clone(), doing.clone());
+    batches(dataset, &doing, move |mut frame| {
+        if frame.height() == 0 {
+            return Ok(());
+        }
+        rows.fetch_add(frame.height() as u64, Ordering::Relaxed);
+        let wrong = |error: PolarsError| polars_error(&of_rows, &error);
+        if format == Format::Lines {
+            let mut writer = JsonWriter::new(&mut buffer).with_json_format(JsonFormat::JsonLines);
+            writer.finish(&mut frame).map_err(wrong)?;
+        } else {
+            let mut array = Vec::new();
+            let mut writer = JsonWriter::new(&mut array).with_json_format(JsonFormat::Json);
+            writer.finish(&mut frame).map_err(wrong)?;
+            let records = array.trim_ascii();
+            let records = records.strip_prefix(b"[").unwrap_or(records);
+            let records = records.strip_suffix(b"]").unwrap_or(records);
+            if !std::mem::take(&mut first) {
+                buffer.write_all(b",").map_err(&unwritten)?;
+            }
+            buffer.write_all(records).map_err(&unwritten)?;
+        }
+        buffer.flush().map_err(&unwritten)
+    })?;
+    if format == Format::Array {
+        let mut file = file;
+        file.write_all(b"]").map_err(&fail)?;
+    }
+    Ok(())
 }
 
-/// What is there, then the rows.
-fn append(
-    format: Format,
-    shown: &str,
-    frame: &mut DataFrame,
-    old: &Path,
-    buffer: &mut Buffer<'_>,
-) -> Result<(), TaskError> {
+/// Copies what is there, as far as records may follow.
+fn begin(format: Format, shown: &str, old: &Path, file: &mut File) -> Result<Begun, TaskError> {
     let fail = |error| io_error("append to", shown, error);
     let there = std::fs::read(old).map_err(fail)?;
     let there = there.trim_ascii_end();
     let is_array = there.trim_ascii_start().first() == Some(&b'[');
     if there.is_empty() {
-        return write(format, shown, frame, buffer);
+        return Ok(Begun::Nothing);
     }
     if is_array != (format == Format::Array) {
         let (is, write) = if is_array {
@@ -136,25 +184,16 @@ fn append(
         );
     }
     if format == Format::Lines {
-        buffer.write_all(there).map_err(fail)?;
-        buffer.write_all(b"\n").map_err(fail)?;
-        return write(format, shown, frame, buffer);
+        file.write_all(there).map_err(fail)?;
+        file.write_all(b"\n").map_err(fail)?;
+        return Ok(Begun::Open { records: true });
     }
     let records: Vec<serde::de::IgnoredAny> = serde_json::from_slice(there)
         .map_err(|error| TaskError::user(format!("`{shown}` is no JSON: {error}")))?;
-    let mut new = Vec::new();
-    write(format, shown, frame, &mut new)?;
-    let between: &[u8] = if records.is_empty() || frame.height() == 0 {
-        b""
-    } else {
-        b","
-    };
     let (_, open) = there.split_last().unwrap_or((&b']', b"["));
-    let rest = new.trim_ascii().strip_prefix(b"[").unwrap_or(b"]");
-    for part in [open, between, rest] {
-        buffer.write_all(part).map_err(fail)?;
-    }
-    Ok(())
+    file.write_all(open).map_err(fail)?;
+    let records = !records.is_empty();
+    Ok(Begun::Open { records })
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! polars' frames: its errors as ours, and reading a dataset away from the threads that wait.
 
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use pipectl_engine::{
     dataset::Dataset,
     operator::{TaskContext, TaskError},
 };
-use polars::prelude::{DataFrame, PlSmallStr, PolarsError};
+use polars::prelude::{DataFrame, Engine, PlanCallback, PolarsError, PolarsResult, polars_err};
 
-use super::{files::io_failure, settings::type_name, text::hint_for_name};
+use super::{files::io_failure, spill::dataset_error};
 
 /// A failure of polars: the data's or the query's fault, unless a file could not be read.
 pub(crate) fn polars_error(doing: &str, error: &PolarsError) -> TaskError {
@@ -69,81 +74,48 @@ pub(crate) async fn only_input(context: &TaskContext) -> Result<(String, DataFra
     Ok((name, frame))
 }
 
-/// Files that become one table.
-#[derive(Debug)]
-pub(crate) struct Gathering<'a> {
-    columns: &'a [String],
-    whole: Option<DataFrame>,
+/// How many rows are written at once.
+const BATCH: usize = 50_000;
+
+/// Gives all rows of a dataset to `each`, in parts and in order: at once what is in memory, else without ever holding
+/// it all. Computes: call it where blocking is allowed.
+///
+/// # Errors
+/// Those of `each`; when the plan behind the dataset fails.
+pub(crate) fn batches(
+    dataset: &Dataset,
+    doing: &str,
+    each: impl FnMut(DataFrame) -> Result<(), TaskError> + Send + 'static,
+) -> Result<(), TaskError> {
+    let fail = |error: PolarsError| dataset_error(dataset, doing, &error);
+    let mut each = each;
+    if let Some(frame) = dataset.in_memory() {
+        return each(frame.as_ref().clone());
+    }
+    let (failed, each) = (Arc::new(Mutex::new(None)), Mutex::new(each));
+    let kept = Arc::clone(&failed);
+    let take = move |frame: DataFrame| -> PolarsResult<bool> {
+        let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+        (*each)(frame).map(|()| false).map_err(|error| {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            polars_err!(ComputeError: "the rows could not be taken")
+        })
+    };
+    let ran = dataset
+        .lazy()
+        .and_then(|plan| plan.sink_batches(PlanCallback::new(take), true, NonZeroUsize::new(BATCH)))
+        .and_then(|plan| plan.collect_with_engine(Engine::Streaming));
+    let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (failed, ran) {
+        (Some(error), _) => Err(error),
+        (None, ran) => ran.map(drop).map_err(fail),
+    }
 }
 
-impl<'a> Gathering<'a> {
-    /// Nothing yet; of each file `columns` are kept, all when none are named.
-    pub(crate) fn new(columns: &'a [String]) -> Self {
-        Self {
-            columns,
-            whole: None,
-        }
-    }
-
-    /// Adds the rows of a file.
-    ///
-    /// # Errors
-    /// When columns are missing or of another type than in the files before it.
-    pub(crate) fn add(&mut self, file: &str, frame: &DataFrame) -> Result<(), TaskError> {
-        let wanted: Vec<String> = match (&self.whole, self.columns) {
-            (Some(whole), _) => whole
-                .get_column_names()
-                .into_iter()
-                .map(ToString::to_string)
-                .collect(),
-            (None, []) => frame
-                .get_column_names()
-                .into_iter()
-                .map(ToString::to_string)
-                .collect(),
-            (None, columns) => columns.to_vec(),
-        };
-        if let Some(missing) = wanted.iter().find(|name| frame.column(name).is_err()) {
-            let known = frame.get_column_names().into_iter().map(PlSmallStr::as_str);
-            return Err(
-                TaskError::user(format!("`{file}` has no column `{missing}`")).hint(hint_for_name(
-                    missing,
-                    "its columns are",
-                    known,
-                )),
-            );
-        }
-        let frame = frame
-            .select(&wanted)
-            .map_err(|error| polars_error(&format!("read `{file}`"), &error))?;
-        let Some(whole) = &mut self.whole else {
-            self.whole = Some(frame);
-            return Ok(());
-        };
-        let columns = whole.columns().iter().zip(frame.columns());
-        if let Some((before, now)) = columns
-            .into_iter()
-            .find(|(before, now)| before.dtype() != now.dtype())
-        {
-            return Err(TaskError::user(format!(
-                "`{}` is {} in `{file}` and {} in the files before it",
-                now.name(),
-                type_name(now.dtype()),
-                type_name(before.dtype())
-            ))
-            .hint("read the files in tasks of their own and bring them together in a `transform: sql`"));
-        }
-        whole
-            .vstack_mut(&frame)
-            .map(|_| ())
-            .map_err(|error| polars_error("join the files", &error))
-    }
-
-    /// The table.
-    ///
-    /// # Errors
-    /// When no file was added.
-    pub(crate) fn finish(self) -> Result<DataFrame, TaskError> {
-        self.whole.ok_or_else(|| TaskError::bug("no file was read"))
-    }
+/// The only input, with its name.
+///
+/// # Errors
+/// When there is none or more than one.
+pub(crate) fn only_dataset(context: &TaskContext) -> Result<Dataset, TaskError> {
+    context.inputs.one().cloned()
 }

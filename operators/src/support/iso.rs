@@ -34,6 +34,11 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     }
 }
 
+/// Whether `text` is a time of day.
+pub(crate) fn is_time(text: &str) -> bool {
+    time(text).is_some()
+}
+
 struct Moment {
     date: NaiveDate,
     time: Option<NaiveTime>,

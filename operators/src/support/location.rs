@@ -1,22 +1,24 @@
-//! Where files are: in the project, or behind a connection, as `connection://key`.
+//! Where files are: in the project, behind a connection (`connection://key`), or at an address (`s3://bucket/key`).
 
-use std::path::PathBuf;
+use std::{any::Any, path::PathBuf, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pipectl_connections::{Bucket, Entry};
 use pipectl_engine::{
-    operator::{ConnectionName, TaskContext, TaskError},
+    operator::{ConnectionName, SqlText, TaskContext, TaskError},
     project::Project,
     services::Services,
 };
 
 use super::{
     files::{Found, at_least_one, is_pattern},
+    manifest,
+    partitions::{Partitions, possible},
     sensing::connector,
 };
 
 /// How many objects are fetched at once.
-const FETCHES_AT_ONCE: usize = 4;
+const FETCHES_AT_ONCE: usize = 32;
 
 /// Where something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) enum Location {
     Project(String),
     /// A key or pattern below a connection.
     Connection(String, String),
+    /// A bucket's address, and a key or pattern in it.
+    Address(String, String),
 }
 
 impl Location {
@@ -42,8 +46,55 @@ impl Location {
                 setting.0
             ))
             .hint("leave `connection` out: the path says it")),
+            (None, Some(("s3" | "gs" | "az", _))) => address(path),
             (_, Some((name, key))) => Ok(Self::Connection(name.to_owned(), key.to_owned())),
         }
+    }
+
+    /// What it leads to.
+    ///
+    /// # Errors
+    /// When there is no such connection, or it is none of a bucket.
+    pub(crate) async fn open(self, context: &TaskContext) -> Result<Place, TaskError> {
+        let (project, services) = (&context.project, &context.services);
+        Ok(match self {
+            Self::Project(path) => Place::Project(path),
+            Self::Connection(name, key) => {
+                Place::Bucket(bucket(project, services, &name).await?, key)
+            }
+            Self::Address(address, key) => {
+                let bucket = connector(services).bucket_at(project, &address).await?;
+                Place::Bucket(bucket, key)
+            }
+        })
+    }
+}
+
+/// An open location.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// A path or pattern of the project.
+    Project(String),
+    /// A key or pattern in a bucket.
+    Bucket(Bucket, String),
+}
+
+/// `s3://bucket/key?endpoint=…` as the bucket's address and the key.
+fn address(path: &str) -> Result<Location, TaskError> {
+    let settings = ["?endpoint=", "?region=", "?account="];
+    let query = settings
+        .iter()
+        .filter_map(|setting| path.find(setting))
+        .min();
+    let (place, query) = path.split_at(query.unwrap_or(path.len()));
+    let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+    match rest.split_once('/') {
+        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => Ok(Location::Address(
+            format!("{scheme}://{bucket}{query}"),
+            key.to_owned(),
+        )),
+        _ => Err(TaskError::user(format!("`{path}` names no object"))
+            .hint(format!("write `{scheme}://bucket/key`"))),
     }
 }
 
@@ -64,67 +115,143 @@ pub(crate) async fn bucket(
     name: &str,
 ) -> Result<Bucket, TaskError> {
     let opened = connector(services).bucket(project, name).await;
-    opened.map_err(|error| {
-        if matches!(name, "s3" | "gs" | "az" | "http" | "https" | "file") {
-            return error.hint(
-                "a path begins with the name of a connection, not with an address: name the bucket under `connections:` in pipectl.yaml, and write `path: name://key`",
-            );
-        }
-        error
+    opened.map_err(|error| match name {
+        "file" => error.hint("write the path alone: relative to the project, or from `/` on"),
+        "http" | "https" => error.hint("pages and APIs are read by `extract: http`"),
+        _ => error,
     })
 }
 
-/// Files to be read, on this machine for as long as this lives.
-#[derive(Debug)]
-pub(crate) struct Files {
-    /// The files, by path or key.
-    pub(crate) found: Vec<Found>,
-    _fetched: Vec<Temporary>,
+/// Which files are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The setting `connection`.
+    pub(crate) connection: Option<&'a ConnectionName>,
+    /// The setting `path`.
+    pub(crate) path: &'a str,
+    /// The setting `hive`: whether directories `key=value` are columns; when it is left out those that wildcards match.
+    pub(crate) hive: Option<bool>,
+    /// The setting `where`: files that hold no such rows by their directories are left alone.
+    pub(crate) condition: Option<&'a SqlText>,
 }
 
-/// The files that a location names, at least one; objects are fetched first.
+/// Files to be read, on this machine for as long as this lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    /// The files, by path or key, and the columns that they have by their directories.
+    pub(crate) found: Vec<(Found, Partitions)>,
+    kept: Vec<Arc<Temporary>>,
+}
+
+impl Files {
+    /// What must stay as long as they are read.
+    pub(crate) fn kept(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self.kept.clone())
+    }
+}
+
+/// The files that are wanted, at least one; objects are fetched first.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
 pub(crate) async fn open_files(
     context: &TaskContext,
-    connection: Option<&ConnectionName>,
-    path: &str,
+    wanted: Wanted<'_>,
 ) -> Result<Files, TaskError> {
-    let (name, key) = match Location::read(connection, path)? {
-        Location::Project(path) => {
-            let inner = context.clone();
-            let found = context.compute(move || at_least_one(&inner, &path)).await?;
-            return Ok(Files {
+    match Location::read(wanted.connection, wanted.path)?
+        .open(context)
+        .await?
+    {
+        Place::Project(path) => {
+            let (inner, pattern) = (context.clone(), path.clone());
+            let found = context
+                .compute(move || {
+                    let found = at_least_one(&inner, &pattern)?;
+                    manifest::of_files(&inner.project.root, &pattern, found)
+                })
+                .await?;
+            let whole = context.project.root.join(&path);
+            let whole = whole.to_string_lossy();
+            let name = |file: &Found| {
+                let name = file.path.to_string_lossy();
+                below(&whole, &name, wanted.hive).to_owned()
+            };
+            let found = chosen(found, wanted, &path, name)?;
+            Ok(Files {
                 found,
-                _fetched: Vec::new(),
-            });
+                kept: Vec::new(),
+            })
         }
-        Location::Connection(name, key) => (name, key),
-    };
-    let bucket = bucket(&context.project, &context.services, &name).await?;
-    let entries = bucket.list(&key).await?;
+        Place::Bucket(bucket, key) => fetched(context, &bucket, &key, wanted).await,
+    }
+}
+
+async fn fetched(
+    context: &TaskContext,
+    bucket: &Bucket,
+    key: &str,
+    wanted: Wanted<'_>,
+) -> Result<Files, TaskError> {
+    let entries = bucket.list(key).await?;
+    let entries = manifest::of_objects(bucket, key, entries).await?;
     if entries.is_empty() {
-        let what = if is_pattern(&key) {
+        let what = if is_pattern(key) {
             "no object matches"
         } else {
             "there is no object"
         };
-        return Err(TaskError::user(format!("{what} `{name}://{key}`"))
+        return Err(TaskError::user(format!("{what} `{}`", bucket.address(key)))
             .hint(format!("keys hang on the connection {}", bucket.shown())));
     }
-    let wanted = entries
-        .into_iter()
-        .map(|entry| fetch(context, &bucket, entry));
-    let files: Vec<(Found, Option<Temporary>)> = stream::iter(wanted)
+    let name = |entry: &Entry| below(key, &entry.key, wanted.hive).to_owned();
+    let entries = chosen(entries, wanted, key, name)?;
+    let fetches = entries.into_iter().map(|(entry, partitions)| async move {
+        let (found, temporary) = fetch(context, bucket, entry).await?;
+        Ok::<_, TaskError>(((found, partitions), temporary))
+    });
+    let files: Vec<_> = stream::iter(fetches)
         .buffered(FETCHES_AT_ONCE)
         .try_collect()
         .await?;
     let (found, copies): (Vec<_>, Vec<_>) = files.into_iter().unzip();
     Ok(Files {
         found,
-        _fetched: copies.into_iter().flatten().collect(),
+        kept: copies.into_iter().flatten().map(Arc::new).collect(),
     })
+}
+
+/// The files that can hold what is wanted, with the columns that they have by the directories in their `name`.
+fn chosen<T>(
+    files: Vec<T>,
+    wanted: Wanted<'_>,
+    pattern: &str,
+    name: impl Fn(&T) -> String,
+) -> Result<Vec<(T, Partitions)>, TaskError> {
+    let read = wanted.hive.unwrap_or_else(|| is_pattern(pattern));
+    let mut all: Vec<Partitions> = files
+        .iter()
+        .map(|file| Partitions::of(&name(file), read))
+        .collect();
+    Partitions::agreed(&mut all);
+    let possible = match wanted.condition {
+        Some(condition) => possible(&all, condition)?,
+        None => vec![true; all.len()],
+    };
+    // One file stays even if it has no such row: it says which columns there are.
+    let none = !possible.contains(&true);
+    let kept = files.into_iter().zip(all).zip(possible).enumerate();
+    let kept = kept.filter(|(index, (_, possible))| *possible || (none && *index == 0));
+    Ok(kept.map(|(_, (file, _))| file).collect())
+}
+
+/// The part of `name` below what all names that `pattern` matches have in common; all of it when all is `wanted`.
+fn below<'a>(pattern: &str, name: &'a str, wanted: Option<bool>) -> &'a str {
+    if wanted == Some(true) {
+        return name;
+    }
+    let fixed = pattern.split('/').take_while(|part| !is_pattern(part));
+    let length: usize = fixed.map(|part| part.len() + 1).sum();
+    name.get(length..).unwrap_or_default()
 }
 
 async fn fetch(
@@ -134,7 +261,7 @@ async fn fetch(
 ) -> Result<(Found, Option<Temporary>), TaskError> {
     let found = |path: PathBuf| Found {
         path,
-        shown: format!("{}://{}", bucket.name(), entry.key),
+        shown: bucket.address(&entry.key),
         size: entry.size,
         modified: entry.modified,
         tag: entry.tag.clone(),
@@ -182,12 +309,20 @@ mod tests {
     fn a_path_may_name_its_connection() {
         let lake = ConnectionName("lake".to_owned());
         let connection = |key: &str| Location::Connection("lake".to_owned(), key.to_owned());
+        let address =
+            |bucket: &str, key: &str| Location::Address(bucket.to_owned(), key.to_owned());
         for (setting, path, expected) in [
             (None, "in/a.csv", Location::Project("in/a.csv".to_owned())),
             (None, "lake://in/a b.csv", connection("in/a b.csv")),
             (Some(&lake), "in/a.csv", connection("in/a.csv")),
             (Some(&lake), "lake://in/a.csv", connection("in/a.csv")),
             (None, "C://a.csv", Location::Project("C://a.csv".to_owned())),
+            (None, "s3://b/in/*.csv", address("s3://b", "in/*.csv")),
+            (
+                None,
+                "s3://b/a?.csv?endpoint=http://localhost:9000",
+                address("s3://b?endpoint=http://localhost:9000", "a?.csv"),
+            ),
         ] {
             assert_eq!(Location::read(setting, path).unwrap(), expected, "{path}");
         }
@@ -196,5 +331,7 @@ mod tests {
             error.message,
             "`path` names the connection `other`, and `connection` is `lake`"
         );
+        let error = Location::read(None, "s3://bucket").unwrap_err();
+        assert_eq!(error.message, "`s3://bucket` names no object");
     }
 }

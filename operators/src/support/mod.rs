@@ -1,22 +1,29 @@
 //! What several operators share.
 
+pub(crate) mod archive;
 pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod database;
 pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod frame;
+pub(crate) mod gather;
 pub(crate) mod iso;
 pub(crate) mod location;
+pub(crate) mod manifest;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod page;
+pub(crate) mod partitions;
+pub(crate) mod plain;
 pub(crate) mod polars_sql;
 pub(crate) mod process;
 pub(crate) mod profile;
 pub(crate) mod script;
 pub(crate) mod sensing;
+pub(crate) mod set;
 pub(crate) mod settings;
+pub(crate) mod spill;
 pub(crate) mod target;
 pub(crate) mod text;
 pub(crate) mod watch;

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     files::io_error,
-    location::{Location, Temporary, bucket},
+    location::{self, Location, Temporary},
     whole::Whole,
 };
 
@@ -29,6 +29,17 @@ pub(crate) enum WriteMode {
     Replace,
     /// The new ones come after them; the columns must be the same.
     Append,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    /// The file, which is empty.
+    pub(crate) file: &'a mut File,
+    /// Where it is until it is complete.
+    pub(crate) path: &'a Path,
+    /// What is to be appended to, if there is something.
+    pub(crate) old: Option<&'a Path>,
 }
 
 /// A place to write to.
@@ -57,22 +68,18 @@ impl Target {
         path: &str,
         mode: WriteMode,
     ) -> Result<Self, TaskError> {
-        let place = match Location::read(connection, path)? {
-            Location::Project(path) => {
+        let (bucket, key) = match Location::read(connection, path)?.open(context).await? {
+            location::Place::Project(path) => {
                 return Ok(Self {
                     shown: path.clone(),
                     place: Place::File(path),
                     mode,
                 });
             }
-            Location::Connection(name, key) => {
-                let bucket = bucket(&context.project, &context.services, &name).await?;
-                bucket.check(&key)?;
-                (bucket, key)
-            }
+            location::Place::Bucket(bucket, key) => (bucket, key),
         };
-        let (bucket, key) = place;
-        let shown = format!("{}://{key}", bucket.name());
+        bucket.check(&key)?;
+        let shown = bucket.address(&key);
         let place = match bucket.root() {
             Some(root) => Place::File(root.join(&key).to_string_lossy().into_owned()),
             None if mode == WriteMode::Append => {
@@ -91,14 +98,14 @@ impl Target {
         &self.shown
     }
 
-    /// Writes by `write`, which gets the file to write and the one to append to, if there is one.
+    /// Writes by `write`, which gets the file to write.
     ///
     /// # Errors
     /// Those of `write`; when the attempt was cancelled; when disk or server refuse. What was there is then as before.
     pub(crate) async fn write(
         &self,
         context: &TaskContext,
-        write: impl FnOnce(&mut File, Option<&Path>) -> Result<(), TaskError> + Send + 'static,
+        write: impl FnOnce(Writing<'_>) -> Result<(), TaskError> + Send + 'static,
     ) -> Result<(), TaskError> {
         match &self.place {
             Place::Object(bucket, key) => {
@@ -108,7 +115,12 @@ impl Target {
                     .compute(move || {
                         let mut file = File::create_new(&path)
                             .map_err(|error| io_error("write", &shown, error))?;
-                        write(&mut file, None)
+                        let (file, path) = (&mut file, path.as_path());
+                        write(Writing {
+                            file,
+                            path,
+                            old: None,
+                        })
                     })
                     .await?;
                 if context.cancel.is_cancelled() {
@@ -126,7 +138,11 @@ impl Target {
                 context
                     .compute(move || {
                         let (whole, mut file) = Whole::create(&inner, &path)?;
-                        write(&mut file, None)?;
+                        write(Writing {
+                            file: &mut file,
+                            path: whole.temporary(),
+                            old: None,
+                        })?;
                         whole.publish(&inner, file)
                     })
                     .await
@@ -140,7 +156,7 @@ impl Target {
         &self,
         context: &TaskContext,
         path: &str,
-        write: impl FnOnce(&mut File, Option<&Path>) -> Result<(), TaskError> + Send + 'static,
+        write: impl FnOnce(Writing<'_>) -> Result<(), TaskError> + Send + 'static,
     ) -> Result<(), TaskError> {
         let target = context.project.path(path);
         let there = known_by(&target, path)?;
@@ -157,7 +173,11 @@ impl Target {
         let (whole, file, tag) = context
             .compute(move || {
                 let (whole, mut file) = Whole::create(&inner, &name)?;
-                write(&mut file, old.as_deref())?;
+                write(Writing {
+                    file: &mut file,
+                    path: whole.temporary(),
+                    old: old.as_deref(),
+                })?;
                 file.sync_all()
                     .map_err(|error| io_error("write", &name, error))?;
                 let tag = known_by(whole.temporary(), &name)?.unwrap_or_default();

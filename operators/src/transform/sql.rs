@@ -1,16 +1,19 @@
 //! `transform: sql`: one query over any number of datasets.
 
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{
-        Complaints, Kind, Operator, Outcome, Output, Outputs, SqlText, Takes, TaskContext,
-        TaskError,
-    },
+use std::sync::Arc;
+
+use pipectl_engine::operator::{
+    Complaints, Kind, Operator, Outcome, Output, Outputs, SqlText, Takes, TaskContext, TaskError,
 };
+use polars::error::PolarsError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::support::{frame::polars_error, polars_sql};
+use crate::support::{
+    frame::polars_error,
+    polars_sql,
+    spill::{Reading, are_large},
+};
 
 /// `transform: sql`.
 pub(crate) struct Sql;
@@ -44,9 +47,10 @@ impl Operator for Sql {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let inputs = context.inputs.clone();
-        let frame = context
+        let inner = context.clone();
+        let table = context
             .compute(move || {
+                let inputs = Arc::new(inner.inputs.clone());
                 let mut tables = Vec::new();
                 for (name, dataset) in inputs.iter() {
                     let plan = dataset
@@ -55,11 +59,21 @@ impl Operator for Sql {
                     tables.push((name.to_owned(), plan));
                 }
                 let plan = polars_sql::plan(&config.query, tables)?;
-                plan.collect()
-                    .map_err(|error| polars_error("run the query", &error))
+                let kept = Arc::clone(&inputs);
+                let explain = move |error: &PolarsError| {
+                    let mut inputs = kept.iter();
+                    inputs.find_map(|(_, dataset)| dataset.explained(error))
+                };
+                let reading = Reading {
+                    plan,
+                    large: are_large(&inputs),
+                    explain: Some(Arc::new(explain)),
+                    kept: inputs,
+                };
+                reading.table(&inner, "run the query")
             })
             .await?;
-        Ok(Outcome::Done(Output::table(Dataset::from_frame(frame))))
+        Ok(Outcome::Done(Output::table(table)))
     }
 }
 

@@ -6,9 +6,8 @@
 use pipectl_engine::operator::TaskError;
 use polars::prelude::*;
 
-use super::{Config, flaws::type_error};
+use super::{Config, file::Source, flaws::type_error};
 use crate::support::{
-    files::Found,
     frame::polars_error,
     iso::{converted, form},
 };
@@ -22,9 +21,9 @@ pub(super) fn recognised(
     mut frame: DataFrame,
     types: &Schema,
     config: &Config,
-    file: &Found,
+    source: &Source,
 ) -> Result<DataFrame, TaskError> {
-    let fail = |error: PolarsError| polars_error(&format!("read `{}`", file.shown), &error);
+    let fail = |error: PolarsError| polars_error(&format!("read `{}`", source.shown()), &error);
     for index in 0..frame.width() {
         let Some(column) = frame.columns().get(index) else {
             continue;
@@ -39,12 +38,32 @@ pub(super) fn recognised(
             _ => continue,
         };
         let read = converted(text, &to).map_err(|row| match row {
-            Ok(row) => type_error(column, row, &to, config, file),
+            Ok(row) => {
+                let value = text.get(row).unwrap_or_default();
+                type_error(column.name(), row as u64 + 1, value, &to, config, source)
+            }
             Err(error) => fail(error),
         })?;
         frame.replace_column(index, read).map_err(fail)?;
     }
     Ok(frame)
+}
+
+/// A column of text as dates or times, in a plan.
+pub(super) fn parsed(name: &str, of: &DataType) -> Expr {
+    let (to, target) = (of.clone(), of.clone());
+    col(name).map(
+        move |column| {
+            converted(column.str()?, &to).map_err(|wrong| match wrong {
+                Ok(row) => polars_err!(
+                    ComputeError: "`{}` is no {to}",
+                    column.str().ok().and_then(|text| text.get(row)).unwrap_or_default()
+                ),
+                Err(error) => error,
+            })
+        },
+        move |_, field| Ok(Field::new(field.name().clone(), target.clone())),
+    )
 }
 
 /// The type of a column by its first `limit` values, when they agree; 0 stands for all.

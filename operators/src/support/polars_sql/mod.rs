@@ -1,6 +1,7 @@
 //! SQL over datasets, by polars.
 
 mod bind;
+mod condition;
 mod parse;
 
 use std::collections::BTreeSet;
@@ -11,10 +12,13 @@ use polars::{
     sql::SQLContext,
 };
 
-pub(crate) use self::parse::{parse, parse_expression};
 use self::{
     bind::bind,
     parse::{place_of, tables},
+};
+pub(crate) use self::{
+    condition::{check_condition, condition_on, filtered},
+    parse::{Flaw, parse, parse_expression},
 };
 use super::{
     frame::{polars_error, root},

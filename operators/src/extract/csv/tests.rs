@@ -1,0 +1,397 @@
+#![expect(clippy::too_many_lines, reason = "a table of cases is long")]
+
+use pipectl_engine::operator::{
+    Fault,
+    testing::{TestProject, complaints, frame},
+};
+use polars::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::support::settings::type_name;
+
+async fn extract(content: impl AsRef<[u8]>, settings: Value) -> Result<DataFrame, TaskError> {
+    let project = TestProject::new();
+    project.write("in/a.csv", content);
+    let mut with = json!({"path": "in/a.csv"});
+    with.as_object_mut()
+        .unwrap()
+        .extend(settings.as_object().unwrap().clone());
+    Ok(frame(&project.run::<Csv>(with).await?))
+}
+
+fn types(frame: &DataFrame) -> Vec<String> {
+    frame.dtypes().iter().map(type_name).collect()
+}
+
+#[tokio::test]
+async fn types_come_from_the_rows() {
+    let text = "id,name,price,ok,day,at\n1,ada,1.5,true,2026-03-01,2026-03-01T12:00:00\n2,,2,false,2026-03-02,2026-03-02T12:00:00\n";
+    let table = extract(text, json!({})).await.unwrap();
+    assert_eq!(
+        types(&table),
+        ["integer", "string", "number", "boolean", "date", "datetime"]
+    );
+    assert_eq!(table.column("name").unwrap().null_count(), 1);
+    let table = extract(text, json!({"dates": false, "types": {"id": "string"}}))
+        .await
+        .unwrap();
+    assert_eq!(
+        types(&table),
+        ["string", "string", "number", "boolean", "string", "string"]
+    );
+}
+
+#[tokio::test]
+async fn the_way_a_file_is_written_can_be_told() {
+    let table = extract(
+        "a;b\n'x;y';1\nNA; \n",
+        json!({"delimiter": ";", "quote": "'", "null_values": ["NA", " "]}),
+    );
+    let table = table.await.unwrap();
+    assert_eq!(
+        table.column("a").unwrap().str().unwrap().get(0),
+        Some("x;y")
+    );
+    assert_eq!(
+        (
+            table.column("a").unwrap().null_count(),
+            types(&table)[1].as_str()
+        ),
+        (1, "integer")
+    );
+    let table = extract("1\t2\n3\t4\n", json!({"delimiter": "tab", "header": false}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            table.height(),
+            table
+                .get_column_names()
+                .into_iter()
+                .map(PlSmallStr::as_str)
+                .collect::<Vec<_>>()
+        ),
+        (2, vec!["column_1", "column_2"])
+    );
+    let table = extract("\u{feff}a,b\r\n1,2\r\n", json!({"columns": ["b", "a"]}))
+        .await
+        .unwrap();
+    assert_eq!(table.get_column_names(), ["b", "a"]);
+    let table = extract("a,b\n", json!({})).await.unwrap();
+    assert_eq!((table.height(), table.width()), (0, 2));
+}
+
+#[tokio::test]
+async fn several_files_become_one_table() {
+    let project = TestProject::new();
+    project.write("in/b.csv", "y,x\n3,4\n");
+    project.write("in/a.csv", "x,y\n1,2\n");
+    let output = project
+        .run::<Csv>(json!({"path": "in/*.csv"}))
+        .await
+        .unwrap();
+    let table = frame(&output);
+    assert_eq!(
+        table.column("x").unwrap().i64().unwrap().to_vec(),
+        [Some(1), Some(4)]
+    );
+    assert_eq!(output.values["files"], json!(2));
+    project.write("in/c.csv", "x,z\n5,6\n");
+    let error = project
+        .run::<Csv>(json!({"path": "in/*.csv"}))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.message,
+        "`in/c.csv` lacks columns of the files before it: `y`"
+    );
+    project.write("in/c.csv", "x,y\nfive,6\n");
+    let error = project
+        .run::<Csv>(json!({"path": "in/*.csv"}))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.message,
+        "row 1 of `in/c.csv`: column `x` is `five`, which is no integer"
+    );
+}
+
+#[tokio::test]
+async fn bad_files_are_named_with_the_line() {
+    let cases: [(&[u8], Value, &str, &str); 12] = [
+        (b"", json!({}), "`in/a.csv` is empty", "header line"),
+        (
+            b"a,b\n1,2\n3\n",
+            json!({}),
+            "line 3 of `in/a.csv` has 1 field, the first line has 2",
+            "quotes",
+        ),
+        (
+            b"a,b\n1,2,3\n",
+            json!({}),
+            "line 2 of `in/a.csv` has 3 fields, the first line has 2",
+            "quotes",
+        ),
+        (
+            b"a\nM\xfcller\n",
+            json!({"encoding": "utf-8"}),
+            "line 2 of `in/a.csv` is not UTF-8: byte 2 is 0xFC",
+            "encoding: windows-1252",
+        ),
+        (
+            b"a,b\n\"1,2\n3,4\n",
+            json!({}),
+            "the quote that opens on line 2 of `in/a.csv` is never closed",
+            "quote",
+        ),
+        (
+            b"a,a\n1,2\n",
+            json!({}),
+            "`in/a.csv` has two columns called `a`",
+            "different names",
+        ),
+        (
+            b"a\n1\n2\nx\n",
+            json!({"infer_rows": 2}),
+            "row 3 of `in/a.csv`: column `a` is `x`, which is no integer",
+            "types: {a: string}",
+        ),
+        (
+            b"a\n1\n2\n2.5\n",
+            json!({"infer_rows": 2}),
+            "row 3 of `in/a.csv`: column `a` is `2.5`, which is no integer",
+            "declare it",
+        ),
+        (
+            b"a\n1\nx\n",
+            json!({"types": {"a": "number"}}),
+            "row 2 of `in/a.csv`: column `a` is `x`, which is no number",
+            "declared as number",
+        ),
+        (
+            b"a\n2026-01-01\nsoon\n",
+            json!({"types": {"a": "date"}}),
+            "row 2 of `in/a.csv`: column `a` is `soon`, which is no date",
+            "declared",
+        ),
+        (
+            b"tenure\n1\n",
+            json!({"types": {"tenur": "number"}}),
+            "`in/a.csv` has no column `tenur`",
+            "did you mean `tenure`?",
+        ),
+        (
+            b"tenure\n1\n",
+            json!({"columns": ["x"]}),
+            "`in/a.csv` has no column `x`",
+            "its columns are: `tenure`",
+        ),
+    ];
+    for (content, settings, message, hint) in cases {
+        let error = extract(content, settings).await.unwrap_err();
+        assert_eq!(
+            (error.fault, error.full_message().as_str()),
+            (Fault::User, message)
+        );
+        assert!(
+            error.hint.as_deref().unwrap_or_default().contains(hint),
+            "{:?}",
+            error.hint
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_date_column_that_changes_is_no_silent_null() {
+    let error = extract(
+        "d\n2026-01-01\n2026-01-02\nsoon\n",
+        json!({"infer_rows": 2}),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        error.full_message(),
+        "row 3 of `in/a.csv`: column `d` is `soon`, which is no date"
+    );
+}
+
+#[test]
+fn settings_are_checked() {
+    let found = complaints::<Csv>(json!({"path": "a", "delimiter": ";;", "quote": "ab"}));
+    assert_eq!(
+        found,
+        [
+            "delimiter: the delimiter is one ASCII character",
+            "quote: the quote is one ASCII character"
+        ]
+    );
+    assert!(complaints::<Csv>(json!({"path": "a", "delimiter": "tab", "quote": ""})).is_empty());
+}
+
+#[tokio::test]
+async fn encodings_are_found_out() {
+    let utf16: Vec<u8> = "\u{feff}a;b\nä;1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let latin = b"a;b\n\xe4;1\n".to_vec();
+    for (content, encoding) in [
+        (utf16.clone(), "auto"),
+        (utf16, "utf-16"),
+        (latin.clone(), "auto"),
+        (latin, "latin1"),
+        ("\u{feff}a;b\nä;1\n".as_bytes().to_vec(), "windows-1252"),
+    ] {
+        let settings = json!({"encoding": encoding, "delimiter": ";"});
+        let table = extract(content, settings).await.unwrap();
+        let expected = df!["a" => ["ä"], "b" => [1i64]].unwrap();
+        assert!(table.equals(&expected), "{encoding}: {table:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_may_have_a_comma() {
+    let settings = json!({"delimiter": ";", "decimal_comma": true, "types": {"b": "number"}});
+    let table = extract("a;b\n1,5;2\n-0,25;3,0\n", settings.clone())
+        .await
+        .unwrap();
+    let expected = df!["a" => [1.5, -0.25], "b" => [2.0, 3.0]].unwrap();
+    assert!(table.equals(&expected), "{table:?}");
+    let error = extract("a;b\n1,5;x\n", settings).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "row 1 of `in/a.csv`: column `b` is `x`, which is no number"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_and_kept() {
+    let text =
+        "id,day\n1,2026-03-01\n2\nx,2026-03-02\n3,\"soon, \"\"maybe\"\"\"\n4,2026-03-04\n5,6,7\n";
+    let settings = json!({"rejects": {"limit": 4}, "types": {"id": "integer", "day": "date"}});
+    let project = TestProject::new();
+    project.write("in/a.csv", text);
+    let run = async |settings: &Value| {
+        let mut with = settings.clone();
+        with["path"] = json!("in/*.csv");
+        project.run::<Csv>(with).await
+    };
+    let output = run(&settings).await.unwrap();
+    let ids = frame(&output).column("id").unwrap().i64().unwrap().to_vec();
+    assert_eq!(ids, [Some(1), Some(4)]);
+    assert_eq!(output.values["rejected"], json!(4));
+    assert_eq!(
+        output.warnings,
+        ["4 records were left out: see `rejects.csv`"]
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.artifacts[0].content),
+        "file,line,reason,record\n\
+         \"in/a.csv\",3,\"1 field, the first line has 2\",\"2\"\n\
+         \"in/a.csv\",4,\"column `id` is `x`, which is no integer\",\"x,2026-03-02\"\n\
+         \"in/a.csv\",5,\"column `day` is `soon, \"\"maybe\"\"`, which is no date\",\"3,\"\"soon, \"\"\"\"maybe\"\"\"\"\"\"\"\n\
+         \"in/a.csv\",7,\"3 fields, the first line has 2\",\"5,6,7\"\n"
+    );
+    let mut fewer = settings.clone();
+    fewer["rejects"]["limit"] = json!(1);
+    let error = run(&fewer).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "more than 1 record cannot be read; the last one is line 4 of `in/a.csv`"
+    );
+    assert_eq!(error.evidence.artifacts[0].name, "rejects.csv");
+    let left = std::fs::read_dir(project.root().join(".pipectl/artifacts"));
+    assert_eq!(left.unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_files_and_their_directories_are_read() {
+    use std::io::Write as _;
+    let project = TestProject::new();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(b"x\n1\n").unwrap();
+    project.write("in/day=2026-03-01/a.csv.gz", encoder.finish().unwrap());
+    project.write("in/day=2026-03-02/b.csv", "x,y\n2,b\n");
+    let settings = json!({"path": "in/*/*", "schema": "union", "file_column": "file"});
+    let table = frame(&project.run::<Csv>(settings).await.unwrap());
+    let days = df!["day" => ["2026-03-01", "2026-03-02"]].unwrap().lazy();
+    let days = days
+        .select([col("day").cast(DataType::Date)])
+        .collect()
+        .unwrap();
+    let expected = df![
+        "x" => [1i64, 2],
+        "y" => [None, Some("b")],
+        "file" => ["in/day=2026-03-01/a.csv.gz", "in/day=2026-03-02/b.csv"],
+    ];
+    let mut expected = expected.unwrap();
+    expected
+        .insert_column(1, days.column("day").unwrap().clone())
+        .unwrap();
+    assert!(table.equals_missing(&expected), "{table:?}");
+    let settings = json!({"path": "in/*/*", "hive": false, "schema": "union"});
+    let table = frame(&project.run::<Csv>(settings).await.unwrap());
+    assert_eq!(table.get_column_names(), ["x", "y"]);
+}
+
+/// A file that is large enough to be streamed.
+fn large(rows: usize, last: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from("id,name,at,price\n");
+    for row in 0..rows {
+        let name = "x".repeat(40);
+        writeln!(
+            text,
+            "{row},{name},2026-03-01T12:00:{:02},{}.5",
+            row % 60,
+            row % 7
+        )
+        .unwrap();
+    }
+    text + last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_streamed() {
+    let project = TestProject::new();
+    let rows = 1_000_000;
+    project.write("in/a.csv", large(rows, ""));
+    let settings = json!({"path": "in/a.csv", "columns": ["id", "at", "price"]});
+    let output = project.run::<Csv>(settings.clone()).await.unwrap();
+    let (_, dataset) = &output.datasets[0];
+    assert!(dataset.in_memory().is_none());
+    let table = frame(&output);
+    assert_eq!(types(&table), ["integer", "datetime", "number"]);
+    assert_eq!(table.shape(), (rows, 3));
+    let ids = table.column("id").unwrap().i64().unwrap();
+    assert!(
+        ids.iter()
+            .enumerate()
+            .all(|(row, id)| id == Some(row as i64))
+    );
+    drop((output, table));
+    for (last, message) in [
+        (
+            "1,x,2026-03-01T12:00:00,many\n",
+            "row 1000001 of `in/a.csv`: column `price` is `many`, which is no number",
+        ),
+        (
+            "1,x,soon,1.5\n",
+            "row 1000001 of `in/a.csv`: column `at` is `soon`, which is no datetime",
+        ),
+        (
+            "1,x\n",
+            "line 1000002 of `in/a.csv` has 2 fields, the first line has 4",
+        ),
+    ] {
+        project.write("in/a.csv", large(rows, last));
+        let error = project.run::<Csv>(settings.clone()).await.unwrap_err();
+        assert_eq!(
+            (error.fault, error.message.as_str()),
+            (Fault::User, message)
+        );
+    }
+    let left = std::fs::read_dir(project.root().join(".pipectl/artifacts"));
+    assert_eq!(left.unwrap().count(), 0);
+}

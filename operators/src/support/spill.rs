@@ -1,0 +1,143 @@
+//! Tables that are larger than memory should be: they are written as Parquet while they are computed.
+
+use std::{
+    any::Any,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pipectl_engine::{
+    dataset::{Dataset, Explain},
+    operator::{Inputs, TaskContext, TaskError},
+};
+use polars::prelude::{
+    FileWriteFormat, LazyFrame, ParquetCompression, ParquetWriteOptions, PlRefPath, PolarsError,
+    SinkDestination, SinkTarget, UnifiedSinkArgs,
+};
+
+use super::{files::io_error, frame::polars_error, location::Temporary};
+
+/// From this size of its files on a table is streamed.
+pub(crate) const LARGE: u64 = 64 << 20;
+
+/// A plan that reads files, with what has to stay while it is run.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    /// The plan.
+    pub(crate) plan: LazyFrame,
+    /// Whether it is too large to be held in memory.
+    pub(crate) large: bool,
+    /// The files.
+    pub(crate) kept: Arc<dyn Any + Send + Sync>,
+    /// Finds better words for its failures.
+    pub(crate) explain: Option<Explain>,
+}
+
+impl Reading {
+    /// The table: in memory when it is small, else a Parquet file that was written without ever holding it all.
+    /// Computes: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// When the plan fails, or there is no room for the file.
+    pub(crate) fn table(self, context: &TaskContext, doing: &str) -> Result<Dataset, TaskError> {
+        let fail = |error: PolarsError| {
+            let better = self.explain.as_ref().and_then(|explain| explain(&error));
+            match better.map(|better| better.downcast::<TaskError>()) {
+                Some(Ok(better)) => *better,
+                _ => polars_error(doing, &error),
+            }
+        };
+        if !self.large {
+            let frame = self.plan.clone().collect().map_err(fail)?;
+            return Ok(Dataset::from_frame(frame));
+        }
+        if context.passes_on {
+            let plan = Dataset::from_lazy(self.plan.clone()).map_err(fail)?;
+            return Ok(plan.needing(self.kept, self.explain));
+        }
+        written(context, self.plan.clone(), fail)
+    }
+}
+
+/// Computes a plan into a Parquet file near the artifact store.
+///
+/// # Errors
+/// When the plan fails, in the words of `fail`; or the file cannot be made.
+pub(crate) fn written(
+    context: &TaskContext,
+    plan: LazyFrame,
+    fail: impl Fn(PolarsError) -> TaskError,
+) -> Result<Dataset, TaskError> {
+    // Removed when the writing fails; else it belongs to the dataset.
+    let mut temporary = Temporary::new(context)?;
+    sink(plan, &temporary.0, ParquetWriteOptions::default()).map_err(&fail)?;
+    Dataset::from_file(std::mem::take(&mut temporary.0)).map_err(fail)
+}
+
+/// Computes a plan into a file.
+///
+/// # Errors
+/// When the plan fails or the file cannot be written.
+pub(crate) fn sink(
+    plan: LazyFrame,
+    path: &Path,
+    options: ParquetWriteOptions,
+) -> Result<(), PolarsError> {
+    sink_as(plan, path, FileWriteFormat::Parquet(Arc::new(options)))
+}
+
+/// As [`sink`], in another format.
+///
+/// # Errors
+/// As [`sink`].
+pub(crate) fn sink_as(
+    plan: LazyFrame,
+    path: &Path,
+    format: FileWriteFormat,
+) -> Result<(), PolarsError> {
+    let target = SinkDestination::File {
+        target: SinkTarget::Path(PlRefPath::try_from_path(path)?),
+    };
+    plan.sink(target, format, UnifiedSinkArgs::default())?
+        .collect()
+        .map(drop)
+}
+
+/// Whether the inputs are too large to compute with them in memory.
+pub(crate) fn are_large(inputs: &Inputs) -> bool {
+    let size = |dataset: &Dataset| match (dataset.in_memory(), dataset.file()) {
+        (Some(frame), _) => frame.estimated_size() as u64 / 4,
+        // Parquet is packed.
+        (None, Some(file)) => std::fs::metadata(file).map_or(0, |about| about.len()) * 4,
+        (None, None) => LARGE,
+    };
+    inputs.iter().map(|(_, dataset)| size(dataset)).sum::<u64>() >= LARGE
+}
+
+/// The words for a failure of the plan behind a dataset.
+pub(crate) fn dataset_error(dataset: &Dataset, doing: &str, error: &PolarsError) -> TaskError {
+    match dataset
+        .explained(error)
+        .map(|better| better.downcast::<TaskError>())
+    {
+        Some(Ok(better)) => *better,
+        _ => polars_error(doing, error),
+    }
+}
+
+/// A Parquet file that can be taken as it is, because it was written with our own options.
+pub(crate) fn as_it_is(dataset: &Dataset, compression: ParquetCompression) -> Option<PathBuf> {
+    (compression == ParquetCompression::default())
+        .then(|| dataset.file().map(Path::to_owned))
+        .flatten()
+}
+
+/// Copies a file over an open one.
+///
+/// # Errors
+/// When one cannot be read or the other not be written.
+pub(crate) fn copy(from: &Path, to: &mut std::fs::File, shown: &str) -> Result<(), TaskError> {
+    let fail = |error| io_error("write", shown, error);
+    let mut from = std::fs::File::open(from).map_err(fail)?;
+    std::io::copy(&mut from, to).map(drop).map_err(fail)
+}
