@@ -1,6 +1,9 @@
 //! Schedules under a clock that is wrong, and after years of absence.
 
-use std::time::Duration;
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
 
 use pipectl_test_support::TestPostgres;
 
@@ -19,6 +22,16 @@ fn scheduled(catchup: &str) -> Project {
     let clock = project.path("clock").display().to_string();
     project.set("PIPECTL_CLOCK", clock);
     project
+}
+
+/// Sets a clock this many seconds after ten past noon (UTC): whenever a test runs, no hour and no day ends by itself under it.
+fn set(project: &Project, clock: &str, seconds: i64) {
+    static NOON: OnceLock<i64> = OnceLock::new();
+    let noon = NOON.get_or_init(|| {
+        let today = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() % 86_400;
+        12 * 3_600 + 600 - i64::try_from(today).unwrap()
+    });
+    project.write(clock, (noon + seconds).to_string());
 }
 
 fn until(project: &Project, count: usize) {
@@ -41,12 +54,12 @@ fn off_for_three_years() {
     for (catchup, expected) in [("none", 0), ("latest", 1), ("all", 1_095)] {
         let project = scheduled(catchup);
         // Seen for the first time: nothing is to be caught up with.
-        project.write("clock", "0");
+        set(&project, "clock", 0);
         let daemon = begun(&project, "daemon");
         std::thread::sleep(Duration::from_millis(800));
         assert_eq!(daemon.terminate(), Some(0));
         assert_eq!(runs(&project).len(), 0, "{catchup}");
-        project.write("clock", (1_095_i64 * 86_400).to_string());
+        set(&project, "clock", 1_095 * 86_400);
         let daemon = Daemon::start(&project, "daemon");
         if expected > 1000 {
             // More than a page: the last page is asked for.
@@ -79,7 +92,7 @@ fn a_clock_that_is_set_ahead_and_back_makes_each_run_once() {
     );
     let clock = project.path("clock").display().to_string();
     project.set("PIPECTL_CLOCK", clock);
-    project.write("clock", "0");
+    set(&project, "clock", 0);
     let daemon = begun(&project, "daemon");
     std::thread::sleep(Duration::from_secs(1));
     for (offset, expected) in [
@@ -90,7 +103,7 @@ fn a_clock_that_is_set_ahead_and_back_makes_each_run_once() {
         (7_200, 2),
         (10_800, 3),
     ] {
-        project.write("clock", offset.to_string());
+        set(&project, "clock", offset);
         std::thread::sleep(Duration::from_secs(2));
         until(&project, expected);
     }
@@ -105,21 +118,21 @@ fn daemons_whose_clocks_differ_by_an_hour_make_each_run_once() {
     );
     project.set("PIPECTL_STORE", TestPostgres::shared().database());
     let mut daemons = Vec::new();
-    for (name, offset) in [("right", "0"), ("ahead", "3600")] {
+    for (name, offset) in [("right", 0), ("ahead", 3_600)] {
         let clock = project.path(name).display().to_string();
         project.set("PIPECTL_CLOCK", clock);
-        project.write(name, offset);
+        set(&project, name, offset);
         daemons.push(begun(&project, name));
         std::thread::sleep(Duration::from_secs(1));
     }
     for hours in 1..=4 {
-        project.write("right", ((hours - 1) * 3_600).to_string());
-        project.write("ahead", (hours * 3_600).to_string());
+        set(&project, "right", (hours - 1) * 3_600);
+        set(&project, "ahead", hours * 3_600);
         std::thread::sleep(Duration::from_millis(1_500));
-        until(&project, hours);
+        until(&project, usize::try_from(hours).unwrap());
     }
     // The one that was behind catches up, and finds all done.
-    project.write("right", "14400");
+    set(&project, "right", 4 * 3_600);
     std::thread::sleep(Duration::from_secs(3));
     until(&project, 4);
     let mut starts: Vec<String> = runs(&project)
