@@ -256,9 +256,7 @@ impl Witness {
             .filter(|record| record.run.kind != RunKind::Child)
             .count();
         if let Some(most) = self.most.get(pipeline)
-            // Known gap: a daemon that is frozen past its lease between claim and begin, and whose run nobody has claimed
-            // since, begins one more than there may be. More than that one is a mistake.
-            && running > *most as usize + 1
+            && running > *most as usize
         {
             self.complain(format!(
                 "{running} runs of `{pipeline}` were under way, {most} may be"

@@ -29,6 +29,7 @@ pub trait RunStore: Send + Sync {
     async fn create_run(&self, run: &NewRun) -> Result<Created, StoreError>;
     /// Makes `owner` the run's owner for `lease`, on the store's own clock, and gives it the next fencing token.
     /// `None` while somebody else's lease holds; one's own lease is no hindrance, but one's older token is stale then.
+    /// `None` too when the run waits in the queue again because nobody began it within a lease: only the queue gives it out.
     async fn claim(
         &self,
         run: RunId,

@@ -32,13 +32,15 @@ const BEAT: &str = "with me as (
         delete from pipectl.daemons d where d.heard < now() - interval '1 day' and d.name <> $1 and not exists (
             select 1 from pipectl.runs r where r.owner = d.name and r.state in ('queued', 'running'))
     ), mine as materialized (
-        select id from pipectl.runs where owner = $1 and state in ('queued', 'running') and leased_until is not null
+        select id from pipectl.runs where owner = $1 and leased_until is not null
+            and (state = 'running' or state = 'queued' and (not enqueued or leased_until > now()))
         for no key update skip locked
     ), renewed as (
         update pipectl.runs r set leased_until = now() + $3 from mine m where r.id = m.id
     )
     select r.id, r.cancelling, m.id is not null from pipectl.runs r left join mine m on m.id = r.id
-    where r.owner = $1 and r.state in ('queued', 'running') and r.leased_until is not null
+    where r.owner = $1 and r.leased_until is not null
+        and (r.state = 'running' or r.state = 'queued' and (not r.enqueued or r.leased_until > now()))
         and (r.cancelling or m.id is null)";
 
 const CLAIM_LOST: &str = "with lost as (
@@ -136,7 +138,8 @@ impl Queue for PostgresStore {
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
         let sql = "select id, fence from pipectl.runs
-            where owner = $1 and state in ('queued', 'running') and leased_until is not null order by id";
+            where owner = $1 and leased_until is not null
+                and (state = 'running' or state = 'queued' and (not enqueued or leased_until > now())) order by id";
         let rows = sqlx::query_as(sql).bind(daemon).fetch_all(&self.pool).await;
         rows.map_err(reading)?.into_iter().map(claimed).collect()
     }

@@ -86,7 +86,8 @@ impl RunStore for PostgresStore {
     ) -> Result<Option<Claim>, StoreError> {
         let wrong = |error| failed("claim the run", error);
         let sql = "update pipectl.runs set fence = fence + 1, owner = $2, leased_until = now() + $3
-            where id = $1 and (leased_until is null or leased_until <= now() or owner = $2) returning fence";
+            where id = $1 and (leased_until is null or leased_until <= now() or owner = $2)
+                and (state <> 'queued' or not enqueued or coalesce(leased_until > now(), true)) returning fence";
         let claim = sqlx::query_scalar::<_, i64>(sql)
             .bind(run.uuid())
             .bind(owner)

@@ -21,7 +21,8 @@ pub(super) struct Statement {
 
 const FENCED: &str = "with fenced as materialized (
     select f.slot, r.id as run from unnest($?::int[], $?::uuid[], $?::bigint[]) as f (slot, run, fence)
-    join pipectl.runs r on r.id = f.run and r.fence = f.fence order by r.id for no key update of r
+    join pipectl.runs r on r.id = f.run and r.fence = f.fence
+    where r.state <> 'queued' or not r.enqueued or r.leased_until > now() order by r.id for no key update of r
 )";
 
 impl Statement {

@@ -66,8 +66,9 @@ impl Queue for SqliteStore {
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
         let sql = "select id, fence from runs
-            where owner = $1 and state in ('queued', 'running') and leased_until is not null order by id";
-        let rows = sqlx::query_as(sql)
+            where owner = $1 and leased_until is not null
+                and (state = 'running' or state = 'queued' and (not enqueued or leased_until > {now})) order by id";
+        let rows = sqlx::query_as(now(sql))
             .bind(daemon)
             .fetch_all(&self.readers)
             .await;
@@ -210,7 +211,9 @@ async fn beat(
             select 1 from runs r where r.owner = daemons.name and r.state in ('queued', 'running'))";
     sqlx::query(now(silent)).execute(&mut *connection).await?;
     let mine = "update runs set leased_until = {now} + $2
-        where owner = $1 and state in ('queued', 'running') and leased_until is not null returning id, cancelling";
+        where owner = $1 and leased_until is not null
+            and (state = 'running' or state = 'queued' and (not enqueued or leased_until > {now}))
+        returning id, cancelling";
     let mine = sqlx::query_as::<_, (Uuid, bool)>(now(mine))
         .bind(name)
         .bind(lease);

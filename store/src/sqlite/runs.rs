@@ -89,7 +89,8 @@ impl RunStore for SqliteStore {
         let wrong = |error| failed("claim the run", error);
         let sql = "update runs set fence = fence + 1, owner = $2, leased_until = clock.now + $3
             from (select cast(unixepoch('subsec') * 1000000 as integer) as now) as clock
-            where id = $1 and (leased_until is null or leased_until <= clock.now or owner = $2) returning fence";
+            where id = $1 and (leased_until is null or leased_until <= clock.now or owner = $2)
+                and (state <> 'queued' or not enqueued or coalesce(leased_until > clock.now, 1)) returning fence";
         let claim = sqlx::query_scalar::<_, i64>(sql)
             .bind(run.uuid())
             .bind(owner)

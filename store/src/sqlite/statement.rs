@@ -10,6 +10,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use super::create::NOW;
 use crate::batch::{Batch, Slot};
 
 /// The temporary table, made once for a connection.
@@ -18,7 +19,8 @@ pub(super) const TEMPORARY: &str =
 
 const FENCE: &str = "delete from temp.fenced;
     insert into temp.fenced (slot, run) select j.value ->> 0, r.id
-        from json_each(?) j cross join runs r where r.id = unhex(j.value ->> 1) and r.fence = j.value ->> 2;";
+        from json_each(?) j cross join runs r where r.id = unhex(j.value ->> 1) and r.fence = j.value ->> 2
+            and (r.state <> 'queued' or not r.enqueued or r.leased_until > {now});";
 
 /// Statements to be executed together.
 #[derive(Default)]
@@ -49,7 +51,7 @@ impl Script {
         let fences: Vec<Slot3> = fences
             .map(|((run, fence), slot)| (slot, run.simple().to_string(), *fence))
             .collect();
-        self.bind(FENCE, json!(fences).to_string());
+        self.bind(&FENCE.replace("{now}", NOW), json!(fences).to_string());
     }
 
     /// Adds the reading of the slots whose token holds.

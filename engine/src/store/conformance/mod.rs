@@ -67,6 +67,7 @@ macro_rules! each_store_promise {
             queue::only_enqueued_runs_are_given,
             queue::pipelines_share_fairly,
             queue::a_pipeline_has_a_limit,
+            queue::a_run_that_is_begun_too_late_is_refused,
             queue::a_backfill_has_a_limit,
             queue::claimers_at_once_keep_the_limits,
             daemons::daemons_are_known_by_their_beat,

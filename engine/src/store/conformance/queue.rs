@@ -6,12 +6,14 @@ use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::fixture::{LONG, Owned, at, beat, claim, enqueued, ids, new_run, started};
+use super::fixture::{
+    LONG, Owned, SHORT, after_short, at, beat, claim, enqueued, ids, new_run, started,
+};
 use crate::{
     state::RunState,
     store::{
-        Backfill, BackfillState, Cancelled, Created, NewRun, Redo, Reprocess, RunKind, Store,
-        StoreError,
+        Backfill, BackfillState, Cancelled, Created, NewRun, Redo, Reprocess, RunKind, RunWrite,
+        Store, StoreError, WriteOutcome,
     },
 };
 
@@ -114,6 +116,32 @@ pub async fn a_pipeline_has_a_limit(store: &dyn Store) {
     let free = enqueued("churn", 10);
     store.create_run(&free).await.unwrap();
     assert_eq!(claim(store, "two", 10).await, [free.id]);
+}
+
+/// Who took a run and did not begin it within the lease cannot begin it any more, nor keep it: it waits in the queue again,
+/// so that it cannot be one too many.
+pub async fn a_run_that_is_begun_too_late_is_refused(store: &dyn Store) {
+    let limited = |seconds| NewRun {
+        max_active: Some(1),
+        ..enqueued("churn", seconds)
+    };
+    let runs = [limited(0), limited(1)];
+    store.create_runs(&runs).await.unwrap();
+    let frozen = store.claim_queued("one", SHORT, None, 1).await.unwrap();
+    assert_eq!(frozen[0].run, runs[0].id);
+    after_short().await;
+    assert_eq!(store.owned("one").await.unwrap(), []);
+    store.beat("one", at(0), LONG).await.unwrap();
+    let late = RunWrite {
+        run: frozen[0].run,
+        fence: frozen[0].claim.fence,
+        changes: vec![started()],
+    };
+    let outcomes = store.commit(&[late]).await.unwrap();
+    assert_eq!(outcomes, [WriteOutcome::Stale]);
+    let again = store.claim(frozen[0].run, "one", LONG).await.unwrap();
+    assert_eq!(again, None);
+    assert_eq!(claim(store, "two", 2).await, [runs[0].id]);
 }
 
 fn past(max_active: u32) -> Backfill {

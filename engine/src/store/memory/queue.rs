@@ -49,7 +49,7 @@ impl Queue for MemoryStore {
         };
         content.daemons.insert(name.to_owned(), alive);
         let mut cancelling = Vec::new();
-        for entry in content.held_by(name) {
+        for entry in content.held_by(name, now) {
             entry.leased_until = Some(now + lease);
             if entry.record.cancelling {
                 cancelling.push(entry.record.run.id);
@@ -86,8 +86,9 @@ impl Queue for MemoryStore {
     }
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
+        let now = self.clock.now();
         let mut content = self.lock();
-        let owned = content.held_by(daemon).map(|entry| Claimed {
+        let owned = content.held_by(daemon, now).map(|entry| Claimed {
             run: entry.record.run.id,
             claim: Claim {
                 fence: entry.record.fence,
@@ -222,11 +223,12 @@ impl Content {
     }
 
     /// The unfinished runs that `owner` holds by lease.
-    fn held_by(&mut self, owner: &str) -> impl Iterator<Item = &mut RunEntry> {
+    fn held_by(&mut self, owner: &str, now: Timestamp) -> impl Iterator<Item = &mut RunEntry> {
         self.runs.values_mut().filter(move |entry| {
             entry.record.owner.as_deref() == Some(owner)
                 && entry.leased_until.is_some()
                 && !entry.record.state.is_final()
+                && !entry.in_queue(now)
         })
     }
 
@@ -348,7 +350,8 @@ impl RunEntry {
         self.leased_until.is_some_and(|until| until > now)
     }
 
-    fn in_queue(&self, now: Timestamp) -> bool {
+    /// Whether anybody may take it; who had it before can do nothing with it any more.
+    pub(super) fn in_queue(&self, now: Timestamp) -> bool {
         self.record.state == RunState::Queued && self.record.run.enqueued && !self.leased(now)
     }
 

@@ -14,6 +14,7 @@ use crate::{
         AttemptRecord, Change, Claim, Created, EventRecord, NewRun, PipelineVersion, RunFilter,
         RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
     },
+    time::Timestamp,
 };
 
 #[async_trait]
@@ -53,7 +54,8 @@ impl RunStore for MemoryStore {
             .get_mut(&run)
             .ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
         let taken = entry.leased_until.is_some_and(|until| until > now);
-        if taken && entry.record.owner.as_deref() != Some(owner) {
+        let back_in_queue = entry.leased_until.is_some() && entry.in_queue(now);
+        if back_in_queue || taken && entry.record.owner.as_deref() != Some(owner) {
             return Ok(None);
         }
         entry.record.owner = Some(owner.to_owned());
@@ -84,8 +86,10 @@ impl RunStore for MemoryStore {
     }
 
     async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
+        let now = self.clock.now();
         let mut content = self.lock();
-        let outcomes = writes.iter().map(|write| content.apply(write)).collect();
+        let outcomes = writes.iter().map(|write| content.apply(write, now));
+        let outcomes = outcomes.collect();
         if writes.iter().flat_map(|write| &write.changes).any(ends) {
             self.changed.notify_waiters();
         }
@@ -259,8 +263,9 @@ impl Content {
             .filter(|entry| entry.record.fence == fence)
     }
 
-    fn apply(&mut self, write: &RunWrite) -> WriteOutcome {
-        if self.fenced(write.run, write.fence).is_none() {
+    fn apply(&mut self, write: &RunWrite, now: Timestamp) -> WriteOutcome {
+        let held = self.fenced(write.run, write.fence);
+        if held.is_none_or(|entry| entry.in_queue(now)) {
             return WriteOutcome::Stale;
         }
         for change in &write.changes {
