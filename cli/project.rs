@@ -12,6 +12,7 @@ use pipectl_engine::{
     project::{Overrides, Project, find_root},
     spec::{Diagnostics, render::render_files},
 };
+use pipectl_operators::Plugins;
 
 use crate::{
     arguments::Global,
@@ -29,9 +30,10 @@ pub(crate) struct Context {
     pub(crate) output: Output,
 }
 
-/// All operators.
+/// All operators: our own, and those on the PATH.
 pub(crate) fn registry() -> Registry {
-    pipectl_operators::all()
+    let env = Env::system();
+    pipectl_operators::all().with_finder(Arc::new(Plugins::new(env.get("PATH"))))
 }
 
 impl Context {

@@ -150,6 +150,9 @@ pub(crate) enum Command {
     Models(Models),
     /// Say what operators there are and what they take
     Operators(Operators),
+    /// Look after operators that are programs of your own
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Print the JSON Schema of pipeline files, for editors
     Schema,
     /// Make a new project that runs at once
@@ -347,6 +350,23 @@ pub(crate) struct Operators {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// Operators that are programs `pipectl-<kind>-<name>` on the PATH.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// Say whether a program keeps to the protocol, and run it once
+    Check {
+        /// The program's file, such as `./pipectl-extract-orders`
+        #[arg(value_name = "FILE")]
+        program: PathBuf,
+        /// The settings for the run, as JSON [default: the `example` of its description]
+        #[arg(long, value_name = "JSON")]
+        settings: Option<String>,
+        /// How the answer looks
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]

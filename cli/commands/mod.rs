@@ -11,6 +11,7 @@ mod models;
 mod operators;
 mod params;
 mod plan;
+mod plugin;
 mod retry;
 mod run;
 mod runs;
@@ -70,6 +71,7 @@ fn done(arguments: Arguments) -> Exit {
         Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Models(arguments) => models::run(&context, &arguments),
         Command::Operators(arguments) => operators::run(&context, &arguments),
+        Command::Plugin(arguments) => plugin::run(&context, &arguments),
         Command::Schema => Ok(schema::run(&context)),
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),

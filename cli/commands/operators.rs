@@ -30,10 +30,10 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Operators) -> anyhow
 }
 
 fn select(registry: &Registry, words: &[&str]) -> Result<Vec<&'static dyn DynOperator>, Problem> {
+    let all = registry.iter().chain(registry.found());
     let found: Vec<_> = match words {
-        [] => registry.iter().collect(),
-        [word] => registry
-            .iter()
+        [] => all.collect(),
+        [word] => all
             .filter(|one| one.name() == *word || one.kind().name() == *word)
             .collect(),
         [kind, name] => kind

@@ -4,6 +4,7 @@
 //! `examples/<kind>_<name>.yaml`.
 
 mod check;
+mod external;
 mod extract;
 mod isolated;
 mod load;
@@ -17,6 +18,7 @@ mod transform;
 
 use pipectl_engine::operator::Registry;
 
+pub use external::{Description, Finding, Plugins, describe, inspect, parse as parse_program};
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use support::{
     process::{Shim, shim},

@@ -19,5 +19,6 @@ mod isolation;
 mod losses;
 mod mail;
 mod neighbours;
+mod plugins;
 mod readme;
 mod signals;

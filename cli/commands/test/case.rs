@@ -23,7 +23,7 @@ use super::{rows, verdict};
 use crate::{exit::Problem, scratch::stand_in, wire::House};
 
 /// Runs a test and says what was not as expected.
-pub(super) async fn run(
+pub(in crate::commands) async fn run(
     project: &Project,
     plan: &Arc<Plan>,
     test: &TestCase,
@@ -154,10 +154,10 @@ fn interval(plan: &Plan, now: Timestamp) -> Interval {
 }
 
 /// A directory that is gone after the test.
-struct Scratch(PathBuf);
+pub(in crate::commands) struct Scratch(pub(in crate::commands) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Problem> {
+    pub(in crate::commands) fn new() -> Result<Self, Problem> {
         let id = RunId::new(pipectl_engine::time::SystemClock.now());
         let path = std::env::temp_dir().join(format!("pipectl-test-{id}"));
         std::fs::create_dir_all(&path).map_err(|error| {

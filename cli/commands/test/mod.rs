@@ -1,6 +1,6 @@
 //! `pipectl test`: the tests that stand in the pipelines' files.
 
-mod case;
+pub(super) mod case;
 mod rows;
 mod verdict;
 

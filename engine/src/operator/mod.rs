@@ -34,6 +34,6 @@ pub use isolation::{Isolate, IsolatedTask, Isolator};
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, State, StateStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
-pub use registry::Registry;
+pub use registry::{Finder, Registry};
 pub use thing::{AfterSuccess, Existing, Senses, Thing};
 pub use watcher::{WaitWatcher, Watcher};

@@ -19,6 +19,7 @@ pub(crate) mod plain;
 pub(crate) mod polars_sql;
 pub(crate) mod process;
 pub(crate) mod profile;
+pub(crate) mod room;
 pub(crate) mod script;
 pub(crate) mod sensing;
 pub(crate) mod set;

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
+    fs::File,
     io::Read as _,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
@@ -47,9 +48,16 @@ pub struct Shim {
     pub command: String,
 }
 
+/// Before the hidden command's arguments: the file that is the child's standard input.
+const INPUT: &str = "--input";
+
 /// The hidden command: runs `arguments` as a child and ends as it ends; when standard input closes before that, the
 /// whole process group is killed.
 pub fn shim(arguments: &[OsString]) -> ExitCode {
+    let (input, arguments) = match arguments {
+        [flag, input, rest @ ..] if flag == INPUT => (Some(input), rest),
+        all => (None, all),
+    };
     let Some((program, rest)) = arguments.split_first() else {
         return ExitCode::from(2);
     };
@@ -63,10 +71,15 @@ pub fn shim(arguments: &[OsString]) -> ExitCode {
         let _ended = std::io::stdin().read(&mut [0]);
         let _killed = killpg(getpgrp(), Signal::SIGKILL);
     });
-    let status = std::process::Command::new(program)
-        .args(rest)
-        .stdin(Stdio::null())
-        .status();
+    let stdin = input.map_or_else(
+        || Ok(Stdio::null()),
+        |input| File::open(input).map(Stdio::from),
+    );
+    let start = |stdin: Stdio| {
+        let mut command = std::process::Command::new(program);
+        command.args(rest).stdin(stdin).status()
+    };
+    let status = stdin.and_then(start);
     match status {
         Ok(status) => match (
             status.code(),
@@ -118,6 +131,17 @@ pub(crate) struct Program<'a> {
     pub(crate) env: Vec<(String, String)>,
     /// Where it runs.
     pub(crate) directory: &'a Path,
+    /// The files that are its standard input and output; without them it reads nothing, and what it writes is logged.
+    pub(crate) talk: Option<Talk<'a>>,
+}
+
+/// What a program is asked, and where its answer goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Talk<'a> {
+    /// The file with the request.
+    pub(crate) request: &'a Path,
+    /// The file for the answer.
+    pub(crate) answer: &'a Path,
 }
 
 /// Runs a program to its end. Its lines go to the attempt's log.
@@ -183,20 +207,30 @@ pub(crate) enum Ended {
 fn start(context: &TaskContext, program: &Program<'_>) -> std::io::Result<Child> {
     let mut command = if let Some(shim) = context.services.get::<Shim>() {
         let mut command = std::process::Command::new(&shim.program);
-        command.arg(&shim.command).arg(program.name);
-        command.stdin(Stdio::piped());
+        command.arg(&shim.command);
+        if let Some(talk) = program.talk {
+            command.arg(INPUT).arg(talk.request);
+        }
+        command.arg(program.name).stdin(Stdio::piped());
         command
     } else {
         let mut command = std::process::Command::new(program.name);
-        command.stdin(Stdio::null());
+        command.stdin(match program.talk {
+            Some(talk) => File::open(talk.request)?.into(),
+            None => Stdio::null(),
+        });
         command
+    };
+    let stdout = match program.talk {
+        Some(talk) => File::create(talk.answer)?.into(),
+        None => Stdio::piped(),
     };
     command
         .args(&program.arguments)
         .env_clear()
         .envs(program.env.iter().map(|(name, value)| (name, value)))
         .current_dir(program.directory)
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .process_group(0);
     Command::from(command).kill_on_drop(true).spawn()

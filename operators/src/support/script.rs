@@ -13,21 +13,21 @@ use pipectl_engine::{
         Complaints, ConnectionName, Outcome, Output, Outputs, Script, TaskContext, TaskError,
     },
 };
-use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     files::io_error,
-    frame::{collect, polars_error},
+    frame::polars_error,
     process::{self, Ended, Program},
+    room::{self, Room},
 };
 
 /// The script and what it sees.
 ///
 /// Each dataset of `from:` is a Parquet file whose path is in `PIPECTL_INPUT_<NAME>`. What the script leaves as
-/// `<name>.parquet` or `<name>.csv` in the directory `PIPECTL_OUTPUT` becomes the dataset of that name (`data` is the
+/// `<name>.parquet`, `<name>.arrow` (Arrow's IPC file) or `<name>.csv` in the directory `PIPECTL_OUTPUT` becomes the dataset of that name (`data` is the
 /// main one); a JSON object that it writes to the file `PIPECTL_VALUES` becomes its values. Its lines go to the log.
 /// Exit code 99 means skipped, any other but 0 failed.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -143,6 +143,7 @@ pub(crate) async fn run(
         arguments,
         env,
         directory: &directory,
+        talk: None,
     };
     match process::run(context, program).await? {
         Ended::Skipped => Ok(Outcome::Skipped("the script ended with 99".to_owned())),
@@ -167,47 +168,13 @@ fn existing(context: &TaskContext, file: &str) -> Result<PathBuf, TaskError> {
     )
 }
 
-/// A directory for one attempt, removed with it.
-struct Room {
-    path: PathBuf,
-}
-
-impl Room {
-    fn new(context: &TaskContext) -> Result<Self, TaskError> {
-        let name = format!(
-            "{}-{}-{}",
-            context.run.id, context.task.key, context.task.attempt
-        );
-        let path = context.project.state_dir.join("tmp").join(name);
-        let fail = |error| io_error("make the directory", &path.to_string_lossy(), error);
-        // What a killed attempt of the same number has left is of no use.
-        let _removed = fs::remove_dir_all(&path);
-        fs::create_dir_all(path.join("output")).map_err(fail)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // It lies in the state directory's `tmp`, which is emptied from time to time.
-        let _removed = fs::remove_dir_all(&self.path);
-    }
-}
-
 /// The environment: ours without our own settings and secrets, then what the task is to see.
 async fn environment(
     config: &Config,
     context: &TaskContext,
     room: &Room,
 ) -> Result<Vec<(String, String)>, TaskError> {
-    let ours = context
-        .project
-        .env
-        .with_prefix("")
-        .filter(|(name, _)| !name.starts_with("PIPECTL_"));
-    let mut env: Vec<_> = ours
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let mut env = room::environment(context);
     let mut set = |name: String, value: String| {
         env.retain(|(known, _)| *known != name);
         env.push((name, value));
@@ -230,7 +197,7 @@ async fn environment(
     );
     set(
         "PIPECTL_OUTPUT".to_owned(),
-        room.path.join("output").display().to_string(),
+        room.output().display().to_string(),
     );
     set(
         "PIPECTL_VALUES".to_owned(),
@@ -254,7 +221,7 @@ async fn environment(
         );
     }
     for (name, dataset) in context.inputs.iter() {
-        let path = input(context, room, name, dataset).await?;
+        let path = room.input(context, name, dataset).await?;
         set(
             format!("PIPECTL_INPUT_{}", name.to_uppercase()),
             path.display().to_string(),
@@ -272,34 +239,6 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
-}
-
-/// A dataset as a Parquet file: where it already is one, else written into the room.
-async fn input(
-    context: &TaskContext,
-    room: &Room,
-    name: &str,
-    dataset: &Dataset,
-) -> Result<PathBuf, TaskError> {
-    if let Some(stored) = dataset.stored() {
-        let local = context.artifacts.local(&stored.key).await;
-        return local
-            .map_err(|error| TaskError::external(format!("cannot read `{name}`")).because(error));
-    }
-    let mut frame = collect(context, name, dataset).await?;
-    let path = room.path.join(format!("{name}.parquet"));
-    let (target, doing) = (path.clone(), format!("write `{name}` for the script"));
-    context
-        .compute(move || {
-            let file = fs::File::create(&target)
-                .map_err(|error| io_error("write", &target.to_string_lossy(), error))?;
-            ParquetWriter::new(file)
-                .finish(&mut frame)
-                .map_err(|error| polars_error(&doing, &error))?;
-            Ok(())
-        })
-        .await?;
-    Ok(path)
 }
 
 /// What the script has left in its room.
@@ -333,27 +272,16 @@ fn gather(room: &Path) -> Result<Output, TaskError> {
             .to_string_lossy()
             .into_owned();
         let doing = format!("read `{shown}`, which the script has left");
-        let frame = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("parquet") => {
-                let file =
-                    fs::File::open(&path).map_err(|error| io_error("read", &shown, error))?;
-                ParquetReader::new(file).finish()
-            }
-            Some("csv") => CsvReadOptions::default()
-                .with_infer_schema_length(None)
-                .try_into_reader_with_file_path(Some(path))
-                .and_then(CsvReader::finish),
-            _ => {
-                return Err(TaskError::user(format!(
-                    "the script has left `{shown}`, which is no dataset"
-                ))
-                .hint("write `<name>.parquet` or `<name>.csv`; other files belong elsewhere"));
-            }
+        let Some(frame) = room::table(&path) else {
+            return Err(TaskError::user(format!(
+                "the script has left `{shown}`, which is no dataset"
+            ))
+            .hint(
+                "write `<name>.parquet`, `<name>.arrow` or `<name>.csv`; other files belong elsewhere",
+            ));
         };
-        output = output.dataset(
-            name,
-            Dataset::from_frame(frame.map_err(|error| polars_error(&doing, &error))?),
-        );
+        let frame = frame.map_err(|error| polars_error(&doing, &error))?;
+        output = output.dataset(name, Dataset::from_frame(frame));
     }
     Ok(output)
 }
