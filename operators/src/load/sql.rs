@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::support::{
-    database::{self, Job, Loaded, Mode, TableName},
+    database::{self, Job, Mode, Once, RowsInterval, TableName},
     frame::only_input,
     settings::Names,
     text::count,
@@ -32,9 +32,16 @@ pub(crate) struct Config {
     /// The columns that tell rows apart, for `upsert` and `delete_insert`; the primary key of a table that is made.
     #[serde(default)]
     key: Names,
+    /// For `delete_insert`: the column of dates or times that tells which interval a row belongs to. The table's rows of
+    /// the run's interval are deleted first; the new ones must all be in it. Dates are days in the pipeline's time zone;
+    /// times without a zone are UTC.
+    interval_column: Option<String>,
     /// Whether a missing table is made from the dataset's columns.
     #[serde(default)]
     create: bool,
+    /// Whether columns that the table lacks are added to it; they are null in the rows that are there.
+    #[serde(default)]
+    add_columns: bool,
 }
 
 impl Operator for Sql {
@@ -61,23 +68,44 @@ impl Operator for Sql {
                 .error(&["table"], "this is no table's name")
                 .hint("write `table` or `schema.table`");
         }
-        if matches!(config.mode, Mode::Upsert | Mode::DeleteInsert) && config.key.0.is_empty() {
-            found
-                .error(&["key"], "this mode needs a key")
-                .hint("name the columns that tell rows apart: `key: [id]`");
+        let by_key = !config.key.0.is_empty();
+        match (config.mode, by_key, &config.interval_column) {
+            (Mode::Upsert, false, _) => {
+                found
+                    .error(&["key"], "this mode needs a key")
+                    .hint("name the columns that tell rows apart: `key: [id]`");
+            }
+            (Mode::DeleteInsert, false, None) => {
+                found
+                    .error(&["mode"], "it is not said which rows are deleted")
+                    .hint("name the column of the run's interval, `interval_column: day`, or a `key: [id]`");
+            }
+            (Mode::DeleteInsert, true, Some(_)) => {
+                found
+                    .error(
+                        &["interval_column"],
+                        "rows are deleted by their key or by their interval",
+                    )
+                    .hint("leave `key` or `interval_column` out");
+            }
+            (Mode::Append | Mode::Replace | Mode::Upsert, _, Some(_)) => {
+                found
+                    .error(&["interval_column"], "this mode deletes no interval")
+                    .hint("write `mode: delete_insert`, or leave it out");
+            }
+            _ => {}
         }
     }
 
     async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
-        match context.project.connections.get(&config.connection.0) {
-            Some(connection) => database::open(&context.project, &context.services, connection)
-                .await
-                .map(|_| ()),
-            None => Ok(()),
-        }
+        database::probe(&config.connection, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
+        let interval = config.interval_column.as_deref();
+        let interval = interval
+            .map(|column| RowsInterval::of(context, column))
+            .transpose()?;
         let (name, frame) = only_input(context).await?;
         let table = TableName::parse(&config.table)
             .ok_or_else(|| TaskError::user("this is no table's name"))?;
@@ -87,13 +115,15 @@ impl Operator for Sql {
             table,
             mode: config.mode,
             key: config.key.0,
+            interval,
             create: config.create,
+            add_columns: config.add_columns,
         };
         let checked = job.clone();
         context.compute(move || checked.check_rows()).await?;
         let (rows, before) = match database::load(context, &config.connection.0, job).await? {
-            Loaded::Now(rows) => (rows, false),
-            Loaded::Before(rows) => (rows, true),
+            Once::Now(rows) => (rows, false),
+            Once::Before(rows) => (rows, true),
         };
         context.log.info(if before {
             format!(
@@ -113,4 +143,4 @@ impl Operator for Sql {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

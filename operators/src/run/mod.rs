@@ -6,6 +6,7 @@ mod noop;
 mod pipeline;
 mod python;
 mod shell;
+mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
@@ -13,4 +14,5 @@ pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
     &pipeline::Pipeline,
     &python::Python,
     &shell::Shell,
+    &sql::Sql,
 ];

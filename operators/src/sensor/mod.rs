@@ -4,6 +4,7 @@ use pipectl_engine::operator::DynOperator;
 
 mod file;
 mod object;
+mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File, &object::Object];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File, &object::Object, &sql::Sql];

@@ -1,13 +1,27 @@
-//! Tables of Postgres and SQLite: what `extract: sql` and `load: sql` share.
+//! Tables of Postgres and SQLite: what the operators of databases share.
 
+mod bound;
 mod checked;
 mod copy;
+mod cursor;
 mod decode;
+mod fit;
+mod interval;
+mod job;
+mod numbers;
 mod numeric;
 mod postgres_load;
+mod postgres_parts;
 mod postgres_read;
+mod postgres_run;
+mod postgres_session;
+mod postgres_table;
+mod request;
+mod rows;
 mod sqlite_load;
 mod sqlite_read;
+mod sqlite_run;
+mod sqlite_session;
 mod table;
 
 use std::sync::Arc;
@@ -15,14 +29,16 @@ use std::sync::Arc;
 use pipectl_connections::{Connector, Database};
 use pipectl_engine::{
     connection::Connection,
-    operator::{SqlText, TaskContext, TaskError},
+    operator::{ConnectionName, ProbeContext, SqlText, TaskContext, TaskError},
     project::Project,
     services::Services,
 };
 use polars::prelude::DataFrame;
 
 pub(crate) use self::{
-    checked::{Job, Loaded, Mode},
+    cursor::json_value,
+    job::{Job, Mode, Once, RowsInterval},
+    request::{Cursor, Found, Partitions, Request},
     table::TableName,
 };
 
@@ -30,7 +46,7 @@ pub(crate) use self::{
 ///
 /// # Errors
 /// When there is no such connection, or its server does not let us in.
-pub(crate) async fn open(
+async fn open(
     project: &Project,
     services: &Services,
     connection: &Connection,
@@ -41,6 +57,24 @@ pub(crate) async fn open(
     connector.database(project, connection).await
 }
 
+/// Looks whether the database behind a connection lets us in.
+///
+/// # Errors
+/// When it does not.
+pub(crate) async fn probe(name: &ConnectionName, context: &ProbeContext) -> Result<(), TaskError> {
+    match context.project.connections.get(&name.0) {
+        Some(connection) => open(&context.project, &context.services, connection)
+            .await
+            .map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+async fn database(context: &TaskContext, name: &str) -> Result<Database, TaskError> {
+    let connection = context.connection(name)?;
+    open(&context.project, &context.services, connection).await
+}
+
 /// The rows of a query.
 ///
 /// # Errors
@@ -48,17 +82,26 @@ pub(crate) async fn open(
 pub(crate) async fn read(
     context: &TaskContext,
     connection: &str,
+    request: &Request,
+) -> Result<Found, TaskError> {
+    match database(context, connection).await? {
+        Database::Postgres(pool) => postgres_read::read(&pool, connection, request, context).await,
+        Database::Sqlite(pool) => sqlite_read::read(&pool, connection, request, context).await,
+    }
+}
+
+/// The first row of a query, or none.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn first(
+    context: &TaskContext,
+    connection: &str,
     query: &SqlText,
 ) -> Result<DataFrame, TaskError> {
-    match open(
-        &context.project,
-        &context.services,
-        context.connection(connection)?,
-    )
-    .await?
-    {
-        Database::Postgres(pool) => postgres_read::read(&pool, connection, query, context).await,
-        Database::Sqlite(pool) => sqlite_read::read(&pool, connection, query, context).await,
+    match database(context, connection).await? {
+        Database::Postgres(pool) => postgres_read::first(&pool, connection, query, context).await,
+        Database::Sqlite(pool) => sqlite_read::first(&pool, connection, query, context).await,
     }
 }
 
@@ -70,15 +113,40 @@ pub(crate) async fn load(
     context: &TaskContext,
     connection: &str,
     job: Job,
-) -> Result<Loaded, TaskError> {
-    match open(
-        &context.project,
-        &context.services,
-        context.connection(connection)?,
-    )
-    .await?
-    {
+) -> Result<Once<u64>, TaskError> {
+    match database(context, connection).await? {
         Database::Postgres(pool) => postgres_load::load(&pool, connection, job, context).await,
         Database::Sqlite(pool) => sqlite_load::load(&pool, connection, job, context).await,
     }
+}
+
+/// Runs statements and makes the ledger's entry in one transaction; gives how many rows each has touched.
+///
+/// # Errors
+/// When the database refuses one of them; then none of them has happened.
+pub(crate) async fn run(
+    context: &TaskContext,
+    connection: &str,
+    statements: &[SqlText],
+) -> Result<Once<Vec<u64>>, TaskError> {
+    match database(context, connection).await? {
+        Database::Postgres(pool) => postgres_run::run(&pool, connection, statements, context).await,
+        Database::Sqlite(pool) => sqlite_run::run(&pool, connection, statements, context).await,
+    }
+}
+
+/// A statement's failure, which of them it was.
+fn at_statement(mut failure: TaskError, number: usize, of: usize) -> TaskError {
+    if failure.full_message().contains("multiple commands") {
+        failure.hint =
+            Some("write each statement as an entry of its own under `statements`".to_owned());
+    }
+    if of > 1 {
+        failure.message = format!("{} (statement {number} of {of})", failure.message);
+    }
+    failure
+}
+
+fn stopped_statements() -> TaskError {
+    TaskError::external("the attempt was stopped; none of its statements has happened")
 }

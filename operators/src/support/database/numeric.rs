@@ -5,8 +5,56 @@
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
 
+/// Writes a whole number with a point before its last `scale` digits.
+pub(super) fn encode(digits: i128, scale: u16, out: &mut Vec<u8>) {
+    // Behind the point there are full groups of four digits; with more than these the number could grow too great.
+    const SCALE: u16 = 35;
+    if scale > SCALE {
+        return encode_text(&text(digits, usize::from(scale)), out);
+    }
+    let point = 10_u128.pow(u32::from(scale));
+    let number = digits.unsigned_abs();
+    let (mut whole, fraction) = (number / point, number % point);
+    let behind = scale.div_ceil(4);
+    let mut fraction = fraction * 10_u128.pow(u32::from(behind * 4 - scale));
+    // The last group first: 20 of them have more digits than 128 bits.
+    let mut groups = [0_u16; 20];
+    let mut count = 0;
+    for _ in 0..behind {
+        groups[count] = last_group(&mut fraction);
+        count += 1;
+    }
+    while whole > 0 {
+        groups[count] = last_group(&mut whole);
+        count += 1;
+    }
+    let weight = i16::try_from(count).unwrap_or(0) - behind.cast_signed() - 1;
+    let first = groups.iter().take_while(|group| **group == 0).count();
+    let mut groups = groups.get(first.min(count)..count).unwrap_or_default();
+    let mut weight = weight;
+    while let Some((0, rest)) = groups.split_last() {
+        groups = rest;
+        weight -= 1;
+    }
+    let sign = if digits < 0 { NEGATIVE } else { POSITIVE };
+    let weight = if groups.is_empty() { 0 } else { weight };
+    let length = u16::try_from(groups.len()).unwrap_or(0);
+    for field in [length, weight.cast_unsigned(), sign, scale] {
+        out.extend_from_slice(&field.to_be_bytes());
+    }
+    for group in groups.iter().rev() {
+        out.extend_from_slice(&group.to_be_bytes());
+    }
+}
+
+fn last_group(number: &mut u128) -> u16 {
+    let group = *number % 10_000;
+    *number /= 10_000;
+    u16::try_from(group).unwrap_or(0)
+}
+
 /// Writes a decimal number, given as text without an exponent.
-pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
+pub(super) fn encode_text(text: &str, out: &mut Vec<u8>) {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (NEGATIVE, digits),
         None => (POSITIVE, text),
@@ -127,10 +175,17 @@ mod tests {
             "-99999999999999999999.999999",
             "1.2300",
             "0.00",
+            "99999999999999999999999999999999999999",
+            "0.99999999999999999999999999999999999999",
+            "-99999999999999999999999999999999999.999",
+            "123.00000000000000000000000000000000001",
         ] {
             let mut bytes = Vec::new();
-            encode(number, &mut bytes);
+            encode_text(number, &mut bytes);
             let decimal = decode(&bytes).unwrap();
+            let mut again = Vec::new();
+            encode(decimal.digits, decimal.scale, &mut again);
+            assert_eq!(again, bytes, "{number}");
             assert_eq!(
                 text(decimal.digits, usize::from(decimal.scale)),
                 number,
@@ -142,7 +197,7 @@ mod tests {
     #[test]
     fn the_form_is_that_of_postgres() {
         let mut bytes = Vec::new();
-        encode("12345.67", &mut bytes);
+        encode_text("12345.67", &mut bytes);
         assert_eq!(
             bytes,
             [0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 0x09, 0x29, 0x1a, 0x2c]

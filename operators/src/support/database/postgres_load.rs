@@ -1,21 +1,25 @@
 //! Rows into Postgres, with the ledger's entry in the same transaction.
 
-use pipectl_connections::database_error;
 use pipectl_engine::{
     failpoint,
     operator::{TaskContext, TaskError},
 };
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgDatabaseError};
+use tokio::sync::mpsc;
 
 use super::{
-    checked::{Identity, Job, LEDGER, Loaded, Mode},
     copy,
-    table::{Holds, TableColumn, TableName, postgres_type, quoted, quoted_list},
+    fit::plain,
+    interval::Bounds,
+    job::{Job, LEDGER, Mode, Once},
+    postgres_session::Session,
+    table::{Holds, TableColumn, postgres_type, quoted, quoted_list},
 };
-use crate::support::text::hint_for_name;
 
-/// The table that upserts gather their rows in.
+/// The table that rows are gathered in before they meet the others.
 const STAGE: &str = "pg_temp.pipectl_stage";
+/// How many pieces of rows are ready before the server takes them.
+const AHEAD: usize = 4;
 
 /// Writes the rows.
 pub(super) async fn load(
@@ -23,291 +27,343 @@ pub(super) async fn load(
     connection: &str,
     job: Job,
     context: &TaskContext,
-) -> Result<Loaded, TaskError> {
-    let session = Session {
-        doing: format!("write to `{connection}`"),
-        identity: Identity::of(context),
-    };
+) -> Result<Once<u64>, TaskError> {
+    let session = Session::new(format!("write to `{connection}`"), context);
     let fail = |error| session.fail(error);
     let ledger = job.table.beside(LEDGER);
     session.make_ledger(pool, &ledger).await?;
     let mut transaction = pool.begin().await.map_err(fail)?;
-    session
-        .run(&mut transaction, "set local timezone to 'UTC'".to_owned())
-        .await?;
     let rows = job.frame.height() as u64;
     if let Some(before) = session.claim(&mut transaction, &ledger, rows).await? {
-        return Ok(Loaded::Before(before));
+        return Ok(Once::Before(before));
     }
-    if job.create {
-        // Two that make a table at once: without the lock the later one fails although the table is there.
-        let lock = "select pg_advisory_xact_lock(hashtext('pipectl create ' || $1))";
-        let locked = sqlx::query(lock)
-            .bind(job.table.quoted())
-            .execute(&mut *transaction)
-            .await;
-        locked.map_err(|error| session.fail(error))?;
-        session
-            .run(&mut transaction, job.create_table(postgres_type)?)
-            .await?;
-    }
-    let columns = session.columns(&mut transaction, &job.table).await?;
-    let columns: Vec<_> = job.matched(&columns)?.into_iter().cloned().collect();
-    if job.mode == Mode::Upsert {
-        job.check_unique(&session.unique_indexes(&mut transaction, &job.table).await?)?;
-    }
-    let (frame, name) = (job.frame.clone(), job.name.clone());
-    let targets = columns.clone();
-    let chunks = context
-        .compute(move || copy::encode(&frame, &targets, &name))
+    let columns = session.ready_table(&mut transaction, &job).await?;
+    let (job, columns, bounds) = context
+        .compute(move || {
+            let floats =
+                |column: &TableColumn| matches!(column.holds, Holds::Float32 | Holds::Float64);
+            job.check_finite(floats, &columns)?;
+            let bounds = job.interval.as_ref();
+            let bounds = bounds
+                .map(|interval| job.bounds(interval, &columns))
+                .transpose()?;
+            Ok((job, columns, bounds))
+        })
         .await?;
-    session
-        .write(&mut transaction, &job, &columns, chunks)
-        .await?;
+    let load = Load {
+        session: &session,
+        job: &job,
+        columns: &columns,
+        context,
+    };
+    load.write(&mut transaction, bounds.as_ref()).await?;
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
-        return Err(TaskError::external(
-            "the attempt was stopped before its rows were committed",
-        ));
+        return Err(stopped());
     }
     transaction.commit().await.map_err(fail)?;
     failpoint::hit("load_sql_after_commit");
-    Ok(Loaded::Now(rows))
+    Ok(Once::Now(rows))
 }
 
-struct Session {
-    doing: String,
-    identity: Identity,
+fn stopped() -> TaskError {
+    TaskError::external("the attempt was stopped before its rows were committed")
 }
 
 impl Session {
-    fn fail(&self, error: sqlx::Error) -> TaskError {
-        database_error(&self.doing, error)
-    }
-
-    /// Runs a statement that is made of quoted names and our own words.
-    async fn run(&self, session: &mut PgConnection, sql: String) -> Result<u64, TaskError> {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(session).await;
-        done.map(|done| done.rows_affected())
-            .map_err(|error| self.fail(error))
-    }
-
-    async fn make_ledger(&self, pool: &PgPool, ledger: &TableName) -> Result<(), TaskError> {
-        let is_there = || async {
-            let there =
-                sqlx::query_scalar("select to_regclass($1) is not null").bind(ledger.quoted());
-            there
-                .fetch_one(pool)
-                .await
-                .map_err(|error| self.fail(error))
-        };
-        if is_there().await? {
-            return Ok(());
-        }
-        let sql = format!(
-            "create table if not exists {} (run text not null, task text not null, element integer not null, \
-             redo integer not null, rows bigint not null, at timestamptz not null default now(), \
-             primary key (run, task, element, redo))",
-            ledger.quoted()
-        );
-        match sqlx::query(AssertSqlSafe(sql)).execute(pool).await {
-            Ok(_) => Ok(()),
-            // Two that make it at once: the later one fails although the table is there.
-            Err(_) if is_there().await? => Ok(()),
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    /// Enters the load in the ledger. If it is there already, its rows are too: how many they were.
-    async fn claim(
-        &self,
-        session: &mut PgConnection,
-        ledger: &TableName,
-        rows: u64,
-    ) -> Result<Option<u64>, TaskError> {
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "insert into {} (run, task, element, redo, rows) values ($1, $2, $3, $4, $5) on conflict do nothing",
-            ledger.quoted()
-        );
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let entered = sqlx::query(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo)
-            .bind(rows);
-        if entered
-            .execute(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?
-            .rows_affected()
-            == 1
-        {
-            return Ok(None);
-        }
-        let sql = format!(
-            "select rows from {} where run = $1 and task = $2 and element = $3 and redo = $4",
-            ledger.quoted()
-        );
-        let before = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo);
-        let before = before
-            .fetch_one(session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        Ok(Some(u64::try_from(before).unwrap_or(0)))
-    }
-
-    async fn columns(
-        &self,
-        session: &mut PgConnection,
-        table: &TableName,
-    ) -> Result<Vec<TableColumn>, TaskError> {
-        let rows = sqlx::query(
-            "select a.attname::text, format_type(a.atttypid, a.atttypmod), b.typname::text, b.typcategory::text, \
-                    a.attnotnull and not a.atthasdef and a.attidentity = '' \
-             from pg_attribute a \
-             join pg_type t on t.oid = a.atttypid \
-             join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end \
-             where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' \
-             order by a.attnum",
-        );
-        let rows = rows
-            .bind(table.quoted())
-            .fetch_all(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        if rows.is_empty() {
-            return Err(self.no_table(session, table).await);
-        }
-        let column = |row: &sqlx::postgres::PgRow| {
-            let (base, category): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-            Ok(TableColumn {
-                name: row.try_get(0)?,
-                type_name: row.try_get(1)?,
-                holds: Holds::of_postgres(&base, &category),
-                required: row.try_get(4)?,
-            })
-        };
-        rows.iter()
-            .map(column)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.fail(error))
-    }
-
-    async fn no_table(&self, session: &mut PgConnection, table: &TableName) -> TaskError {
-        let names = sqlx::query_scalar::<_, String>(
-            "select case when n.nspname = current_schema() then c.relname else n.nspname || '.' || c.relname end \
-             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-             where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema') order by 1 limit 500",
-        );
-        let names = names.fetch_all(session).await.unwrap_or_default();
-        missing_table(table, &names)
-    }
-
-    async fn unique_indexes(
-        &self,
-        session: &mut PgConnection,
-        table: &TableName,
-    ) -> Result<Vec<Vec<String>>, TaskError> {
-        let indexes = sqlx::query_scalar(
-            "select array_agg(a.attname::text) from pg_index i \
-             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1]) \
-             where i.indrelid = to_regclass($1) and i.indisunique and i.indisvalid \
-               and i.indpred is null and i.indexprs is null \
-             group by i.indexrelid",
-        );
-        indexes
-            .bind(table.quoted())
-            .fetch_all(session)
-            .await
-            .map_err(|error| self.fail(error))
-    }
-
-    async fn write(
+    /// Makes the table and its columns where that was asked for, and gives those that are written.
+    async fn ready_table(
         &self,
         session: &mut PgConnection,
         job: &Job,
-        columns: &[TableColumn],
-        chunks: Vec<bytes::Bytes>,
-    ) -> Result<(), TaskError> {
-        let table = job.table.quoted();
-        let names = quoted_list(columns.iter().map(|column| column.name.as_str()));
-        let key = quoted_list(job.key.iter().map(String::as_str));
-        if job.mode == Mode::Replace {
-            // Not `truncate`: others go on reading the old rows until we commit.
-            self.run(session, format!("delete from {table}")).await?;
+    ) -> Result<Vec<TableColumn>, TaskError> {
+        if job.create || job.add_columns {
+            // Two that make a table at once: without the lock the later one fails although the table is there.
+            let lock = "select pg_advisory_xact_lock(hashtext('pipectl create ' || $1))";
+            let locked = sqlx::query(lock)
+                .bind(job.table.quoted())
+                .execute(&mut *session)
+                .await;
+            locked.map_err(|error| self.fail(error))?;
         }
-        if matches!(job.mode, Mode::Append | Mode::Replace) {
-            return self.copy(session, &table, &names, chunks).await;
+        if job.create {
+            self.run(&mut *session, job.create_table(postgres_type)?)
+                .await?;
         }
-        self.run(session, format!("create temp table pipectl_stage on commit drop as select {names} from {table} with no data"))
-            .await?;
-        self.copy(session, STAGE, &names, chunks).await?;
-        let mut insert = format!("insert into {table} ({names}) select {names} from {STAGE}");
+        let mut columns = self.columns(&mut *session, &job.table).await?;
+        if job.add_columns && !job.missing(&columns).is_empty() {
+            for column in job.missing(&columns) {
+                let sql = job.add_column(column, postgres_type)?;
+                self.run(&mut *session, sql).await?;
+            }
+            columns = self.columns(&mut *session, &job.table).await?;
+        }
+        let columns = job.matched(&columns)?;
         if job.mode == Mode::Upsert {
-            let others: Vec<_> = columns
-                .iter()
-                .filter(|column| !job.key.contains(&column.name))
-                .collect();
-            let set: Vec<_> = others
-                .iter()
-                .map(|column| format!("{0} = excluded.{0}", quoted(&column.name)))
-                .collect();
-            let conflict = match set.as_slice() {
-                [] => "do nothing".to_owned(),
-                set => format!("do update set {}", set.join(", ")),
-            };
-            insert = format!("{insert} on conflict ({key}) {conflict}");
-        } else {
-            self.run(
-                session,
-                format!("delete from {table} where ({key}) in (select {key} from {STAGE})"),
-            )
-            .await?;
+            job.check_unique(&self.unique_indexes(session, &job.table).await?)?;
         }
-        self.run(session, insert).await.map(|_| ())
-    }
-
-    async fn copy(
-        &self,
-        session: &mut PgConnection,
-        table: &str,
-        names: &str,
-        chunks: Vec<bytes::Bytes>,
-    ) -> Result<(), TaskError> {
-        let statement = format!("copy {table} ({names}) from stdin with (format binary)");
-        let mut copy = session
-            .copy_in_raw(&statement)
-            .await
-            .map_err(|error| self.fail(error))?;
-        for chunk in chunks {
-            copy.send(chunk).await.map_err(|error| self.fail(error))?;
-        }
-        copy.finish()
-            .await
-            .map(|_| ())
-            .map_err(|error| self.fail(error))
+        Ok(columns)
     }
 }
 
-/// There is no such table.
-pub(super) fn missing_table(table: &TableName, names: &[String]) -> TaskError {
-    let known = names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !name.ends_with(LEDGER));
-    TaskError::user(format!("there is no table `{table}`")).hint(format!(
-        "write `create: true` to make it from the dataset; {}",
-        hint_for_name(&table.to_string(), "the tables are", known)
-    ))
+/// One load under way.
+struct Load<'a> {
+    session: &'a Session,
+    job: &'a Job,
+    columns: &'a [TableColumn],
+    context: &'a TaskContext,
+}
+
+impl Load<'_> {
+    async fn write(
+        &self,
+        session: &mut PgConnection,
+        bounds: Option<&Bounds>,
+    ) -> Result<(), TaskError> {
+        let table = self.job.table.quoted();
+        match (self.job.mode, bounds) {
+            // Not `truncate`: others go on reading the old rows until we commit.
+            (Mode::Replace, _) => {
+                let delete = format!("delete from {table}");
+                self.session.run(session, delete).await?;
+            }
+            (Mode::DeleteInsert, Some(bounds)) => self.delete(session, bounds).await?,
+            _ => {}
+        }
+        let by_key = self.job.mode == Mode::Upsert
+            || (self.job.mode == Mode::DeleteInsert && bounds.is_none());
+        let given = self.job.frame.columns().iter();
+        let mut as_text = given
+            .zip(self.columns)
+            .map(|(have, want)| want.as_text(have.dtype()));
+        if !by_key && !as_text.any(|text| text) {
+            return self.copy(session, &table).await;
+        }
+        self.stage(session).await?;
+        self.copy(session, STAGE).await?;
+        if self.job.mode == Mode::DeleteInsert && by_key {
+            let is_key = |name: &&str| self.job.key.iter().any(|key| key == name);
+            let names = self.columns.iter().map(|column| column.name.as_str());
+            let key = quoted_list(names.filter(is_key));
+            let given = self.values(|name| self.job.key.iter().any(|key| key == name));
+            let delete =
+                format!("delete from {table} where ({key}) in (select {given} from {STAGE})");
+            self.session.run(session, delete).await?;
+        }
+        let insert = self.insert();
+        self.session.run(session, insert).await.map(|_| ())
+    }
+
+    /// Deletes the rows of the run's interval.
+    async fn delete(&self, session: &mut PgConnection, bounds: &Bounds) -> Result<(), TaskError> {
+        let Some(interval) = &self.job.interval else {
+            return Ok(());
+        };
+        let column = quoted(&interval.column);
+        let target = self
+            .columns
+            .iter()
+            .find(|target| target.name == interval.column);
+        let of = match target.map(|target| target.holds) {
+            Some(Holds::Date) => "date",
+            Some(Holds::TimestampTz) => "timestamptz",
+            _ => "timestamp",
+        };
+        let sql = format!(
+            "delete from {} where {column} >= $1::text::{of} and {column} < $2::text::{of}",
+            self.job.table.quoted()
+        );
+        let delete = sqlx::query(AssertSqlSafe(sql))
+            .bind(&bounds.start)
+            .bind(&bounds.end)
+            .execute(session)
+            .await;
+        let deleted = delete.map_err(|error| self.session.fail(error))?;
+        let rows = crate::support::text::count(deleted.rows_affected(), "row");
+        self.context
+            .log
+            .info(format!("{rows} of the interval deleted"));
+        Ok(())
+    }
+
+    /// Makes the table that rows are gathered in: columns like the table's, or text for the server to read.
+    async fn stage(&self, session: &mut PgConnection) -> Result<(), TaskError> {
+        let given = self.job.frame.columns().iter().zip(self.columns);
+        let columns: Vec<_> = given
+            .map(|(have, want)| {
+                let name = quoted(&want.name);
+                match (want.as_text(have.dtype()), want.array_of) {
+                    (false, _) => name,
+                    (true, None) => format!("null::text as {name}"),
+                    (true, Some(_)) => format!("null::text[] as {name}"),
+                }
+            })
+            .collect();
+        let sql = format!(
+            "create temp table pipectl_stage on commit drop as select {} from {} with no data",
+            columns.join(", "),
+            self.job.table.quoted()
+        );
+        self.session.run(session, sql).await.map(|_| ())
+    }
+
+    /// The gathered values of some columns, in the table's types.
+    fn values(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let given = self.job.frame.columns().iter().zip(self.columns);
+        let values: Vec<_> = given
+            .filter(|(_, want)| wanted(&want.name))
+            .map(|(have, want)| {
+                let name = quoted(&want.name);
+                if want.as_text(have.dtype()) {
+                    format!("{name}::{}", want.type_name)
+                } else {
+                    name
+                }
+            })
+            .collect();
+        values.join(", ")
+    }
+
+    /// The statement that takes the gathered rows over.
+    fn insert(&self) -> String {
+        let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
+        let insert = format!(
+            "insert into {} ({names}) select {} from {STAGE}",
+            self.job.table.quoted(),
+            self.values(|_| true)
+        );
+        if self.job.mode != Mode::Upsert {
+            return insert;
+        }
+        let others = self.columns.iter();
+        let set: Vec<_> = others
+            .filter(|column| !self.job.key.contains(&column.name))
+            .map(|column| format!("{0} = excluded.{0}", quoted(&column.name)))
+            .collect();
+        let conflict = match set.as_slice() {
+            [] => "do nothing".to_owned(),
+            set => format!("do update set {}", set.join(", ")),
+        };
+        let key = quoted_list(self.job.key.iter().map(String::as_str));
+        format!("{insert} on conflict ({key}) {conflict}")
+    }
+
+    /// Sends the rows while they are being brought into their form.
+    async fn copy(&self, session: &mut PgConnection, table: &str) -> Result<(), TaskError> {
+        let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
+        let statement = format!("copy {table} ({names}) from stdin with (format binary)");
+        let fail = |error| self.session.fail(error);
+        let mut copy = session.copy_in_raw(&statement).await.map_err(fail)?;
+        let (sender, pieces) = mpsc::channel::<Vec<u8>>(AHEAD);
+        let (frame, columns) = (self.job.frame.clone(), self.columns.to_vec());
+        let (name, cancel) = (self.job.name.clone(), self.context.cancel.clone());
+        let encode = self.context.compute(move || {
+            copy::encode(&frame, &columns, &name, |piece| {
+                !cancel.is_cancelled() && sender.blocking_send(piece).is_ok()
+            })
+        });
+        let sending = &mut copy;
+        let send = async move {
+            // When sending fails, this end goes, and so the other one stops.
+            let mut pieces = pieces;
+            while let Some(piece) = pieces.recv().await {
+                sending.send(piece).await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        let (encoded, sent) = tokio::join!(encode, send);
+        sent.map_err(fail)?;
+        let stop = if self.context.cancel.is_cancelled() {
+            encoded.and(Err(stopped()))
+        } else {
+            encoded
+        };
+        if let Err(error) = stop {
+            // Whatever the server says to that, the transaction is not committed.
+            drop(copy.abort("the rows cannot be sent").await);
+            return Err(error);
+        }
+        let done = copy.finish().await;
+        done.map(|_| ()).map_err(|error| self.refused(error))
+    }
+
+    /// The server's refusal, with the row and the value that it is about.
+    fn refused(&self, error: sqlx::Error) -> TaskError {
+        let postgres = error
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        let place = postgres.and_then(|error| {
+            let (row, column) = copied(error.r#where()?)?;
+            Some((
+                row,
+                column.or_else(|| error.column().map(ToOwned::to_owned)),
+            ))
+        });
+        let mut failure = self.session.fail(error);
+        let Some((row, column)) = place else {
+            return failure;
+        };
+        let place = format!("row {row} of `{}`", self.job.name);
+        let value = column.and_then(|name| {
+            let value = self
+                .job
+                .frame
+                .column(&name)
+                .ok()?
+                .get(row.checked_sub(1)?)
+                .ok()?;
+            Some(format!(
+                "{place}: `{name}` is {}, which the table refuses",
+                plain(&value)
+            ))
+        });
+        failure.message = value.unwrap_or_else(|| format!("{place}: the table refuses it"));
+        failure
+    }
+}
+
+/// Row and column in the place that an error names: `COPY people, line 3, column name: "…"`.
+fn copied(place: &str) -> Option<(usize, Option<String>)> {
+    let line = place.lines().find_map(|line| line.strip_prefix("COPY "))?;
+    let (_, rest) = line.split_once(", line ")?;
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    let row = rest.get(..digits)?.parse().ok()?;
+    let column = rest.split_once(", column ").map(|(_, column)| {
+        let end = column.find(": ").unwrap_or(column.len());
+        column.get(..end).unwrap_or(column).to_owned()
+    });
+    Some((row, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_an_error_is_read() {
+        for (place, expected) in [
+            (
+                "COPY people, line 3, column name: \"o'hara\"",
+                Some((3, Some("name"))),
+            ),
+            (
+                "COPY people, line 12, column price",
+                Some((12, Some("price"))),
+            ),
+            (
+                "JSON data, line 1: {a\nCOPY t, line 2, column doc",
+                Some((2, Some("doc"))),
+            ),
+            ("COPY people, line 3", Some((3, None))),
+            ("SQL statement \"select 1\"", None),
+        ] {
+            let found = copied(place);
+            let found = found
+                .as_ref()
+                .map(|(row, column)| (*row, column.as_deref()));
+            assert_eq!(found, expected, "{place}");
+        }
+    }
 }

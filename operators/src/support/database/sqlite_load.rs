@@ -1,20 +1,21 @@
 //! Rows into SQLite, with the ledger's entry in the same transaction.
 
-use pipectl_connections::database_error;
 use pipectl_engine::{
     failpoint,
     operator::{TaskContext, TaskError},
 };
 use polars::prelude::*;
-use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection, SqlitePool, sqlite::SqliteArguments};
+use sqlx::{Arguments, AssertSqlSafe, SqliteConnection, SqlitePool, sqlite::SqliteArguments};
 
 use super::{
-    checked::{Identity, Job, LEDGER, Loaded, Mode, fitted, given},
+    fit::Piece,
+    interval::Bounds,
+    job::{Job, LEDGER, Mode, Once},
     numeric,
-    postgres_load::missing_table,
-    table::{Holds, TableColumn, TableName, quoted, quoted_list, sqlite_type},
+    sqlite_session::Session,
+    table::{TableColumn, quoted, quoted_list, sqlite_type},
 };
-use crate::support::frame::polars_error;
+use crate::support::{frame::polars_error, text::count};
 
 /// How many values one statement may bind (`SQLITE_MAX_VARIABLE_NUMBER` is 32,766), and rows that are worth it.
 const VALUES: usize = 30_000;
@@ -26,261 +27,198 @@ pub(super) async fn load(
     connection: &str,
     job: Job,
     context: &TaskContext,
-) -> Result<Loaded, TaskError> {
-    let session = Session {
-        doing: format!("write to `{connection}`"),
-        identity: Identity::of(context),
-    };
+) -> Result<Once<u64>, TaskError> {
+    let session = Session::new(format!("write to `{connection}`"), context);
     let fail = |error| session.fail(error);
     // The writer's lock is taken now: a read that becomes a write later could fail at once.
     let mut transaction = pool.begin_with("begin immediate").await.map_err(fail)?;
     let ledger = job.table.beside(LEDGER);
     let rows = job.frame.height() as u64;
     if let Some(before) = session.claim(&mut transaction, &ledger, rows).await? {
-        return Ok(Loaded::Before(before));
+        return Ok(Once::Before(before));
     }
-    if job.create {
-        session
-            .run(&mut transaction, job.create_table(sqlite_type)?)
-            .await?;
-    }
-    let columns = session.columns(&mut transaction, &job.table).await?;
-    let columns: Vec<_> = job.matched(&columns)?.into_iter().cloned().collect();
-    if job.mode == Mode::Upsert {
-        job.check_unique(&session.unique_indexes(&mut transaction, &job.table).await?)?;
-    }
-    let (frame, name, targets) = (job.frame.clone(), job.name.clone(), columns.clone());
-    let cells = context
+    let columns = session.ready_table(&mut transaction, &job).await?;
+    let load = context
         .compute(move || {
-            let columns = frame.columns().iter().zip(&targets);
-            columns
-                .map(|(column, target)| Cells::new(column, target, &name))
-                .collect::<Result<Vec<_>, _>>()
+            // SQLite would make null of them.
+            job.check_finite(|_| false, &columns)?;
+            let bounds = job.interval.as_ref();
+            let bounds = bounds
+                .map(|interval| job.bounds(interval, &columns))
+                .transpose()?;
+            let given = job.frame.columns().iter().zip(&columns);
+            let cells = given
+                .map(|(column, target)| Cells::new(column, target, &job.name))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Load {
+                job,
+                columns,
+                cells,
+                bounds,
+            })
         })
         .await?;
-    session
-        .write(&mut transaction, &job, &columns, &cells)
-        .await?;
+    load.write(&session, &mut transaction, context).await?;
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
-        return Err(TaskError::external(
-            "the attempt was stopped before its rows were committed",
-        ));
+        return Err(stopped());
     }
     transaction.commit().await.map_err(fail)?;
     failpoint::hit("load_sql_after_commit");
-    Ok(Loaded::Now(rows))
+    Ok(Once::Now(rows))
 }
 
-struct Session {
-    doing: String,
-    identity: Identity,
+fn stopped() -> TaskError {
+    TaskError::external("the attempt was stopped before its rows were committed")
 }
 
 impl Session {
-    fn fail(&self, error: sqlx::Error) -> TaskError {
-        database_error(&self.doing, error)
-    }
-
-    /// Runs a statement that is made of quoted names and our own words.
-    async fn run(&self, session: &mut SqliteConnection, sql: String) -> Result<u64, TaskError> {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(session).await;
-        done.map(|done| done.rows_affected())
-            .map_err(|error| self.fail(error))
-    }
-
-    async fn claim(
-        &self,
-        session: &mut SqliteConnection,
-        ledger: &TableName,
-        rows: u64,
-    ) -> Result<Option<u64>, TaskError> {
-        let table = ledger.quoted();
-        let sql = format!(
-            "create table if not exists {table} (run text not null, task text not null, element integer not null, \
-             redo integer not null, rows integer not null, at text not null default current_timestamp, \
-             primary key (run, task, element, redo))"
-        );
-        self.run(session, sql).await?;
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "insert into {table} (run, task, element, redo, rows) values (?, ?, ?, ?, ?) on conflict do nothing"
-        );
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let entered = sqlx::query(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo)
-            .bind(rows);
-        if entered
-            .execute(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?
-            .rows_affected()
-            == 1
-        {
-            return Ok(None);
-        }
-        let sql = format!(
-            "select rows from {table} where run = ? and task = ? and element = ? and redo = ?"
-        );
-        let before = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo);
-        let before = before
-            .fetch_one(session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        Ok(Some(u64::try_from(before).unwrap_or(0)))
-    }
-
-    async fn columns(
-        &self,
-        session: &mut SqliteConnection,
-        table: &TableName,
-    ) -> Result<Vec<TableColumn>, TaskError> {
-        let rows = sqlx::query(
-            "select name, type, \"notnull\" = 1 and dflt_value is null and not (pk = 1 and lower(type) = 'integer') \
-             from pragma_table_info(?, ?)",
-        );
-        let rows = rows
-            .bind(&table.name)
-            .bind(table.schema.as_deref().unwrap_or("main"));
-        let rows = rows
-            .fetch_all(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        if rows.is_empty() {
-            let names = sqlx::query_scalar::<_, String>(
-                "select name from sqlite_master where type = 'table' order by 1",
-            );
-            return Err(missing_table(
-                table,
-                &names.fetch_all(session).await.unwrap_or_default(),
-            ));
-        }
-        let column = |row: &sqlx::sqlite::SqliteRow| {
-            let declared: String = row.try_get(1)?;
-            Ok(TableColumn {
-                name: row.try_get(0)?,
-                holds: Holds::of_sqlite(&declared),
-                type_name: if declared.is_empty() {
-                    "of any type".to_owned()
-                } else {
-                    declared
-                },
-                required: row.try_get(2)?,
-            })
-        };
-        rows.iter()
-            .map(column)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.fail(error))
-    }
-
-    async fn unique_indexes(
-        &self,
-        session: &mut SqliteConnection,
-        table: &TableName,
-    ) -> Result<Vec<Vec<String>>, TaskError> {
-        let schema = table.schema.as_deref().unwrap_or("main");
-        let rows = sqlx::query_as::<_, (String, Option<String>)>(
-            "select l.name, i.name from pragma_index_list(?1, ?2) l, pragma_index_info(l.name, ?2) i \
-             where l.\"unique\" = 1 and l.partial = 0 \
-             union all select '', name from pragma_table_info(?1, ?2) where pk > 0",
-        );
-        let rows = rows
-            .bind(&table.name)
-            .bind(schema)
-            .fetch_all(session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        let mut indexes: Vec<(String, Vec<String>)> = Vec::new();
-        for (index, column) in rows {
-            // An expression has no name and makes the index useless for us.
-            let column = column.unwrap_or_default();
-            match indexes.iter_mut().find(|(name, _)| *name == index) {
-                Some((_, columns)) => columns.push(column),
-                None => indexes.push((index, vec![column])),
-            }
-        }
-        Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
-    }
-
-    async fn write(
+    /// Makes the table and its columns where that was asked for, and gives those that are written.
+    async fn ready_table(
         &self,
         session: &mut SqliteConnection,
         job: &Job,
-        columns: &[TableColumn],
-        cells: &[Cells],
-    ) -> Result<(), TaskError> {
-        let table = job.table.quoted();
-        if job.mode == Mode::Replace {
-            self.run(session, format!("delete from {table}")).await?;
+    ) -> Result<Vec<TableColumn>, TaskError> {
+        if job.create {
+            let sql = job.create_table(sqlite_type)?;
+            self.run(&mut *session, sql).await?;
         }
-        let height = job.frame.height();
-        if job.mode == Mode::DeleteInsert {
-            let keys: Vec<_> = job
-                .key
-                .iter()
-                .filter_map(|name| {
-                    Some((
-                        name,
-                        cells.get(columns.iter().position(|column| column.name == *name)?)?,
-                    ))
-                })
-                .collect();
-            let sql = keys
-                .iter()
-                .map(|(name, _)| format!("{} = ?", quoted(name)))
-                .collect::<Vec<_>>()
-                .join(" and ");
-            for row in 0..height {
-                let mut arguments = SqliteArguments::default();
-                for (_, cell) in &keys {
-                    cell.bind(row, &mut arguments)
-                        .map_err(|error| self.fail(sqlx::Error::Encode(error)))?;
-                }
-                let delete = sqlx::query_with(
-                    AssertSqlSafe(format!("delete from {table} where {sql}")),
-                    arguments,
-                );
-                delete
-                    .execute(&mut *session)
-                    .await
-                    .map_err(|error| self.fail(error))?;
+        let mut columns = self.columns(&mut *session, &job.table).await?;
+        if job.add_columns && !job.missing(&columns).is_empty() {
+            for column in job.missing(&columns) {
+                let sql = job.add_column(column, sqlite_type)?;
+                self.run(&mut *session, sql).await?;
             }
+            columns = self.columns(&mut *session, &job.table).await?;
         }
-        let names = quoted_list(columns.iter().map(|column| column.name.as_str()));
-        let conflict = conflict(job, columns);
-        let at_once = (VALUES / columns.len().max(1)).clamp(1, ROWS);
-        let mut first = 0;
-        while first < height {
+        let columns = job.matched(&columns)?;
+        if job.mode == Mode::Upsert {
+            job.check_unique(&self.unique_indexes(session, &job.table).await?)?;
+        }
+        Ok(columns)
+    }
+}
+
+/// One load under way.
+struct Load {
+    job: Job,
+    columns: Vec<TableColumn>,
+    cells: Vec<Cells>,
+    bounds: Option<Bounds>,
+}
+
+impl Load {
+    async fn write(
+        &self,
+        session: &Session,
+        connection: &mut SqliteConnection,
+        context: &TaskContext,
+    ) -> Result<(), TaskError> {
+        match (self.job.mode, &self.bounds) {
+            (Mode::Replace, _) => {
+                let sql = format!("delete from {}", self.job.table.quoted());
+                session.run(&mut *connection, sql).await?;
+            }
+            (Mode::DeleteInsert, Some(bounds)) => {
+                let deleted = self.delete(session, &mut *connection, bounds).await?;
+                let rows = count(deleted, "row");
+                context.log.info(format!("{rows} of the interval deleted"));
+            }
+            (Mode::DeleteInsert, None) => {
+                self.delete_by_key(session, &mut *connection, context)
+                    .await?;
+            }
+            _ => {}
+        }
+        self.insert(session, connection, context).await
+    }
+
+    /// Deletes the rows of the run's interval. SQLite has no type for moments; its own function reads all their forms.
+    async fn delete(
+        &self,
+        session: &Session,
+        connection: &mut SqliteConnection,
+        bounds: &Bounds,
+    ) -> Result<u64, TaskError> {
+        let Some(interval) = &self.job.interval else {
+            return Ok(0);
+        };
+        let column = quoted(&interval.column);
+        let sql = format!(
+            "delete from {} where julianday({column}) >= julianday(?) and julianday({column}) < julianday(?)",
+            self.job.table.quoted()
+        );
+        let delete = sqlx::query(AssertSqlSafe(sql))
+            .bind(&bounds.start)
+            .bind(&bounds.end)
+            .execute(connection)
+            .await;
+        delete
+            .map(|done| done.rows_affected())
+            .map_err(|error| session.fail(error))
+    }
+
+    async fn delete_by_key(
+        &self,
+        session: &Session,
+        connection: &mut SqliteConnection,
+        context: &TaskContext,
+    ) -> Result<(), TaskError> {
+        let of = |name: &String| self.columns.iter().position(|column| column.name == *name);
+        let keys = self.job.key.iter();
+        let keys: Vec<_> = keys
+            .filter_map(|name| Some((name, self.cells.get(of(name)?)?)))
+            .collect();
+        let equal = keys.iter().map(|(name, _)| format!("{} = ?", quoted(name)));
+        let sql = format!(
+            "delete from {} where {}",
+            self.job.table.quoted(),
+            equal.collect::<Vec<_>>().join(" and ")
+        );
+        for row in 0..self.job.frame.height() {
+            if context.cancel.is_cancelled() {
+                return Err(stopped());
+            }
+            let mut arguments = SqliteArguments::default();
+            for (_, cell) in &keys {
+                cell.bind(row, &mut arguments)
+                    .map_err(|error| session.fail(sqlx::Error::Encode(error)))?;
+            }
+            let delete = sqlx::query_with(AssertSqlSafe(sql.clone()), arguments);
+            let done = delete.execute(&mut *connection).await;
+            done.map_err(|error| session.fail(error))?;
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        session: &Session,
+        connection: &mut SqliteConnection,
+        context: &TaskContext,
+    ) -> Result<(), TaskError> {
+        let (table, height) = (self.job.table.quoted(), self.job.frame.height());
+        let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
+        let conflict = conflict(&self.job, &self.columns);
+        let at_once = (VALUES / self.columns.len().max(1)).clamp(1, ROWS);
+        for first in (0..height).step_by(at_once) {
+            if context.cancel.is_cancelled() {
+                return Err(stopped());
+            }
             let last = (first + at_once).min(height);
-            let places = vec!["?"; columns.len()].join(", ");
+            let places = vec!["?"; self.columns.len()].join(", ");
             let rows = vec![format!("({places})"); last - first].join(", ");
             let mut arguments = SqliteArguments::default();
             for row in first..last {
-                for cell in cells {
+                for cell in &self.cells {
                     cell.bind(row, &mut arguments)
-                        .map_err(|error| self.fail(sqlx::Error::Encode(error)))?;
+                        .map_err(|error| session.fail(sqlx::Error::Encode(error)))?;
                 }
             }
             let insert = format!("insert into {table} ({names}) values {rows}{conflict}");
             let insert = sqlx::query_with(AssertSqlSafe(insert), arguments);
-            insert
-                .execute(&mut *session)
-                .await
-                .map_err(|error| self.fail(error))?;
-            first = last;
+            let done = insert.execute(&mut *connection).await;
+            done.map_err(|error| session.fail(error))?;
         }
         Ok(())
     }
@@ -316,12 +254,16 @@ impl Cells {
         let fail =
             |error: PolarsError| polars_error(&format!("convert `{}`", column.name()), &error);
         // SQLite keeps decimals as it keeps text that looks like a number.
-        let to = if column.dtype().is_decimal() {
-            column.dtype().clone()
+        let column = if column.dtype().is_decimal() {
+            column.clone()
         } else {
-            given(target.holds, column.dtype())
+            let piece = Piece {
+                column,
+                dataset,
+                before: 0,
+            };
+            piece.fitted(target)?
         };
-        let column = fitted(column, &to, dataset, &target.type_name)?;
         Self::of(&column.as_materialized_series().rechunk()).map_err(fail)
     }
 

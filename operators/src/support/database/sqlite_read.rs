@@ -11,20 +11,102 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteValueRef},
 };
 
-use super::table::Holds;
+use super::{
+    bound::unbound,
+    interval::Bounds,
+    request::{Found, Request, VALUE, narrowed},
+    table::{Holds, quoted},
+};
 use crate::support::{
     frame::polars_error,
     iso::{Form, converted, form},
-    text::{count, shortened},
+    text::{count, hint_for_name, shortened},
 };
 
 /// The rows of a query.
 pub(super) async fn read(
     pool: &SqlitePool,
     connection: &str,
-    query: &SqlText,
+    request: &Request,
     context: &TaskContext,
-) -> Result<DataFrame, TaskError> {
+) -> Result<Found, TaskError> {
+    let query = narrow(pool, connection, request).await?;
+    let column = request.cursor.as_ref().map(|cursor| cursor.column.as_str());
+    let rows = gather(pool, connection, &query, column, context);
+    let found = tokio::select! {
+        rows = rows => rows?,
+        () = context.cancel.cancelled() => {
+            return Err(TaskError::external("the attempt was stopped while it read"));
+        }
+    };
+    let log = format!(
+        "{} from `{connection}`",
+        count(found.frame.height() as u64, "row")
+    );
+    context.log.info(log);
+    Ok(found)
+}
+
+/// The query with the conditions that its rows have to meet.
+async fn narrow(
+    pool: &SqlitePool,
+    connection: &str,
+    request: &Request,
+) -> Result<SqlText, TaskError> {
+    if request.interval.is_none() && request.cursor.is_none() {
+        return Ok(request.query.clone());
+    }
+    let fail = |error| database_error(&format!("read from `{connection}`"), error);
+    let mut session = pool.acquire().await.map_err(fail)?;
+    session.clear_cached_statements().await.map_err(fail)?;
+    let text = AssertSqlSafe(request.query.sql.clone());
+    let text = sqlx::SqlSafeStr::into_sql_str(text);
+    let statement = (&mut *session).prepare(text).await.map_err(fail)?;
+    // SQLite takes the name of a column that is not there for a text.
+    let check = |name: &str, setting: &str| {
+        let mut names = statement.columns().iter().map(sqlx::Column::name);
+        if names.any(|known| known == name) {
+            return Ok(quoted(name));
+        }
+        let known = statement.columns().iter().map(sqlx::Column::name);
+        Err(TaskError::user(format!(
+            "the query has no column `{name}`, which is named under `{setting}`"
+        ))
+        .hint(hint_for_name(name, "its columns are", known)))
+    };
+    let mut conditions = Vec::new();
+    if let Some(interval) = &request.interval {
+        let name = check(&interval.column, "interval_column")?;
+        let columns = statement.columns().iter();
+        let mut of = columns.filter(|column| column.name() == interval.column);
+        let holds = of
+            .next()
+            .and_then(|column| declared(column.type_info().name()));
+        let bounds = Bounds::of(interval, holds.unwrap_or(Holds::Timestamp))?;
+        conditions.push((
+            format!(
+                "julianday({name}) >= julianday({VALUE}) and julianday({name}) < julianday({VALUE})"
+            ),
+            vec![bounds.start.into(), bounds.end.into()],
+        ));
+    }
+    if let Some(cursor) = &request.cursor {
+        let name = check(&cursor.column, "incremental")?;
+        conditions.push(match &cursor.after {
+            Some(after) => (format!("{name} > {VALUE}"), vec![after.clone()]),
+            None => (format!("{name} is not null"), Vec::new()),
+        });
+    }
+    Ok(narrowed(&request.query, "*", &conditions))
+}
+
+async fn gather(
+    pool: &SqlitePool,
+    connection: &str,
+    query: &SqlText,
+    cursor: Option<&str>,
+    context: &TaskContext,
+) -> Result<Found, TaskError> {
     let doing = format!("read from `{connection}`");
     let fail = |error| database_error(&doing, error);
     let mut session = pool.acquire().await.map_err(fail)?;
@@ -50,11 +132,7 @@ pub(super) async fn read(
     if let Some(sqlx::Either::Right(places)) = statement.parameters()
         && places > query.values.len()
     {
-        return Err(TaskError::user(format!(
-            "the query has a placeholder `${}` without a value",
-            query.values.len() + 1
-        ))
-        .hint("write the value as `${{ … }}`"));
+        return Err(unbound(query.values.len()));
     }
     let mut rows = 0_usize;
     {
@@ -71,22 +149,38 @@ pub(super) async fn read(
             rows += 1;
         }
     }
-    context
-        .log
-        .info(format!("{} from `{connection}`", count(rows as u64, "row")));
+    let cursor = cursor.and_then(|name| {
+        let column = columns.iter().find(|column| column.name == name)?;
+        column.greatest()
+    });
     context
         .compute(move || {
             let columns = columns
                 .into_iter()
                 .map(Gathered::finish)
                 .collect::<Result<Vec<_>, _>>()?;
-            DataFrame::new(rows, columns)
-                .map_err(|error| polars_error("read the query's rows", &error))
+            let frame = DataFrame::new(rows, columns)
+                .map_err(|error| polars_error("read the query's rows", &error))?;
+            Ok(Found { frame, cursor })
         })
         .await
 }
 
-fn arguments(values: &[Value]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
+/// The first row of a query, for those who only want to know whether there is one.
+pub(super) async fn first(
+    pool: &SqlitePool,
+    connection: &str,
+    query: &SqlText,
+    context: &TaskContext,
+) -> Result<DataFrame, TaskError> {
+    let mut one = narrowed(query, "*", &[]);
+    one.sql.push_str(" limit 1");
+    let found = gather(pool, connection, &one, None, context).await?;
+    Ok(found.frame)
+}
+
+/// Values as SQLite keeps them.
+pub(super) fn arguments(values: &[Value]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {
@@ -152,6 +246,35 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// The greatest value in SQLite's own order: numbers before texts.
+    fn greatest(&self) -> Option<Value> {
+        #[expect(clippy::cast_precision_loss, reason = "SQLite itself compares them so")]
+        let number = |cell: &Cell| match cell {
+            Cell::Integer(value) => Some(*value as f64),
+            Cell::Real(value) => Some(*value),
+            _ => None,
+        };
+        let text = |cell: &'_ Cell| match cell {
+            Cell::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        if let Some(greatest) = self.values.iter().filter_map(text).max() {
+            return Some(Value::from(greatest));
+        }
+        let integers = self.values.iter().filter_map(|cell| match cell {
+            Cell::Integer(value) => Some(*value),
+            _ => None,
+        });
+        let greatest = self
+            .values
+            .iter()
+            .filter_map(number)
+            .max_by(f64::total_cmp)?;
+        #[expect(clippy::cast_precision_loss, reason = "as above")]
+        let whole = integers.max().filter(|whole| *whole as f64 >= greatest);
+        Some(whole.map_or_else(|| Value::from(greatest), Value::from))
+    }
+
     /// The type of the column: that which was declared, unless the values are numbers of another kind or nothing was.
     fn holds(&self) -> Holds {
         let any = |is: fn(&Cell) -> bool| self.values.iter().any(is);

@@ -68,10 +68,36 @@ pub(super) struct TableColumn {
     pub(super) name: String,
     /// Its type as the database writes it.
     pub(super) type_name: String,
-    /// What fits into it.
+    /// What fits into it, or into an element of it.
     pub(super) holds: Holds,
+    /// The number of the element's type, when it is an array of Postgres.
+    pub(super) array_of: Option<u32>,
     /// Whether each new row has to give a value.
     pub(super) required: bool,
+}
+
+impl TableColumn {
+    /// Whether a dataset's column of type `of` may be written into it.
+    pub(super) fn takes(&self, of: &DataType) -> bool {
+        match (self.array_of, of) {
+            (None, _) => self.holds.takes(of),
+            (Some(_), DataType::List(of)) => !of.is_nested() && self.holds.takes(of),
+            (Some(_), of) => *of == DataType::Null,
+        }
+    }
+
+    /// Whether a dataset's column of type `of` goes to the server as text, which the server reads as the column's type.
+    pub(super) fn as_text(&self, of: &DataType) -> bool {
+        let of = match of {
+            DataType::List(of) => of,
+            of => of,
+        };
+        match self.holds {
+            Holds::Other => true,
+            Holds::Interval => !of.is_duration(),
+            _ => false,
+        }
+    }
 }
 
 /// What fits into a column of a database.
@@ -111,9 +137,11 @@ pub(super) enum Holds {
     Time,
     /// Bytes.
     Bytes,
+    /// A span of time.
+    Interval,
     /// Anything: SQLite without a declared type.
     Anything,
-    /// Nothing that we can write.
+    /// Something that goes in and out as text: Postgres' other types.
     Other,
 }
 
@@ -121,13 +149,13 @@ impl Holds {
     /// Whether a dataset's column of type `of` may be written into it.
     pub(super) fn takes(self, of: &DataType) -> bool {
         if *of == DataType::Null || self == Self::Anything {
-            return self != Self::Other && !of.is_nested();
+            return !of.is_nested();
         }
         match self {
             Self::Boolean => of.is_bool(),
             Self::Int16 | Self::Int32 | Self::Int64 => of.is_integer(),
             Self::Float32 | Self::Float64 | Self::Numeric => of.is_numeric() || of.is_decimal(),
-            Self::Text | Self::Json | Self::Jsonb | Self::Uuid | Self::Enum => {
+            Self::Text | Self::Json | Self::Jsonb | Self::Uuid | Self::Enum | Self::Other => {
                 matches!(of, DataType::String | DataType::Categorical(_, _))
             }
             Self::Date => *of == DataType::Date,
@@ -135,7 +163,8 @@ impl Holds {
             Self::TimestampTz => matches!(of, DataType::Date | DataType::Datetime(_, _)),
             Self::Time => *of == DataType::Time,
             Self::Bytes => *of == DataType::Binary,
-            Self::Anything | Self::Other => false,
+            Self::Interval => matches!(of, DataType::Duration(_) | DataType::String),
+            Self::Anything => false,
         }
     }
 
@@ -149,7 +178,9 @@ impl Holds {
             "float4" => Self::Float32,
             "float8" => Self::Float64,
             "numeric" => Self::Numeric,
-            "text" | "varchar" | "bpchar" | "name" | "citext" | "xml" => Self::Text,
+            "text" | "varchar" | "bpchar" | "char" | "name" | "citext" | "xml" | "unknown" => {
+                Self::Text
+            }
             "json" => Self::Json,
             "jsonb" => Self::Jsonb,
             "uuid" => Self::Uuid,
@@ -158,6 +189,7 @@ impl Holds {
             "timestamptz" => Self::TimestampTz,
             "time" => Self::Time,
             "bytea" => Self::Bytes,
+            "interval" => Self::Interval,
             _ if category == "E" => Self::Enum,
             _ => Self::Other,
         }
@@ -201,6 +233,8 @@ pub(super) fn postgres_type(of: &DataType) -> Option<String> {
         DataType::Datetime(_, Some(_)) => "timestamptz".to_owned(),
         DataType::Time => "time".to_owned(),
         DataType::Binary => "bytea".to_owned(),
+        DataType::Duration(_) => "interval".to_owned(),
+        DataType::List(of) if !of.is_nested() => format!("{}[]", postgres_type(of)?),
         _ => return None,
     })
 }
@@ -273,10 +307,12 @@ mod tests {
             );
             assert!(postgres_type(&of).is_some(), "{of}");
         }
+        let list = |of| DataType::List(Box::new(of));
         assert_eq!(
-            postgres_type(&DataType::List(Box::new(DataType::Int64))),
-            None
+            postgres_type(&list(DataType::Int64)).as_deref(),
+            Some("bigint[]")
         );
+        assert_eq!(postgres_type(&list(list(DataType::Int64))), None);
     }
 
     #[test]
@@ -290,8 +326,8 @@ mod tests {
                 Holds::Timestamp,
                 DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
             ),
-            (Holds::Other, DataType::String),
-            (Holds::Other, DataType::Null),
+            (Holds::Other, DataType::Int64),
+            (Holds::Anything, DataType::List(Box::new(DataType::Int64))),
         ] {
             assert!(!holds.takes(&of), "{holds:?} {of}");
         }

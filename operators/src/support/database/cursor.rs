@@ -1,0 +1,104 @@
+//! How far rows have been read.
+
+use chrono::{DateTime, SecondsFormat};
+use pipectl_engine::operator::TaskError;
+use polars::prelude::*;
+use serde_json::Value;
+
+use super::fit::plain;
+use crate::support::{frame::polars_error, settings::type_name};
+
+/// The greatest value of a column, as a value that a query can be given; `None` when there is none.
+///
+/// # Errors
+/// When the column's values have no order.
+pub(super) fn greatest(frame: &DataFrame, name: &str) -> Result<Option<Value>, TaskError> {
+    let fail = |error: PolarsError| polars_error(&format!("find the greatest `{name}`"), &error);
+    let column = frame.column(name).map_err(fail)?;
+    let of = column.dtype();
+    let ordered = of.is_integer() || of.is_float() || of.is_decimal() || of.is_temporal();
+    if !ordered && *of != DataType::String {
+        return Err(TaskError::user(format!(
+            "`{name}` is {}, which tells no earlier rows from later ones",
+            type_name(of)
+        ))
+        .hint("name a column of numbers, dates, times or text under `incremental`"));
+    }
+    let greatest = column.max_reduce().map_err(fail)?;
+    Ok(Some(json_value(greatest.value())).filter(|value| !value.is_null()))
+}
+
+/// A value as JSON says it: moments, days and decimal numbers as text.
+pub(crate) fn json_value(value: &AnyValue<'_>) -> Value {
+    let number = |value: &AnyValue<'_>| value.extract::<i64>().map(Value::from);
+    match value {
+        AnyValue::Null => Value::Null,
+        AnyValue::Boolean(truth) => Value::from(*truth),
+        AnyValue::Datetime(micros, TimeUnit::Microseconds, zone) => moment(*micros, zone.is_some()),
+        AnyValue::DatetimeOwned(micros, TimeUnit::Microseconds, zone) => {
+            moment(*micros, zone.is_some())
+        }
+        AnyValue::String(text) => Value::from(*text),
+        AnyValue::StringOwned(text) => Value::from(text.as_str()),
+        AnyValue::Float64(number) => Value::from(*number),
+        AnyValue::Float32(number) => Value::from(f64::from(*number)),
+        whole if whole.dtype().is_integer() => number(whole).unwrap_or_default(),
+        other => Value::from(plain(other)),
+    }
+}
+
+fn moment(micros: i64, zoned: bool) -> Value {
+    let Some(moment) = DateTime::from_timestamp_micros(micros) else {
+        return Value::Null;
+    };
+    Value::from(if zoned {
+        moment.to_rfc3339_opts(SecondsFormat::Micros, true)
+    } else {
+        moment
+            .naive_utc()
+            .format("%Y-%m-%dT%H:%M:%S%.6f")
+            .to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_greatest_value_is_one_that_a_query_can_be_given() {
+        let moments = |zone| {
+            Series::new("c".into(), [Some(1_772_366_400_000_001_i64), None])
+                .cast(&DataType::Datetime(TimeUnit::Microseconds, zone))
+                .unwrap()
+        };
+        let days = Series::new("c".into(), [20_513_i32, 3]);
+        for (values, expected) in [
+            (
+                Series::new("c".into(), [Some(3_i32), None, Some(7)]),
+                json!(7),
+            ),
+            (Series::new("c".into(), [0.5, 0.25]), json!(0.5)),
+            (Series::new("c".into(), ["a", "b"]), json!("b")),
+            (moments(None), json!("2026-03-01T12:00:00.000001")),
+            (
+                moments(Some(TimeZone::UTC)),
+                json!("2026-03-01T12:00:00.000001Z"),
+            ),
+            (days.cast(&DataType::Date).unwrap(), json!("2026-03-01")),
+            (Series::new("c".into(), [None::<i64>]), json!(null)),
+        ] {
+            let frame = DataFrame::new(values.len(), vec![values.into()]).unwrap();
+            let found = greatest(&frame, "c").unwrap();
+            assert_eq!(found.unwrap_or_default(), expected);
+        }
+        let frame = df!["c" => [true]].unwrap();
+        let error = greatest(&frame, "c").unwrap_err();
+        assert_eq!(
+            error.message,
+            "`c` is boolean, which tells no earlier rows from later ones"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! A transaction of SQLite that counts once, and what SQLite says about a table.
+
+use pipectl_connections::database_error;
+use pipectl_engine::operator::{TaskContext, TaskError};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use super::{
+    job::Identity,
+    postgres_table::missing_table,
+    table::{Holds, TableColumn, TableName},
+};
+
+/// What is done, and by whom.
+pub(super) struct Session {
+    doing: String,
+    identity: Identity,
+}
+
+impl Session {
+    /// A session of an attempt; `doing` says what is done, as in ``write to `warehouse` ``.
+    pub(super) fn new(doing: String, context: &TaskContext) -> Self {
+        Self {
+            doing,
+            identity: Identity::of(context),
+        }
+    }
+
+    /// A failure of the database.
+    pub(super) fn fail(&self, error: sqlx::Error) -> TaskError {
+        database_error(&self.doing, error)
+    }
+
+    /// Runs a statement that is made of quoted names and our own words.
+    pub(super) async fn run(
+        &self,
+        session: &mut SqliteConnection,
+        sql: String,
+    ) -> Result<u64, TaskError> {
+        let done = sqlx::query(AssertSqlSafe(sql)).execute(session).await;
+        done.map(|done| done.rows_affected())
+            .map_err(|error| self.fail(error))
+    }
+
+    /// Enters the work in the ledger. If it is there already, its rows are too: how many they were.
+    pub(super) async fn claim(
+        &self,
+        session: &mut SqliteConnection,
+        ledger: &TableName,
+        rows: u64,
+    ) -> Result<Option<u64>, TaskError> {
+        let table = ledger.quoted();
+        let sql = format!(
+            "create table if not exists {table} (run text not null, task text not null, element integer not null, \
+             redo integer not null, rows integer not null, at text not null default current_timestamp, \
+             primary key (run, task, element, redo))"
+        );
+        self.run(session, sql).await?;
+        let Identity {
+            run,
+            task,
+            element,
+            redo,
+        } = &self.identity;
+        let sql = format!(
+            "insert into {table} (run, task, element, redo, rows) values (?, ?, ?, ?, ?) on conflict do nothing"
+        );
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let entered = sqlx::query(AssertSqlSafe(sql))
+            .bind(run)
+            .bind(task)
+            .bind(element)
+            .bind(redo)
+            .bind(rows);
+        if entered
+            .execute(&mut *session)
+            .await
+            .map_err(|error| self.fail(error))?
+            .rows_affected()
+            == 1
+        {
+            return Ok(None);
+        }
+        let sql = format!(
+            "select rows from {table} where run = ? and task = ? and element = ? and redo = ?"
+        );
+        let before = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql))
+            .bind(run)
+            .bind(task)
+            .bind(element)
+            .bind(redo);
+        let before = before
+            .fetch_one(session)
+            .await
+            .map_err(|error| self.fail(error))?;
+        Ok(Some(u64::try_from(before).unwrap_or(0)))
+    }
+
+    /// Says in the ledger how many rows it were, when that is known only now.
+    pub(super) async fn counted(
+        &self,
+        session: &mut SqliteConnection,
+        ledger: &TableName,
+        rows: u64,
+    ) -> Result<(), TaskError> {
+        let Identity {
+            run,
+            task,
+            element,
+            redo,
+        } = &self.identity;
+        let sql = format!(
+            "update {} set rows = ? where run = ? and task = ? and element = ? and redo = ?",
+            ledger.quoted()
+        );
+        let update = sqlx::query(AssertSqlSafe(sql))
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .bind(run)
+            .bind(task)
+            .bind(element)
+            .bind(redo);
+        update
+            .execute(session)
+            .await
+            .map(|_| ())
+            .map_err(|error| self.fail(error))
+    }
+
+    /// The columns of a table.
+    pub(super) async fn columns(
+        &self,
+        session: &mut SqliteConnection,
+        table: &TableName,
+    ) -> Result<Vec<TableColumn>, TaskError> {
+        let rows = sqlx::query(
+            "select name, type, \"notnull\" = 1 and dflt_value is null and not (pk = 1 and lower(type) = 'integer') \
+             from pragma_table_info(?, ?)",
+        );
+        let rows = rows
+            .bind(&table.name)
+            .bind(table.schema.as_deref().unwrap_or("main"));
+        let rows = rows
+            .fetch_all(&mut *session)
+            .await
+            .map_err(|error| self.fail(error))?;
+        if rows.is_empty() {
+            let names = sqlx::query_scalar::<_, String>(
+                "select name from sqlite_master where type = 'table' order by 1",
+            );
+            return Err(missing_table(
+                table,
+                &names.fetch_all(session).await.unwrap_or_default(),
+            ));
+        }
+        let column = |row: &sqlx::sqlite::SqliteRow| {
+            let declared: String = row.try_get(1)?;
+            Ok(TableColumn {
+                name: row.try_get(0)?,
+                holds: Holds::of_sqlite(&declared),
+                type_name: if declared.is_empty() {
+                    "of any type".to_owned()
+                } else {
+                    declared
+                },
+                required: row.try_get(2)?,
+                array_of: None,
+            })
+        };
+        rows.iter()
+            .map(column)
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fail(error))
+    }
+
+    /// The columns of each index that makes rows unique.
+    pub(super) async fn unique_indexes(
+        &self,
+        session: &mut SqliteConnection,
+        table: &TableName,
+    ) -> Result<Vec<Vec<String>>, TaskError> {
+        let schema = table.schema.as_deref().unwrap_or("main");
+        let rows = sqlx::query_as::<_, (String, Option<String>)>(
+            "select l.name, i.name from pragma_index_list(?1, ?2) l, pragma_index_info(l.name, ?2) i \
+             where l.\"unique\" = 1 and l.partial = 0 \
+             union all select '', name from pragma_table_info(?1, ?2) where pk > 0",
+        );
+        let rows = rows
+            .bind(&table.name)
+            .bind(schema)
+            .fetch_all(session)
+            .await
+            .map_err(|error| self.fail(error))?;
+        let mut indexes: Vec<(String, Vec<String>)> = Vec::new();
+        for (index, column) in rows {
+            // An expression has no name and makes the index useless for us.
+            let column = column.unwrap_or_default();
+            match indexes.iter_mut().find(|(name, _)| *name == index) {
+                Some((_, columns)) => columns.push(column),
+                None => indexes.push((index, vec![column])),
+            }
+        }
+        Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
+    }
+}
