@@ -1,6 +1,9 @@
 //! `pipectl operators [KIND[: NAME]]`: what there is, what it takes, what it puts out.
 
-use pipectl_engine::operator::{DynOperator, Kind, Registry, Takes};
+use pipectl_engine::{
+    operator::{DynOperator, Kind, Outputs, Registry, Takes, ValueType},
+    plan::sample_settings,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -99,6 +102,8 @@ fn page(output: &Output, one: &'static dyn DynOperator) {
         }
         output.print(table.render(painter));
     }
+    output.line("");
+    put_out(output, &outputs(one));
     let example = format!("examples/{}_{}.yaml", one.kind(), one.name());
     output.line("");
     output.line(painter.paint(DIM, format_args!("Example: {example}")));
@@ -115,13 +120,78 @@ fn takes(takes: Takes) -> String {
     }
 }
 
+/// What it puts out with settings as somebody might write them.
+fn outputs(one: &'static dyn DynOperator) -> Outputs {
+    let config = one.parse(&sample_settings(&one.schema()));
+    config
+        .map(|config| one.outputs(&config))
+        .unwrap_or_default()
+}
+
+fn put_out(output: &Output, outputs: &Outputs) {
+    let mut table = Table::new(["Output", "Type", "What it is"]);
+    for (index, dataset) in outputs.datasets.iter().enumerate() {
+        let read = match index {
+            0 => "the main dataset, read by `from: TASK`".to_owned(),
+            _ => format!("read by `from: TASK.{}`", dataset.name),
+        };
+        table.row([dataset.name.as_str().into(), "dataset".into(), read.into()]);
+    }
+    for value in &outputs.values {
+        table.row([
+            value.name.as_str().into(),
+            type_of_value(value.of).into(),
+            value.description.into(),
+        ]);
+    }
+    if outputs.open {
+        let what = "datasets and values as the task names them; any name may be read";
+        table.row(["…".into(), "".into(), what.into()]);
+    }
+    if outputs.datasets.is_empty() && outputs.values.is_empty() && !outputs.open {
+        output.line("It puts nothing out.");
+        return;
+    }
+    output.print(table.render(output.out));
+    if let Some(value) = outputs.values.first() {
+        output.line(output.out.paint(
+            DIM,
+            format_args!("A value is read by `${{{{ tasks.TASK.{} }}}}`.", value.name),
+        ));
+    }
+}
+
+fn type_of_value(of: ValueType) -> &'static str {
+    match of {
+        ValueType::String => "text",
+        ValueType::Integer => "whole number",
+        ValueType::Number => "number",
+        ValueType::Boolean => "boolean",
+        ValueType::Any => "anything",
+    }
+}
+
 fn document(one: &'static dyn DynOperator) -> Value {
+    let outputs = outputs(one);
+    let values: Vec<Value> = outputs
+        .values
+        .iter()
+        .map(|value| {
+            json!({
+                "name": value.name,
+                "type": type_of_value(value.of),
+                "description": value.description,
+            })
+        })
+        .collect();
+    let datasets: Vec<&str> = outputs.datasets.iter().map(|one| &*one.name).collect();
     json!({
         "kind": one.kind(),
         "name": one.name(),
         "summary": one.summary(),
         "takes": takes(one.takes()),
         "schema": one.schema(),
+        "outputs": {"datasets": datasets, "values": values, "open": outputs.open},
     })
 }
 

@@ -48,6 +48,9 @@ pub fn all() -> Registry {
 mod tests {
     use std::path::Path;
 
+    use pipectl_engine::plan::sample_settings;
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -71,6 +74,52 @@ mod tests {
                     text.lines().any(|found| found == line),
                     "{}: {line}",
                     path.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default_that_the_reference_shows() {
+        for operator in all().iter() {
+            let schema = operator.schema();
+            let required = schema.get("required").and_then(|names| names.as_array());
+            let properties = schema
+                .get("properties")
+                .and_then(|properties| properties.as_object());
+            for (name, property) in properties.into_iter().flatten() {
+                let shapes = property["anyOf"].as_array().into_iter().flatten();
+                let types: Vec<&str> = [property]
+                    .into_iter()
+                    .chain(shapes)
+                    .flat_map(|shape| match &shape["type"] {
+                        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+                        of => Vec::from_iter(of.as_str()),
+                    })
+                    .collect();
+                // That a list or a map is empty goes without saying.
+                let empty = ["null", "array", "object"]
+                    .iter()
+                    .any(|of| types.contains(of));
+                let needed = required.is_some_and(|names| names.contains(&name.as_str().into()));
+                let told = property.get("default").is_some();
+                assert!(told || needed || empty, "{operator:?}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_operator_tells_its_outputs_before_it_is_used() {
+        for operator in all().iter() {
+            let settings = sample_settings(&operator.schema());
+            let config = operator
+                .parse(&settings)
+                .unwrap_or_else(|error| panic!("{operator:?}: {settings}: {error}"));
+            for value in operator.outputs(&config).values {
+                assert!(
+                    !value.description.is_empty(),
+                    "{operator:?}: {}",
+                    value.name
                 );
             }
         }

@@ -15,7 +15,7 @@ pub use crate::{
     alert::{Alert, AlertKind},
     spec::words::{Backoff, ParamSpec, ParamType, TriggerRule, type_name},
 };
-pub use compile::compile;
+pub use compile::{compile, sample_settings};
 pub use load::{display_name, load_pipeline};
 pub use model::{
     Foreach, InputBinding, Isolation, NameIndex, OutputSource, Plan, PlanError, PlannedTask,

@@ -6,7 +6,7 @@ use pipectl_engine::operator::{
     TaskError, ValueType,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{rules, verdict};
@@ -40,7 +40,7 @@ pub(crate) struct Config {
 }
 
 /// What a broken rule does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Severity {
     /// It fails the task.

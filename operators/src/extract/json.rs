@@ -16,7 +16,7 @@ use pipectl_engine::operator::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::{array::in_lines, flaws::check};
 use crate::support::{
@@ -61,7 +61,7 @@ pub(crate) struct Config {
 }
 
 /// How records are arranged in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
     /// As the file's first character tells.

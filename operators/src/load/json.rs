@@ -19,7 +19,7 @@ use pipectl_engine::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::support::{
     files::io_error,
@@ -48,7 +48,7 @@ pub(crate) struct Config {
 }
 
 /// How records are arranged in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
     /// One array of records.

@@ -18,7 +18,7 @@ use pipectl_engine::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::support::{
     files::io_error,
@@ -62,7 +62,7 @@ pub(crate) struct Config {
 }
 
 /// A way of compressing.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Compression {
     /// Small and fast.

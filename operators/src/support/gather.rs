@@ -3,7 +3,7 @@
 use pipectl_engine::operator::{Complaints, TaskError};
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     frame::polars_error,
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What the columns of several files have to do with each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SchemaRule {
     /// All files have the columns of the first one, and their types; their order may differ.

@@ -18,7 +18,7 @@ use pipectl_models::{
 };
 use polars::prelude::DataFrame;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::support::{frame::only_input, model::model_error, whole::Whole};
@@ -29,6 +29,7 @@ pub(crate) struct Classifier;
 /// What is learned, from what, by whom.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"target": "churned", "register": "churn"}]))]
 pub(crate) struct Config {
     /// The column to learn: text, whole numbers or true and false.
     target: String,
@@ -74,7 +75,7 @@ pub(crate) struct Config {
 }
 
 /// How candidates are compared.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Validation {
     /// Parts of the stratified cross-validation.
@@ -102,7 +103,7 @@ struct Promotion {
 }
 
 /// A metric, named as in scikit-learn.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum MetricName {
     /// Share of rows predicted right.
@@ -194,7 +195,11 @@ impl Operator for Classifier {
                 "the probability from which a row is positive",
             );
         if config.register.is_some() {
-            outputs.value("version", ValueType::Integer, "the registered version")
+            outputs.value(
+                "version",
+                ValueType::Integer,
+                "the registered version, with `register`",
+            )
         } else {
             outputs
         }

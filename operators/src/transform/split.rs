@@ -22,6 +22,7 @@ pub(crate) struct Split;
 /// The parts, each a dataset of its own: `from: parts.test` reads the one called `test` of the task `parts`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"parts": {"train": 0.8, "test": 0.2}}]))]
 pub(crate) struct Config {
     /// The share of each part; together they are 1. The first part is the main dataset.
     parts: IndexMap<String, f64>,

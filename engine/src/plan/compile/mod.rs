@@ -19,6 +19,7 @@ use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 use sha2::{Digest, Sha256};
 
+pub use self::shape::sample_settings;
 use self::{expressions::Mention, scope::Names, shape::Shapes};
 use super::{
     Foreach, InputBinding, Isolation, OutputSource, Plan, PlannedTask, RetryPolicy, Source,

@@ -341,6 +341,17 @@ impl Shape {
     }
 }
 
+/// Settings as somebody might write them: the schema's own example, or only what must be there.
+pub fn sample_settings(schema: &Schema) -> Value {
+    match schema.get("examples").and_then(|examples| examples.get(0)) {
+        Some(example) => example.clone(),
+        None => {
+            let shapes = Shapes::of(schema);
+            shapes.root.sample(&shapes, 0)
+        }
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "bounds of samples are small"
