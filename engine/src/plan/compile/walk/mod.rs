@@ -19,6 +19,38 @@ use crate::{
     },
 };
 
+/// What settings are called elsewhere.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("command", "script"),
+    ("commands", "script"),
+    ("bash_command", "script"),
+    ("cmd", "script"),
+    ("code", "script"),
+    ("run", "script"),
+    ("working_directory", "workdir"),
+    ("cwd", "workdir"),
+    ("filename", "path"),
+    ("file", "path"),
+    ("filepath", "path"),
+    ("output", "path"),
+    ("sep", "delimiter"),
+    ("separator", "delimiter"),
+    ("sql", "query"),
+    ("conn_id", "connection"),
+    ("database", "connection"),
+    ("if_exists", "mode"),
+    ("write_mode", "mode"),
+    ("label", "target"),
+];
+
+/// The setting that is meant by one that is not known: it looks like it, or is called so elsewhere.
+fn meant<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<&'k str> {
+    suggest::similar(word, known.clone()).or_else(|| {
+        let of_ours = |name: &&str| ELSEWHERE.contains(&(word, *name));
+        known.into_iter().find(of_ours)
+    })
+}
+
 /// A setting with its expressions, and a sample of what it will be.
 pub(super) struct Settled {
     pub(super) node: TemplateNode,
@@ -174,8 +206,7 @@ impl Walk<'_> {
             let present = entries.iter().any(|entry| entry.key == *key);
             let misspelt = others.is_none()
                 && entries.iter().any(|entry| {
-                    !properties.contains_key(&entry.key)
-                        && suggest::similar(&entry.key, [&**key]).is_some()
+                    !properties.contains_key(&entry.key) && meant(&entry.key, [&**key]).is_some()
                 });
             if !present && !misspelt {
                 let what = self.place_name();
@@ -214,11 +245,12 @@ impl Walk<'_> {
 
     fn unknown<'k>(&mut self, entry: &Entry, known: impl Iterator<Item = &'k str>) {
         let known: Vec<&str> = known.collect();
-        let hint = match suggest::similar(&entry.key, known.iter().copied()) {
+        let hint = match meant(&entry.key, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
             None if self.path.is_empty() && TASK_KEYS.contains(&&*entry.key) => {
                 format!("`{}` belongs to the task, beside `with:`", entry.key)
             }
-            _ => suggest::hint(&entry.key, known),
+            None => suggest::hint(&entry.key, known),
         };
         let what = self.place_name();
         self.notes
