@@ -62,9 +62,14 @@ impl Logger {
         (self.0)("ERROR", line.as_ref());
     }
 
-    /// A line that a script has written.
+    /// A line that a script has written to its standard output.
     pub fn output(&self, line: impl AsRef<str>) {
         (self.0)("OUT", line.as_ref());
+    }
+
+    /// A line that a script has written to its standard error: where many a program tells how far it is.
+    pub fn error_output(&self, line: impl AsRef<str>) {
+        (self.0)("ERR", line.as_ref());
     }
 }
 

@@ -206,6 +206,7 @@ async fn conversation(context: &TaskContext, child: &mut Child) -> Ended {
                 "WARN" => context.log.warn(line),
                 "ERROR" => context.log.error(line),
                 "OUT" => context.log.output(line),
+                "ERR" => context.log.error_output(line),
                 _ => context.log.info(line),
             },
             Ok(Said::Progress { done, total }) => context.progress.set(done, total),
@@ -222,7 +223,7 @@ async fn conversation(context: &TaskContext, child: &mut Child) -> Ended {
             return;
         }
         let line = shortened(line, 10_000);
-        context.log.output(&line);
+        context.log.error_output(&line);
         last.push_back(line);
         if last.len() > LAST {
             last.pop_front();

@@ -64,7 +64,7 @@ mod tests {
             .unwrap();
         let mut log = project.log();
         log.sort();
-        assert_eq!(log, ["OUT one", "OUT three", "OUT two"]);
+        assert_eq!(log, ["ERR two", "OUT one", "OUT three"]);
     }
 
     #[tokio::test]

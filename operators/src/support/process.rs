@@ -161,8 +161,12 @@ pub(crate) async fn run(context: &TaskContext, program: Program<'_>) -> Result<E
     let _alive = child.stdin.take();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (closed, over) = (CancellationToken::new(), CancellationToken::new());
+    let log = &context.log;
     let read = async {
-        let both = tokio::join!(lines(context, stdout, &over), lines(context, stderr, &over));
+        let both = tokio::join!(
+            lines(stdout, |line| log.output(line), &over),
+            lines(stderr, |line| log.error_output(line), &over),
+        );
         closed.cancel();
         both
     };
@@ -267,8 +271,8 @@ impl Drop for Group {
 
 /// Sends lines to the log as they come, and keeps the last ones.
 async fn lines(
-    context: &TaskContext,
     stream: Option<impl AsyncRead + Unpin>,
+    log: impl Fn(&str),
     over: &CancellationToken,
 ) -> VecDeque<String> {
     let mut last = VecDeque::new();
@@ -285,7 +289,7 @@ async fn lines(
             () = over.cancelled() => return last,
         }
         let line = shortened(String::from_utf8_lossy(&bytes).trim_end(), LINE);
-        context.log.output(&line);
+        log(&line);
         if !line.is_empty() {
             last.push_back(line);
         }
