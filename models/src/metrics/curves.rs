@@ -36,19 +36,18 @@ pub fn roc_curve(hits: &[bool], scores: &[f64]) -> Curve {
     thinned(points)
 }
 
-/// Precision over recall.
+/// Precision over recall, from recall 0 with precision 1, where no row is called positive yet, as scikit-learn's
+/// `precision_recall_curve` has it.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
 pub fn precision_recall_curve(hits: &[bool], scores: &[f64]) -> Curve {
     let positives = hits.iter().filter(|hit| **hit).count() as f64;
-    let points = steps(hits, scores)
-        .into_iter()
-        .map(|(_, right, wrong)| {
-            (
-                right as f64 / positives,
-                right as f64 / (right + wrong) as f64,
-            )
-        })
-        .collect();
+    let mut points = vec![(0.0, 1.0)];
+    points.extend(steps(hits, scores).into_iter().map(|(_, right, wrong)| {
+        (
+            right as f64 / positives,
+            right as f64 / (right + wrong) as f64,
+        )
+    }));
     thinned(points)
 }
 
@@ -103,7 +102,17 @@ mod tests {
         assert_eq!((roc.x.first(), roc.y.first()), (Some(&0.0), Some(&0.0)));
         assert_eq!((roc.x.last(), roc.y.last()), (Some(&1.0), Some(&1.0)));
         let recall = precision_recall_curve(&hits, &scores);
+        assert_eq!(
+            (recall.x.first(), recall.y.first()),
+            (Some(&0.0), Some(&1.0))
+        );
         assert_eq!(recall.x.last(), Some(&1.0));
+        // Also where the highest score is a miss.
+        let recall = precision_recall_curve(&[false, true], &[0.9, 0.1]);
+        assert_eq!(
+            (recall.x, recall.y),
+            (vec![0.0, 0.0, 1.0], vec![1.0, 0.0, 0.5])
+        );
         assert_eq!(calibration(&hits, &scores).x.len(), 10);
         let [misses, hits] = probability_histogram(&hits, &scores);
         assert_eq!(
