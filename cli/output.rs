@@ -191,6 +191,12 @@ impl LiveLine {
     }
 }
 
+/// So many of a thing, in words: `1 run`, `2 runs`.
+pub(crate) fn many(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// Prints what clap has to say: help and versions to stdout, complaints to stderr.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     // When the stream is closed there is nobody to tell.

@@ -1,6 +1,6 @@
 //! What the commands round the daemon take.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{Answer, Format};
 
@@ -156,12 +156,13 @@ pub(crate) enum History {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rule").args(["older_than", "keep"]).required(true).multiple(true))]
 pub(crate) struct Prune {
     /// Only of this pipeline
     #[arg(long, value_name = "NAME")]
     pub(crate) pipeline: Option<String>,
     /// Those that ended longer ago than this, as in 90d
-    #[arg(long, value_name = "DURATION", required_unless_present = "keep")]
+    #[arg(long, value_name = "DURATION")]
     pub(crate) older_than: Option<String>,
     /// Those beyond the newest N of each pipeline
     #[arg(long, value_name = "N")]

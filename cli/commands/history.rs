@@ -11,6 +11,7 @@ use pipectl_engine::{
 use crate::{
     arguments::{History, Prune},
     exit::{Exit, Problem},
+    output::many,
     project::Context,
     records::{self, RunDocument},
     wire::{self, House},
@@ -48,8 +49,8 @@ async fn prune(context: &Context, house: &House, arguments: &Prune) -> anyhow::R
     if arguments.dry_run {
         let runs = house.store.prunable(&rule, COUNTED).await?;
         context.output.line(format_args!(
-            "{} runs may go; nothing was removed",
-            runs.len()
+            "{} may go; nothing was removed",
+            many(runs.len() as u64, "run")
         ));
         return Ok(Exit::Done);
     }
@@ -61,9 +62,10 @@ async fn prune(context: &Context, house: &House, arguments: &Prune) -> anyhow::R
         }
         gone += removed;
     }
+    let gone = many(gone, "run");
     context
         .output
-        .line(format_args!("removed {gone} runs with their data and logs"));
+        .line(format_args!("removed {gone}, with data and logs"));
     Ok(Exit::Done)
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
+use chrono_tz::Tz;
 use pipectl_engine::{
     plan::Plan,
     store::ScheduleRecord,
@@ -93,18 +95,15 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         }
         Format::Text if rows.is_empty() => context.output.note("no pipeline has a `schedule:`"),
         Format::Text => {
-            let mut table = Table::new(["Pipeline", "Started by", "Next", ""]);
+            let mut table = Table::new(["Pipeline", "Started by", "Next"]);
             for (plan, schedule, paused) in &rows {
-                let next = schedule.next(now).map(|next| {
-                    next.with_timezone(&plan.zone())
-                        .format("%Y-%m-%d %H:%M:%S %Z")
-                        .to_string()
-                });
+                let next = next(plan, schedule, *paused, now)
+                    .map(|next| next.format("%Y-%m-%d %H:%M:%S %Z").to_string());
+                let paused = if *paused { "paused" } else { "" };
                 table.row([
                     (&*plan.name).into(),
                     trigger(schedule).into(),
-                    next.unwrap_or_default().into(),
-                    (if *paused { "paused" } else { "" }).into(),
+                    next.unwrap_or_else(|| paused.to_owned()).into(),
                 ]);
             }
             context.output.print(table.render(context.output.out));
@@ -116,6 +115,12 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         ));
     }
     Ok(Exit::Done)
+}
+
+/// When a run starts next, in the pipeline's zone; a paused schedule starts none.
+fn next(plan: &Plan, schedule: &Schedule, paused: bool, now: Timestamp) -> Option<DateTime<Tz>> {
+    let next = schedule.next(now).filter(|_| !paused)?;
+    Some(next.with_timezone(&plan.zone()))
 }
 
 fn trigger(schedule: &Schedule) -> String {
@@ -130,8 +135,6 @@ fn trigger(schedule: &Schedule) -> String {
 }
 
 fn document(plan: &Plan, schedule: &Schedule, paused: bool, now: Timestamp) -> Value {
-    let next = schedule
-        .next(now)
-        .map(|next| next.with_timezone(&plan.zone()).to_rfc3339());
+    let next = next(plan, schedule, paused, now).map(|next| next.to_rfc3339());
     json!({"pipeline": plan.name, "started_by": trigger(schedule), "next": next, "paused": paused})
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{Format, SensorThings, Sensors},
     exit::{Exit, Problem},
+    output::many,
     project::Context,
     records::moment,
     table::{Cell, Table},
@@ -24,9 +25,9 @@ pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> 
             Sensors::Show(arguments) => show(context, &*store, arguments).await,
             Sensors::Reset { sensor } => {
                 let key = known(&*store, sensor).await?;
-                let count = store.forget(&key, None).await?;
+                let forgotten = many(store.forget(&key, None).await?, "thing");
                 context.output.note(format_args!(
-                    "forgot {count} things; those that are still there are sensed anew"
+                    "forgot {forgotten}; what is still there is sensed anew"
                 ));
                 Ok(Exit::Done)
             }

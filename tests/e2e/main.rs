@@ -21,4 +21,5 @@ mod mail;
 mod neighbours;
 mod plugins;
 mod readme;
+mod schedules;
 mod signals;

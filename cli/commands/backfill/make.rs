@@ -19,6 +19,7 @@ use crate::{
     arguments::{Format, NewBackfill, ReprocessBehavior},
     commands::{daemon::alone, execute::stop_on_signal, params},
     exit::{Exit, Problem},
+    output::many,
     project::Context,
     wire::{self, House, SLOTS},
 };
@@ -58,9 +59,9 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
             return Ok(Exit::Done);
         }
         if preview.runs.is_empty() && preview.again.is_empty() {
+            let kept = many(preview.kept.len() as u64, "interval");
             context.output.note(format_args!(
-                "nothing to do: all {} intervals have a run",
-                preview.kept.len()
+                "nothing to do: {kept}, each with a run already"
             ));
             context.output.hint(
                 "--reprocess-behavior failed does those again that have failed, completed all",
@@ -69,16 +70,18 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
         }
         create_backfill(&*store, &plan, &preview).await?;
         let id = preview.backfill.id;
-        let count = preview.runs.len() + preview.again.len();
+        let count = many((preview.runs.len() + preview.again.len()) as u64, "run");
         context
             .output
-            .note(format_args!("Backfill {id} of {}: {count} runs", plan.name));
+            .note(format_args!("Backfill {id} of {}: {count}", plan.name));
         let alive = store.daemons().await?.iter().any(|daemon| daemon.alive);
         if alive {
             context
                 .output
                 .note("a daemon works on it; `pipectl backfill list` shows how far it is");
-            answer(context, &*store, id, arguments.format).await?;
+            if let Format::Json = arguments.format {
+                answer(context, &*store, id, Format::Json).await?;
+            }
             return Ok(Exit::Done);
         }
         off(context, &house, id, arguments.format).await
@@ -165,8 +168,8 @@ async fn answer(
             .output
             .json(&super::care::document(&backfill, progress)),
         Format::Text => context.output.line(format_args!(
-            "{} runs: {} success, {} failed, {} cancelled, {} to be done",
-            progress.total(),
+            "{}: {} success, {} failed, {} cancelled, {} to be done",
+            many(progress.total(), "run"),
             progress.success,
             progress.failed,
             progress.cancelled,
