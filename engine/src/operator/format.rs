@@ -38,20 +38,6 @@ impl<'de> Deserialize<'de> for SqlText {
     }
 }
 
-impl JsonSchema for SqlText {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SqlText".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": Self::FORMAT})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
-
 /// A model as a pipeline names it: `churn`, `churn@challenger`, `churn:7`, `zoo:churn`, a file.
 ///
 /// A name of the registry is pinned to its version (`churn:7`) when the task's settings are resolved.
@@ -62,20 +48,6 @@ pub struct ModelRef(pub String);
 impl ModelRef {
     /// The JSON Schema format that marks such a setting.
     pub const FORMAT: &'static str = "model";
-}
-
-impl JsonSchema for ModelRef {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ModelRef".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": Self::FORMAT})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
 }
 
 /// Code for another program. An expression in it is an error: values reach a script by `env:`.
@@ -165,4 +137,11 @@ macro_rules! marked_text {
     )+};
 }
 
-marked_text!(Script, ConnectionName, DurationText, SizeText);
+marked_text!(
+    SqlText,
+    ModelRef,
+    Script,
+    ConnectionName,
+    DurationText,
+    SizeText
+);
