@@ -8,7 +8,7 @@ use pipectl_engine::{
     project::Project,
     runner::{Owner, Parts, Pipelines, Role, Runner, Slots},
     services::Services,
-    store::{MemoryStore, Writer},
+    store::{MemoryStore, Writer, testing::Wrapped},
     time::{Clock, Timestamp},
 };
 use tokio::{
@@ -126,12 +126,12 @@ fn runner(
     ears: &Ears,
     chance: Chance,
 ) -> Runner {
-    let store = Arc::new(Connection {
+    let store = Arc::new(Wrapped(Connection {
         daemon: owner.name().to_owned(),
         store: Arc::clone(&shared.store),
         witness: Arc::clone(&shared.witness),
         chance,
-    });
+    }));
     Runner::new(Parts {
         writer: Writer::start(Arc::clone(&store) as _),
         store: store as _,

@@ -10,8 +10,7 @@ mod memory;
 mod promotion;
 mod queue;
 mod record;
-#[cfg(test)]
-mod testing;
+pub mod testing;
 mod traits;
 mod triggers;
 mod writer;

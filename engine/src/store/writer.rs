@@ -180,9 +180,44 @@ mod tests {
     use super::*;
     use crate::{
         id::RunId,
-        store::{MemoryStore, testing::Wrapped},
+        store::{
+            MemoryStore, RunStore as _,
+            testing::{Hooks, Wrapped},
+        },
         time::{Clock, SystemClock},
     };
+
+    /// A store whose commits fail when `fault` says so.
+    fn failing(
+        fault: impl Fn(&[RunWrite]) -> Option<StoreError> + Send + Sync + 'static,
+    ) -> Wrapped<Failing> {
+        Wrapped(Failing {
+            inner: MemoryStore::default(),
+            fault: Box::new(fault),
+        })
+    }
+
+    struct Failing {
+        inner: MemoryStore,
+        fault: Box<Fault>,
+    }
+
+    type Fault = dyn Fn(&[RunWrite]) -> Option<StoreError> + Send + Sync;
+
+    impl Hooks for Failing {
+        type Inner = MemoryStore;
+
+        fn inner(&self) -> &MemoryStore {
+            &self.inner
+        }
+
+        async fn commit(&self, writes: &[RunWrite]) -> Result<Vec<WriteOutcome>, StoreError> {
+            match (self.fault)(writes) {
+                Some(error) => Err(error),
+                None => self.inner.commit(writes).await,
+            }
+        }
+    }
 
     fn write(run: RunId) -> RunWrite {
         RunWrite {
@@ -200,7 +235,7 @@ mod tests {
     async fn what_waits_is_one_transaction() {
         let commits = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&commits);
-        let store = Wrapped::new(MemoryStore::default(), move |_| {
+        let store = failing(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             None
         });
@@ -219,7 +254,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_that_is_away_is_tried_again() {
         let left = AtomicUsize::new(3);
-        let store = Wrapped::new(MemoryStore::default(), move |_| {
+        let store = failing(move |_| {
             left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
             })
@@ -237,7 +272,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends_and_every_writer_hears_the_cause() {
-        let store = Wrapped::new(MemoryStore::default(), |_| Some(unavailable()));
+        let store = failing(|_| Some(unavailable()));
         let writer = Writer::start(Arc::new(store));
         let run = RunId::new(SystemClock.now());
         let started = tokio::time::Instant::now();
@@ -257,7 +292,7 @@ mod tests {
     async fn a_refused_write_does_not_take_others_with_it() {
         let now = SystemClock.now();
         let (good, bad) = (RunId::new(now), RunId::new(now));
-        let store = Wrapped::new(MemoryStore::default(), move |writes| {
+        let store = failing(move |writes| {
             writes
                 .iter()
                 .any(|write| write.run == bad)

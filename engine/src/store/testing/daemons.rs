@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
-use super::Wrapped;
+use super::{Hooks, Wrapped};
 use crate::{
     id::{RunId, TaskKey},
     operator::Interval,
@@ -14,16 +14,16 @@ use crate::{
     store::{
         Backfill, BackfillState, Cancelled, Claimed, Created, Daemon, History, NewRun, PoolRequest,
         Progress, PruneRule, Queue, Redo, RunRecord, ScheduleRecord, SensorKey, SensorRecord,
-        Store, StoreError, Thing, ThingRecord, Triggers,
+        StoreError, Thing, ThingRecord, Triggers,
     },
     time::Timestamp,
 };
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<S: Store> Queue for Wrapped<S> {
+impl<H: Hooks> Queue for Wrapped<H> {
     async fn create_runs(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
-        self.inner.create_runs(runs).await
+        self.0.through(self.0.inner().create_runs(runs)).await
     }
 
     async fn beat(
@@ -32,19 +32,21 @@ impl<S: Store> Queue for Wrapped<S> {
         started: Timestamp,
         lease: Duration,
     ) -> Result<Vec<RunId>, StoreError> {
-        self.inner.beat(name, started, lease).await
+        self.0
+            .through(self.0.inner().beat(name, started, lease))
+            .await
     }
 
     async fn leave(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.leave(name).await
+        self.0.through(self.0.inner().leave(name)).await
     }
 
     async fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
-        self.inner.daemons().await
+        self.0.through(self.0.inner().daemons()).await
     }
 
     async fn owned(&self, daemon: &str) -> Result<Vec<Claimed>, StoreError> {
-        self.inner.owned(daemon).await
+        self.0.through(self.0.inner().owned(daemon)).await
     }
 
     async fn claim_queued(
@@ -54,8 +56,8 @@ impl<S: Store> Queue for Wrapped<S> {
         backfill: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.inner
-            .claim_queued(daemon, lease, backfill, limit)
+        self.0
+            .through(self.0.claim_queued(daemon, lease, backfill, limit))
             .await
     }
 
@@ -66,11 +68,13 @@ impl<S: Store> Queue for Wrapped<S> {
         gone: &[String],
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.inner.claim_lost(daemon, lease, gone, limit).await
+        self.0
+            .through(self.0.claim_lost(daemon, lease, gone, limit))
+            .await
     }
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
-        self.inner.foreground_runs().await
+        self.0.through(self.0.inner().foreground_runs()).await
     }
 
     async fn requeue(
@@ -79,35 +83,37 @@ impl<S: Store> Queue for Wrapped<S> {
         redo: Redo,
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
-        self.inner.requeue(run, redo, backfill).await
+        self.0.through(self.0.requeue(run, redo, backfill)).await
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        self.inner.cancel(run, now).await
+        self.0.through(self.0.inner().cancel(run, now)).await
     }
 
     async fn unfinished(&self) -> Result<BTreeMap<(String, RunState), u64>, StoreError> {
-        self.inner.unfinished().await
+        self.0.through(self.0.inner().unfinished()).await
     }
 
     async fn take_pool(&self, request: &PoolRequest) -> Result<bool, StoreError> {
-        self.inner.take_pool(request).await
+        self.0.through(self.0.inner().take_pool(request)).await
     }
 
     async fn give_pool(&self, pool: &str, run: RunId, key: &TaskKey) -> Result<(), StoreError> {
-        self.inner.give_pool(pool, run, key).await
+        self.0
+            .through(self.0.inner().give_pool(pool, run, key))
+            .await
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {
-        self.inner.changed()
+        self.0.inner().changed()
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<S: Store> Triggers for Wrapped<S> {
+impl<H: Hooks> Triggers for Wrapped<H> {
     async fn schedules(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
-        self.inner.schedules().await
+        self.0.through(self.0.inner().schedules()).await
     }
 
     async fn schedule(
@@ -115,15 +121,21 @@ impl<S: Store> Triggers for Wrapped<S> {
         pipeline: &str,
         cursor: Timestamp,
     ) -> Result<ScheduleRecord, StoreError> {
-        self.inner.schedule(pipeline, cursor).await
+        self.0
+            .through(self.0.inner().schedule(pipeline, cursor))
+            .await
     }
 
     async fn advance(&self, pipeline: &str, cursor: Timestamp) -> Result<(), StoreError> {
-        self.inner.advance(pipeline, cursor).await
+        self.0
+            .through(self.0.inner().advance(pipeline, cursor))
+            .await
     }
 
     async fn pause(&self, pipeline: &str, paused: bool, now: Timestamp) -> Result<(), StoreError> {
-        self.inner.pause(pipeline, paused, now).await
+        self.0
+            .through(self.0.inner().pause(pipeline, paused, now))
+            .await
     }
 
     async fn successes_since(
@@ -132,7 +144,9 @@ impl<S: Store> Triggers for Wrapped<S> {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<RunRecord>, StoreError> {
-        self.inner.successes_since(pipelines, since, limit).await
+        self.0
+            .through(self.0.inner().successes_since(pipelines, since, limit))
+            .await
     }
 
     async fn success_of(
@@ -140,15 +154,17 @@ impl<S: Store> Triggers for Wrapped<S> {
         pipeline: &str,
         interval: Interval,
     ) -> Result<Option<RunId>, StoreError> {
-        self.inner.success_of(pipeline, interval).await
+        self.0
+            .through(self.0.inner().success_of(pipeline, interval))
+            .await
     }
 
     async fn sensor(&self, key: &SensorKey, now: Timestamp) -> Result<SensorRecord, StoreError> {
-        self.inner.sensor(key, now).await
+        self.0.through(self.0.inner().sensor(key, now)).await
     }
 
     async fn sensors(&self) -> Result<Vec<SensorRecord>, StoreError> {
-        self.inner.sensors().await
+        self.0.through(self.0.inner().sensors()).await
     }
 
     async fn looked(
@@ -157,7 +173,7 @@ impl<S: Store> Triggers for Wrapped<S> {
         now: Timestamp,
         error: Option<&str>,
     ) -> Result<u32, StoreError> {
-        self.inner.looked(key, now, error).await
+        self.0.through(self.0.inner().looked(key, now, error)).await
     }
 
     async fn unseen(
@@ -165,7 +181,7 @@ impl<S: Store> Triggers for Wrapped<S> {
         key: &SensorKey,
         identities: &[String],
     ) -> Result<Vec<String>, StoreError> {
-        self.inner.unseen(key, identities).await
+        self.0.through(self.0.inner().unseen(key, identities)).await
     }
 
     async fn ignore(
@@ -174,7 +190,9 @@ impl<S: Store> Triggers for Wrapped<S> {
         things: &[Thing],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.inner.ignore(key, things, now).await
+        self.0
+            .through(self.0.inner().ignore(key, things, now))
+            .await
     }
 
     async fn sense(
@@ -183,23 +201,23 @@ impl<S: Store> Triggers for Wrapped<S> {
         things: &[(Thing, NewRun)],
         now: Timestamp,
     ) -> Result<Vec<Created>, StoreError> {
-        self.inner.sense(key, things, now).await
+        self.0.through(self.0.inner().sense(key, things, now)).await
     }
 
     async fn to_settle(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        self.inner.to_settle(key, limit).await
+        self.0.through(self.0.inner().to_settle(key, limit)).await
     }
 
     async fn settled(&self, key: &SensorKey, identity: &str) -> Result<(), StoreError> {
-        self.inner.settled(key, identity).await
+        self.0.through(self.0.inner().settled(key, identity)).await
     }
 
     async fn things(&self, key: &SensorKey, limit: u32) -> Result<Vec<ThingRecord>, StoreError> {
-        self.inner.things(key, limit).await
+        self.0.through(self.0.inner().things(key, limit)).await
     }
 
     async fn forget(&self, key: &SensorKey, identity: Option<&str>) -> Result<u64, StoreError> {
-        self.inner.forget(key, identity).await
+        self.0.through(self.0.inner().forget(key, identity)).await
     }
 
     async fn create_backfill(
@@ -208,15 +226,17 @@ impl<S: Store> Triggers for Wrapped<S> {
         runs: &[NewRun],
         again: &[(RunId, Redo)],
     ) -> Result<(), StoreError> {
-        self.inner.create_backfill(backfill, runs, again).await
+        self.0
+            .through(self.0.inner().create_backfill(backfill, runs, again))
+            .await
     }
 
     async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError> {
-        self.inner.backfills(limit).await
+        self.0.through(self.0.inner().backfills(limit)).await
     }
 
     async fn backfill(&self, id: Uuid) -> Result<Option<(Backfill, Progress)>, StoreError> {
-        self.inner.backfill(id).await
+        self.0.through(self.0.inner().backfill(id)).await
     }
 
     async fn set_backfill(
@@ -225,7 +245,9 @@ impl<S: Store> Triggers for Wrapped<S> {
         state: BackfillState,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.inner.set_backfill(id, state, now).await
+        self.0
+            .through(self.0.inner().set_backfill(id, state, now))
+            .await
     }
 
     async fn triggered(
@@ -233,18 +255,20 @@ impl<S: Store> Triggers for Wrapped<S> {
         pipeline: &str,
         trigger_key: &str,
     ) -> Result<Option<RunRecord>, StoreError> {
-        self.inner.triggered(pipeline, trigger_key).await
+        self.0
+            .through(self.0.inner().triggered(pipeline, trigger_key))
+            .await
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<S: Store> History for Wrapped<S> {
+impl<H: Hooks> History for Wrapped<H> {
     async fn prunable(&self, rule: &PruneRule, limit: u32) -> Result<Vec<RunId>, StoreError> {
-        self.inner.prunable(rule, limit).await
+        self.0.through(self.0.inner().prunable(rule, limit)).await
     }
 
     async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {
-        self.inner.remove_runs(runs).await
+        self.0.through(self.0.inner().remove_runs(runs)).await
     }
 }
