@@ -19,8 +19,8 @@ use pipectl_engine::{
     secret::Secret,
     state::TaskState,
     store::{
-        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunKind, RunWrite, SensorKey,
-        Store, TaskChange, Thing, WriteOutcome, Writer,
+        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunWrite, SensorKey, Store,
+        TaskChange, Thing, WriteOutcome, Writer, conformance::run_at,
     },
     time::{Clock, SystemClock, Timestamp},
 };
@@ -28,21 +28,10 @@ use pipectl_test_support::TestPostgres;
 use serde_json::{Map, json};
 
 fn new_run(pipeline: &str, enqueued: bool) -> NewRun {
-    let now = SystemClock.now();
     NewRun {
-        id: RunId::new(now),
-        pipeline: pipeline.to_owned(),
-        version: "abc".to_owned(),
-        kind: RunKind::Manual,
-        trigger_key: None,
-        trigger: json!(null),
-        params: Map::new(),
-        interval: None,
-        parent: None,
-        created: now,
         enqueued,
         max_active: enqueued.then_some(1_000),
-        backfill: None,
+        ..run_at(pipeline, SystemClock.now())
     }
 }
 

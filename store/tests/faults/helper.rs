@@ -14,12 +14,12 @@ use pipectl_engine::{
     secret::Secret,
     state::TaskState,
     store::{
-        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunKind, RunWrite, Store,
-        StoreError, TaskChange,
+        AttemptRecord, Change, EventRecord, NewRun, OutputRecord, RunWrite, Store, StoreError,
+        TaskChange, conformance::run_at,
     },
     time::{Clock, SystemClock},
 };
-use serde_json::{Map, json};
+use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection};
 
 const VARIABLE: &str = "PIPECTL_TEST_HELPER";
@@ -211,21 +211,9 @@ pub(crate) async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
 
 /// A run of `pipeline`.
 pub(crate) fn new_run(pipeline: &str, enqueued: bool) -> NewRun {
-    let now = SystemClock.now();
     NewRun {
-        id: RunId::new(now),
-        pipeline: pipeline.to_owned(),
-        version: "abc".to_owned(),
-        kind: RunKind::Manual,
-        trigger_key: None,
-        trigger: json!(null),
-        params: Map::new(),
-        interval: None,
-        parent: None,
-        created: now,
         enqueued,
-        max_active: None,
-        backfill: None,
+        ..run_at(pipeline, SystemClock.now())
     }
 }
 

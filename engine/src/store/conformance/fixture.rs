@@ -36,8 +36,13 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 
 /// A run of `pipeline` that was made `seconds` after some moment.
 pub(super) fn new_run(pipeline: &str, seconds: i64) -> NewRun {
+    run_at(pipeline, at(seconds))
+}
+
+/// A run of `pipeline` by hand, made at `created`.
+pub fn run_at(pipeline: &str, created: Timestamp) -> NewRun {
     NewRun {
-        id: RunId::new(at(seconds)),
+        id: RunId::new(created),
         pipeline: pipeline.to_owned(),
         version: "abc".to_owned(),
         kind: RunKind::Manual,
@@ -46,7 +51,7 @@ pub(super) fn new_run(pipeline: &str, seconds: i64) -> NewRun {
         params: Map::new(),
         interval: None,
         parent: None,
-        created: at(seconds),
+        created,
         enqueued: false,
         max_active: None,
         backfill: None,

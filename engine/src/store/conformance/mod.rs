@@ -31,6 +31,8 @@ pub mod sensors;
 pub mod triggers;
 pub mod writes;
 
+pub use fixture::run_at;
+
 /// Calls the macro `$callback` with the path of every promise below `pipectl_engine::store::conformance`.
 #[macro_export]
 macro_rules! each_store_promise {
