@@ -9,6 +9,7 @@ mod migration;
 mod open;
 mod postgres;
 mod rows;
+mod shared;
 mod sqlite;
 mod things;
 mod trigger_rows;

@@ -2,10 +2,9 @@
 
 use pipectl_engine::{
     id::RunId,
-    store::{Backfill, BackfillState, NewRun, Progress, Redo, StoreError},
+    store::{Backfill, BackfillState, NewRun, Redo, StoreError},
     time::Timestamp,
 };
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{
@@ -13,13 +12,9 @@ use super::{
     create::insert,
     queue::{cancel, requeue},
 };
-use crate::{
-    error::{reading, writing},
-    rows::name_of,
-    trigger_rows::{BackfillRow, backfill},
-};
+use crate::{error::writing, rows::name_of};
 
-const SELECT: &str = "select b.id, b.pipeline, pipectl.micros(b.first) as first, pipectl.micros(b.past) as past,
+pub(super) const SELECT: &str = "select b.id, b.pipeline, pipectl.micros(b.first) as first, pipectl.micros(b.past) as past,
     b.max_active, b.reprocess, b.state, pipectl.micros(b.created) as created, p.*
     from pipectl.backfills b cross join lateral (
         select count(*) filter (where r.state = 'queued') as queued, count(*) filter (where r.state = 'running') as running,
@@ -53,32 +48,6 @@ impl PostgresStore {
             requeue(&mut *transaction, again, Some(backfill.id)).await?;
         }
         transaction.commit().await
-    }
-
-    pub(super) async fn newest_backfills(
-        &self,
-        limit: u32,
-    ) -> Result<Vec<(Backfill, Progress)>, StoreError> {
-        let sql = format!("{SELECT} order by b.created desc, b.id desc limit $1");
-        let rows = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool);
-        rows.await
-            .map_err(reading)?
-            .into_iter()
-            .map(backfill)
-            .collect()
-    }
-
-    pub(super) async fn one_backfill(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<(Backfill, Progress)>, StoreError> {
-        let sql = format!("{SELECT} where b.id = $1");
-        let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
-            .bind(id)
-            .fetch_optional(&self.pool);
-        row.await.map_err(reading)?.map(backfill).transpose()
     }
 
     pub(super) async fn change_backfill(

@@ -14,6 +14,7 @@ mod sensors;
 mod statement;
 mod tables;
 mod triggers;
+mod values;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -21,7 +22,7 @@ use std::{
 };
 
 use pipectl_engine::store::StoreError;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 /// A store on Postgres.
 #[derive(Clone, Debug)]
@@ -32,6 +33,16 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
+    /// Where reading statements go.
+    fn reader(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection that writes.
+    async fn writer(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
     /// After an error that may mean that the server has cut connections: the others are asked before they are used.
     fn mistrust(&self, error: &StoreError) {
         if matches!(error, StoreError::Unavailable { .. }) {

@@ -1,27 +1,19 @@
 //! The registered models on Postgres.
 
-use async_trait::async_trait;
 use pipectl_engine::{
     id::{RunId, TaskKey},
-    store::{ModelRegistry, ModelVersion, StoreError},
+    store::StoreError,
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::PostgresStore;
 use crate::{
     batch::{element, reservation},
     error::{failed, unreadable},
-    rows::{ModelRow, records},
 };
 
-const READ: &str = "read the registered models";
-
-const SELECT: &str = "select m.name, m.version, m.run, m.task, pipectl.micros(m.registered) as registered, m.artifact,
-    m.digest, m.bytes, m.metrics::text as metrics, m.card::text as card,
-    (select coalesce(json_agg(a.alias order by a.alias collate \"C\"), '[]')::text from pipectl.model_aliases a
-        where a.name = m.name and a.version = m.version) as aliases
-    from pipectl.models m where m.registered is not null and m.name = $1";
+crate::shared::models!(PostgresStore, sql);
 
 /// Points an alias, given with its model's name, to a version, and remembers why.
 pub(super) async fn point(
@@ -49,34 +41,7 @@ pub(super) async fn point(
 }
 
 impl PostgresStore {
-    async fn one_model(
-        &self,
-        and: &'static str,
-        name: &str,
-        version: i64,
-        alias: &str,
-    ) -> Result<Option<ModelVersion>, StoreError> {
-        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!("{SELECT} {and}")));
-        let row = query
-            .bind(name)
-            .bind(version)
-            .bind(alias)
-            .fetch_optional(&self.pool)
-            .await;
-        row.map_err(|error| failed(READ, error))?
-            .map(ModelVersion::try_from)
-            .transpose()
-    }
-}
-
-#[async_trait]
-impl ModelRegistry for PostgresStore {
-    async fn reserve_version(
-        &self,
-        name: &str,
-        run: RunId,
-        key: &TaskKey,
-    ) -> Result<u32, StoreError> {
+    async fn reserve(&self, name: &str, run: RunId, key: &TaskKey) -> Result<u32, StoreError> {
         let wrong = |error| failed("reserve a model's version", error);
         let mut transaction = self.pool.begin().await.map_err(wrong)?;
         let sql = "select pg_advisory_xact_lock(hashtextextended('pipectl model ' || $1, 0))";
@@ -111,42 +76,9 @@ impl ModelRegistry for PostgresStore {
         u32::try_from(version).map_err(unreadable)
     }
 
-    async fn models(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "select name from pipectl.models where registered is not null group by name order by name collate \"C\"";
-        sqlx::query_scalar(sql)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| failed(READ, error))
-    }
-
-    async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, StoreError> {
-        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!(
-            "{SELECT} order by m.version desc"
-        )));
-        records(
-            query
-                .bind(name)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(|error| failed(READ, error))?,
-        )
-    }
-
-    async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError> {
-        self.one_model("and m.version = $2 and $3 = ''", name, version.into(), "")
-            .await
-    }
-
-    async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError> {
-        let and = "and $2 = 0::bigint and m.version =
-            (select version from pipectl.model_aliases where name = $1 and alias = $3)";
-        self.one_model(and, name, 0, alias).await
-    }
-
-    async fn set_alias(
+    async fn point_to(
         &self,
-        name: &str,
-        alias: &str,
+        (name, alias): (&str, &str),
         version: u32,
         note: &str,
         now: Timestamp,
@@ -167,4 +99,17 @@ impl ModelRegistry for PostgresStore {
             .map_err(wrong)?;
         transaction.commit().await.map_err(wrong)
     }
+}
+
+mod sql {
+    pub(super) const SELECT: &str = "select m.name, m.version, m.run, m.task, pipectl.micros(m.registered) as registered, m.artifact,
+        m.digest, m.bytes, m.metrics::text as metrics, m.card::text as card,
+        (select coalesce(json_agg(a.alias order by a.alias collate \"C\"), '[]')::text from pipectl.model_aliases a
+            where a.name = m.name and a.version = m.version) as aliases
+        from pipectl.models m where m.registered is not null and m.name = $1";
+
+    pub(super) const NAMES: &str = "select name from pipectl.models where registered is not null group by name order by name collate \"C\"";
+
+    pub(super) const ALIASED: &str =
+        "select version from pipectl.model_aliases where name = $1 and alias = $2";
 }

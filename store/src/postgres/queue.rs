@@ -13,7 +13,7 @@ use pipectl_engine::{
 use sqlx::{AssertSqlSafe, PgExecutor};
 use uuid::Uuid;
 
-use super::{PostgresStore, runs::interval};
+use super::{PostgresStore, values::lasting};
 use crate::{
     batch::{element, text},
     error::{failed, reading, unknown, writing},
@@ -101,7 +101,7 @@ impl Queue for PostgresStore {
         started: Timestamp,
         lease: Duration,
     ) -> Result<Vec<RunId>, StoreError> {
-        let lease = interval(lease)?;
+        let lease = lasting(lease)?;
         let mut beats = 1;
         loop {
             let beat = sqlx::query_as::<_, (Uuid, bool, bool)>(BEAT)
@@ -153,7 +153,7 @@ impl Queue for PostgresStore {
     ) -> Result<Vec<Claimed>, StoreError> {
         let rows = sqlx::query_as("select run, fence from pipectl.claim_queued($1, $2, $3, $4)")
             .bind(daemon)
-            .bind(interval(lease)?)
+            .bind(lasting(lease)?)
             .bind(backfill)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
@@ -173,7 +173,7 @@ impl Queue for PostgresStore {
     ) -> Result<Vec<Claimed>, StoreError> {
         let rows = sqlx::query_as(CLAIM_LOST)
             .bind(daemon)
-            .bind(interval(lease)?)
+            .bind(lasting(lease)?)
             .bind(gone)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)

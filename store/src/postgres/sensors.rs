@@ -6,7 +6,7 @@ use pipectl_engine::{
     store::{Created, NewRun, SensorKey, Thing},
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -15,38 +15,10 @@ use super::{
 };
 use crate::{
     batch::{json, text},
-    things::{self, Ledger, at_places, sensed, short_key, to_make},
-    trigger_rows::ThingRow,
+    things::{self, Ledger, sensed, short_key, to_make},
 };
 
-const THING: &str = "t.identity, t.name, t.details::text as details, t.size, pipectl.micros(t.modified) as modified,
-    t.state, pipectl.micros(t.seen) as seen, t.run";
-
 impl PostgresStore {
-    pub(super) async fn unseen_things(
-        &self,
-        key: &SensorKey,
-        identities: &[String],
-    ) -> Result<Vec<String>, sqlx::Error> {
-        let sql = "select n.place from unnest($3::text[]) with ordinality as n (key, place) where not exists (
-                select 1 from pipectl.things t where t.pipeline = $1 and t.task = $2 and t.key = n.key
-            ) order by n.place";
-        let keys: Vec<_> = identities
-            .iter()
-            .map(|identity| short_key(identity))
-            .collect();
-        let places = sqlx::query_scalar::<_, i64>(sql)
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(keys)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(at_places(
-            identities,
-            places.into_iter().map(|place| place - 1).collect(),
-        ))
-    }
-
     pub(super) async fn ignore_things(
         &self,
         key: &SensorKey,
@@ -86,53 +58,6 @@ impl PostgresStore {
         name_others(&mut transaction, key, &others).await?;
         transaction.commit().await?;
         Ok(sensed(things, &ledger))
-    }
-
-    pub(super) async fn due_things(
-        &self,
-        key: &SensorKey,
-        limit: u32,
-    ) -> Result<Vec<ThingRow>, sqlx::Error> {
-        let sql = format!(
-            "select {THING} from pipectl.things t join pipectl.runs r on r.id = t.run
-            where t.pipeline = $1 and t.task = $2 and t.state = 'taken' and r.state = 'success'
-            order by t.seen, t.key collate \"C\" limit $3"
-        );
-        let rows = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(i64::from(limit));
-        rows.fetch_all(&self.pool).await
-    }
-
-    pub(super) async fn settle_thing(
-        &self,
-        key: &SensorKey,
-        identity: &str,
-    ) -> Result<(), sqlx::Error> {
-        let sql = "update pipectl.things set state = 'settled'
-            where pipeline = $1 and task = $2 and key = $3 and state = 'taken'";
-        let settle = sqlx::query(sql)
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(short_key(identity));
-        settle.execute(&self.pool).await.map(drop)
-    }
-
-    pub(super) async fn newest_things(
-        &self,
-        key: &SensorKey,
-        limit: u32,
-    ) -> Result<Vec<ThingRow>, sqlx::Error> {
-        let sql = format!(
-            "select {THING} from pipectl.things t where t.pipeline = $1 and t.task = $2
-            order by t.seen desc, t.key collate \"C\" desc limit $3"
-        );
-        let rows = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(i64::from(limit));
-        rows.fetch_all(&self.pool).await
     }
 
     pub(super) async fn forget_things(

@@ -2,25 +2,20 @@
 
 use pipectl_engine::{
     id::RunId,
-    store::{Backfill, BackfillState, NewRun, Progress, Redo, StoreError},
+    store::{Backfill, BackfillState, NewRun, Redo, StoreError},
     time::Timestamp,
 };
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{
     SqliteStore, Writing,
-    commit::micros,
     create::insert,
     queue::{requeue, stop},
+    values::moment,
 };
-use crate::{
-    error::{reading, writing},
-    rows::name_of,
-    trigger_rows::{BackfillRow, backfill},
-};
+use crate::{error::writing, rows::name_of};
 
-const SELECT: &str = "select b.id, b.pipeline, b.first, b.past,
+pub(super) const SELECT: &str = "select b.id, b.pipeline, b.first, b.past,
     b.max_active, b.reprocess, b.state, b.created,
     (select count(*) from runs r where r.backfill = b.id and r.state = 'queued') as queued,
     (select count(*) from runs r where r.backfill = b.id and r.state = 'running') as running,
@@ -41,32 +36,6 @@ impl SqliteStore {
         writer.end(inserted).await?;
         self.changed.notify_waiters();
         Ok(())
-    }
-
-    pub(super) async fn newest_backfills(
-        &self,
-        limit: u32,
-    ) -> Result<Vec<(Backfill, Progress)>, StoreError> {
-        let sql = format!("{SELECT} order by b.created desc, b.id desc limit $1");
-        let rows = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
-            .bind(i64::from(limit))
-            .fetch_all(&self.readers);
-        rows.await
-            .map_err(reading)?
-            .into_iter()
-            .map(backfill)
-            .collect()
-    }
-
-    pub(super) async fn one_backfill(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<(Backfill, Progress)>, StoreError> {
-        let sql = format!("{SELECT} where b.id = $1");
-        let row = sqlx::query_as::<_, BackfillRow>(AssertSqlSafe(sql))
-            .bind(id)
-            .fetch_optional(&self.readers);
-        row.await.map_err(reading)?.map(backfill).transpose()
     }
 
     pub(super) async fn change_backfill(
@@ -98,12 +67,12 @@ async fn insert_backfill(
     let new = sqlx::query(sql)
         .bind(backfill.id)
         .bind(&backfill.pipeline)
-        .bind(micros(backfill.from))
-        .bind(micros(backfill.to))
+        .bind(moment(backfill.from))
+        .bind(moment(backfill.to))
         .bind(backfill.max_active)
         .bind(name_of(&backfill.reprocess))
         .bind(name_of(&backfill.state))
-        .bind(micros(backfill.created));
+        .bind(moment(backfill.created));
     if new.execute(&mut *connection).await?.rows_affected() > 0 {
         insert(connection, &runs.iter().collect::<Vec<_>>()).await?;
         requeue(connection, again, Some(backfill.id)).await?;

@@ -1,13 +1,12 @@
 //! Makes the changes of many writes durable in one transaction.
 
-use pipectl_engine::{
-    store::{CHAMPION, RegisterModel, RunWrite, StoreError, WriteOutcome, promotion},
-    time::Timestamp,
+use pipectl_engine::store::{
+    CHAMPION, RegisterModel, RunWrite, StoreError, WriteOutcome, promotion,
 };
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{SqliteStore, Writing, statement::Script, tables::add};
+use super::{SqliteStore, Writing, statement::Script, tables::add, values::moment};
 use crate::{
     batch::{self, Batch, Slot, Step, element, finite, outcomes},
     error::{failed, writing},
@@ -88,11 +87,6 @@ async fn take(
     Ok(())
 }
 
-/// A time as it is stored.
-pub(super) fn micros(time: Timestamp) -> i64 {
-    time.timestamp_micros()
-}
-
 async fn reset(
     connection: &mut SqliteConnection,
     run: Uuid,
@@ -137,7 +131,7 @@ async fn register(
         .bind(&model.key.task)
         .bind(element(model.key.element))
         .bind(batch::reservation(run, &model.key))
-        .bind(micros(model.created))
+        .bind(moment(model.created))
         .bind(&model.artifact)
         .bind(&model.digest)
         .bind(i64::try_from(model.bytes).unwrap_or(i64::MAX))

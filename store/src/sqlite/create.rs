@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{SqliteStore, commit::micros};
+use super::{SqliteStore, values::moment};
 use crate::{
     batch::{self, element},
     error::writing,
@@ -68,12 +68,12 @@ fn row(run: &NewRun) -> Value {
         run.trigger_key.as_deref().map(short_key),
         batch::json(&run.trigger),
         batch::json(&run.params),
-        interval.map(|interval| micros(interval.start)),
-        interval.map(|interval| micros(interval.end)),
+        interval.map(|interval| moment(interval.start)),
+        interval.map(|interval| moment(interval.end)),
         parent.map(|parent| hex(parent.run.uuid())),
         parent.map(|parent| &parent.key.task),
         parent.map(|parent| element(parent.key.element)),
-        micros(run.created),
+        moment(run.created),
         run.enqueued,
         run.max_active,
         run.backfill.map(hex)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{SqliteStore, Writing, commit::micros, create::hex};
+use super::{SqliteStore, Writing, create::hex, values::moment};
 use crate::{
     error::{failed, reading},
     history::HANGING,
@@ -51,7 +51,7 @@ impl History for SqliteStore {
         );
         let runs = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql))
             .bind(&rule.pipeline)
-            .bind(rule.before.map(micros))
+            .bind(rule.before.map(moment))
             .bind(rule.keep)
             .bind(limit)
             .fetch_all(&self.readers);

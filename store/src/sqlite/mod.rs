@@ -17,6 +17,7 @@ mod sensors;
 mod statement;
 mod tables;
 mod triggers;
+mod values;
 
 use std::sync::Arc;
 
@@ -51,6 +52,11 @@ impl SqliteStore {
         Ok(writer)
     }
 
+    /// Where reading statements go.
+    fn reader(&self) -> &SqlitePool {
+        &self.readers
+    }
+
     /// Executes one statement, its own transaction, and gives the number of rows that it touched.
     async fn execute(
         &self,
@@ -64,6 +70,12 @@ impl SqliteStore {
             .await
             .map_err(wrong)?
             .rows_affected())
+    }
+}
+
+impl AsMut<SqliteConnection> for Writing {
+    fn as_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
     }
 }
 

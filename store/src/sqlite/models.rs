@@ -1,26 +1,19 @@
 //! The registered models in SQLite.
 
-use async_trait::async_trait;
 use pipectl_engine::{
     id::{RunId, TaskKey},
-    store::{ModelRegistry, ModelVersion, StoreError},
+    store::StoreError,
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::{SqliteStore, commit::micros};
+use super::{SqliteStore, values::moment};
 use crate::{
     batch::{element, reservation},
     error::{failed, unreadable},
-    rows::{ModelRow, records},
 };
 
-const READ: &str = "read the registered models";
-
-const SELECT: &str = "select m.name, m.version, m.run, m.task, m.registered, m.artifact,
-    m.digest, m.bytes, m.metrics, m.card,
-    (select json_group_array(a.alias order by a.alias) from model_aliases a where a.name = m.name and a.version = m.version) as aliases
-    from models m where m.registered is not null and m.name = $1";
+crate::shared::models!(SqliteStore, sql);
 
 /// Points an alias, given with its model's name, to a version, and remembers why.
 pub(super) async fn point(
@@ -36,41 +29,14 @@ pub(super) async fn point(
                 changed = excluded.changed",
         "insert into model_alias_changes (name, alias, version, note, changed) values ($1, $2, $3, $4, $5)",
     ] {
-        let insert = sqlx::query(sql).bind(name).bind(alias).bind(version).bind(note).bind(micros(now));
+        let insert = sqlx::query(sql).bind(name).bind(alias).bind(version).bind(note).bind(moment(now));
         insert.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 impl SqliteStore {
-    async fn one_model(
-        &self,
-        and: &'static str,
-        name: &str,
-        version: i64,
-        alias: &str,
-    ) -> Result<Option<ModelVersion>, StoreError> {
-        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!("{SELECT} {and}")));
-        let row = query
-            .bind(name)
-            .bind(version)
-            .bind(alias)
-            .fetch_optional(&self.readers)
-            .await;
-        row.map_err(|error| failed(READ, error))?
-            .map(ModelVersion::try_from)
-            .transpose()
-    }
-}
-
-#[async_trait]
-impl ModelRegistry for SqliteStore {
-    async fn reserve_version(
-        &self,
-        name: &str,
-        run: RunId,
-        key: &TaskKey,
-    ) -> Result<u32, StoreError> {
+    async fn reserve(&self, name: &str, run: RunId, key: &TaskKey) -> Result<u32, StoreError> {
         let wrong = |error| failed("reserve a model's version", error);
         let mut writer = self.writer().await.map_err(wrong)?;
         // Of two that reserve for the same task the second inserts nothing; one statement is one transaction.
@@ -100,43 +66,9 @@ impl ModelRegistry for SqliteStore {
         .map_err(unreadable)
     }
 
-    async fn models(&self) -> Result<Vec<String>, StoreError> {
-        let sql =
-            "select name from models where registered is not null group by name order by name";
-        sqlx::query_scalar(sql)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| failed(READ, error))
-    }
-
-    async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, StoreError> {
-        let query = sqlx::query_as::<_, ModelRow>(AssertSqlSafe(format!(
-            "{SELECT} order by m.version desc"
-        )));
-        records(
-            query
-                .bind(name)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|error| failed(READ, error))?,
-        )
-    }
-
-    async fn model(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, StoreError> {
-        self.one_model("and m.version = $2 and $3 = ''", name, version.into(), "")
-            .await
-    }
-
-    async fn aliased(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>, StoreError> {
-        let and = "and $2 = 0 and m.version =
-            (select version from model_aliases where name = $1 and alias = $3)";
-        self.one_model(and, name, 0, alias).await
-    }
-
-    async fn set_alias(
+    async fn point_to(
         &self,
-        name: &str,
-        alias: &str,
+        (name, alias): (&str, &str),
         version: u32,
         note: &str,
         now: Timestamp,
@@ -160,4 +92,17 @@ impl ModelRegistry for SqliteStore {
             .map_err(wrong)?;
         writer.commit().await.map_err(wrong)
     }
+}
+
+mod sql {
+    pub(super) const SELECT: &str = "select m.name, m.version, m.run, m.task, m.registered, m.artifact,
+        m.digest, m.bytes, m.metrics, m.card,
+        (select json_group_array(a.alias order by a.alias) from model_aliases a where a.name = m.name and a.version = m.version) as aliases
+        from models m where m.registered is not null and m.name = $1";
+
+    pub(super) const NAMES: &str =
+        "select name from models where registered is not null group by name order by name";
+
+    pub(super) const ALIASED: &str =
+        "select version from model_aliases where name = $1 and alias = $2";
 }

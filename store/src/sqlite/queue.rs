@@ -16,10 +16,9 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore, Writing,
-    commit::micros,
     create::{NOW, hex},
     queue_sql::{ASK, FOREGROUND, GIVE, LOST, QUEUE, REQUEUE, STOP, STOPPED},
-    runs::lasting,
+    values::{lasting, moment},
 };
 use crate::{
     batch::{element, text},
@@ -204,7 +203,7 @@ async fn beat(
             alive_until = excluded.alive_until";
     let me = sqlx::query(now(me))
         .bind(name)
-        .bind(micros(started))
+        .bind(moment(started))
         .bind(lease);
     me.execute(&mut *connection).await?;
     let silent = "delete from daemons where heard < {now} - 86400000000 and not exists (
@@ -249,11 +248,11 @@ pub(super) async fn stop(
 ) -> Result<(usize, u64), sqlx::Error> {
     let stopped = sqlx::query_scalar::<_, Uuid>(now(&STOP.replace("{}", which)))
         .bind(id)
-        .bind(micros(at))
+        .bind(moment(at))
         .fetch_all(&mut *connection)
         .await?;
     let ids: Value = stopped.iter().map(|run| hex(*run)).collect();
-    let events = sqlx::query(STOPPED).bind(ids.to_string()).bind(micros(at));
+    let events = sqlx::query(STOPPED).bind(ids.to_string()).bind(moment(at));
     events.execute(&mut *connection).await?;
     let asked = sqlx::query(now(&ASK.replace("{}", which))).bind(id);
     Ok((

@@ -7,44 +7,20 @@ use pipectl_engine::{
     time::Timestamp,
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{
     SqliteStore, Writing,
-    commit::micros,
     create::{existing, hex, insert},
+    values::moment,
 };
 use crate::{
     batch::{self, text},
-    things::{self, Ledger, at_places, sensed, short_key, to_make},
-    trigger_rows::ThingRow,
+    things::{self, Ledger, sensed, short_key, to_make},
 };
 
-const THING: &str = "t.identity, t.name, t.details, t.size, t.modified, t.state, t.seen, t.run";
-
 impl SqliteStore {
-    pub(super) async fn unseen_things(
-        &self,
-        key: &SensorKey,
-        identities: &[String],
-    ) -> Result<Vec<String>, sqlx::Error> {
-        let sql = "select n.key from json_each($3) n where not exists (
-                select 1 from things t where t.pipeline = $1 and t.task = $2 and t.key = n.value
-            ) order by n.key";
-        let keys: Value = identities
-            .iter()
-            .map(|identity| short_key(identity))
-            .collect();
-        let places = sqlx::query_scalar::<_, i64>(sql)
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(keys.to_string())
-            .fetch_all(&self.readers)
-            .await?;
-        Ok(at_places(identities, places))
-    }
-
     pub(super) async fn ignore_things(
         &self,
         key: &SensorKey,
@@ -69,54 +45,6 @@ impl SqliteStore {
         let ledger = writer.end(ledger).await?;
         self.changed.notify_waiters();
         Ok(sensed(things, &ledger))
-    }
-
-    pub(super) async fn due_things(
-        &self,
-        key: &SensorKey,
-        limit: u32,
-    ) -> Result<Vec<ThingRow>, sqlx::Error> {
-        let sql = format!(
-            "select {THING} from things t join runs r on r.id = t.run
-            where t.pipeline = $1 and t.task = $2 and t.state = 'taken' and r.state = 'success'
-            order by t.seen, t.key limit $3"
-        );
-        let rows = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(limit);
-        rows.fetch_all(&self.readers).await
-    }
-
-    pub(super) async fn settle_thing(
-        &self,
-        key: &SensorKey,
-        identity: &str,
-    ) -> Result<(), sqlx::Error> {
-        let sql = "update things set state = 'settled'
-            where pipeline = $1 and task = $2 and key = $3 and state = 'taken'";
-        let settle = sqlx::query(sql)
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(short_key(identity));
-        let mut writer = self.writer().await?;
-        settle.execute(&mut writer.connection).await.map(drop)
-    }
-
-    pub(super) async fn newest_things(
-        &self,
-        key: &SensorKey,
-        limit: u32,
-    ) -> Result<Vec<ThingRow>, sqlx::Error> {
-        let sql = format!(
-            "select {THING} from things t where t.pipeline = $1 and t.task = $2
-            order by t.seen desc, t.key desc limit $3"
-        );
-        let rows = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(&key.pipeline)
-            .bind(&key.task)
-            .bind(limit);
-        rows.fetch_all(&self.readers).await
     }
 
     pub(super) async fn forget_things(
@@ -149,7 +77,7 @@ async fn enter(
             text(&thing.name),
             batch::json(&thing.values),
             i64::try_from(thing.size).unwrap_or(i64::MAX),
-            micros(thing.modified),
+            moment(thing.modified),
             run.map(hex)
         ])
     });
@@ -157,7 +85,7 @@ async fn enter(
         .bind(&key.pipeline)
         .bind(&key.task)
         .bind(state)
-        .bind(micros(now))
+        .bind(moment(now))
         .bind(rows.collect::<Value>().to_string());
     Ok(entered.fetch_all(connection).await?.into_iter().collect())
 }

@@ -8,7 +8,7 @@ use pipectl_engine::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commit::micros, statement::Script};
+use super::{statement::Script, values::moment};
 use crate::batch::{self, Output, Rows, RunRow, Slot, element, output_json, text};
 
 const RUNS: &str = "update runs set state = c.state, started = coalesce(c.started, runs.started),
@@ -108,7 +108,7 @@ pub(super) fn add(script: &mut Script, rows: &Rows<'_>) {
 }
 
 fn run((slot, row): (&Slot, &RunRow<'_>)) -> Value {
-    let (started, ended) = (row.started.map(micros), row.ended.map(micros));
+    let (started, ended) = (row.started.map(moment), row.ended.map(moment));
     let (error, outputs) = (row.error.map(text), row.outputs.map(batch::json));
     let state = row.state.name();
     json!([
@@ -127,7 +127,7 @@ fn run((slot, row): (&Slot, &RunRow<'_>)) -> Value {
 }
 
 fn task(((slot, name, element), task): (&(Slot, &str, i64), &&TaskChange)) -> Value {
-    let times = [task.started, task.ended, task.retry_at].map(|time| time.map(micros));
+    let times = [task.started, task.ended, task.retry_at].map(|time| time.map(moment));
     let [started, ended, retry_at] = times;
     let (state, note) = (task.state.name(), task.note.as_deref().map(text));
     let (error, wait) = (
@@ -142,7 +142,7 @@ fn task(((slot, name, element), task): (&(Slot, &str, i64), &&TaskChange)) -> Va
 }
 
 fn attempt(((slot, key, number), attempt): (&(Slot, &TaskKey, u32), &&AttemptRecord)) -> Value {
-    let (started, ended) = (micros(attempt.started), attempt.ended.map(micros));
+    let (started, ended) = (moment(attempt.started), attempt.ended.map(moment));
     let (state, error) = (
         attempt.state.name(),
         attempt.error.as_ref().map(batch::json),
@@ -165,7 +165,7 @@ fn event(((slot, number), event): (&(Slot, u64), &&EventRecord)) -> Value {
     json!([
         slot,
         number,
-        micros(event.at),
+        moment(event.at),
         event.kind,
         task,
         element,
@@ -177,7 +177,7 @@ fn mail(((slot, id), mail): (&(Slot, Uuid), &&NewMail)) -> Value {
     let (to, content) = (batch::json(&mail.to), batch::json(&mail.content));
     let run = mail.run.map(|run| run.uuid().simple().to_string());
     let (id, kind) = (id.simple().to_string(), mail.kind.name());
-    json!([slot, id, run, kind, to, content, micros(mail.created)])
+    json!([slot, id, run, kind, to, content, moment(mail.created)])
 }
 
 fn add_outputs(script: &mut Script, outputs: &IndexMap<(Slot, &TaskKey), Output<'_>>) {
@@ -198,7 +198,7 @@ fn add_outputs(script: &mut Script, outputs: &IndexMap<(Slot, &TaskKey), Output<
             task,
             element,
             attempt,
-            micros(*at),
+            moment(*at),
             output_json(output)
         ]));
         for (name, value) in output.metrics.iter().filter(|(_, value)| value.is_finite()) {
