@@ -4,7 +4,7 @@
 use std::{fs, process::Command, time::Duration};
 
 use super::{
-    daemons::{Daemon, begun, runs, wait_for},
+    daemons::{Daemon, backfill, begun, runs, wait_for},
     harness::Project,
 };
 
@@ -29,8 +29,7 @@ fn project(tasks: &str) -> Project {
 }
 
 fn enqueue(project: &Project, pipeline: &str) {
-    let (from, to) = ("2026-01-01", "2026-01-02");
-    project.succeed(&["backfill", pipeline, "--from-date", from, "--to-date", to]);
+    backfill(project, pipeline, "2026-01-02");
 }
 
 /// The state of the run of a pipeline, once it is over.
@@ -49,6 +48,27 @@ fn end_of(project: &Project, pipeline: &str) -> serde_json::Value {
         }
     });
     found
+}
+
+/// A daemon with a run that gets into trouble, and one beside it.
+fn troubled(project: &Project) -> Daemon {
+    let daemon = begun(project, "daemon");
+    enqueue(project, "beside");
+    enqueue(project, "troubled");
+    daemon
+}
+
+/// What a task has said with which the troubled run has failed.
+#[track_caller]
+fn failure(project: &Project, task: &str) -> String {
+    let run = end_of(project, "troubled");
+    assert_eq!(run["state"], "failed", "{}", project.read("daemon.log"));
+    error_of(project, &run, task)
+}
+
+#[track_caller]
+fn the_one_beside_went_on(project: &Project) {
+    assert_eq!(end_of(project, "beside")["state"], "success");
 }
 
 /// What a task of a run has said at its end.
@@ -140,56 +160,62 @@ fn isolated(daemon: &Daemon) -> u32 {
     found.unwrap()
 }
 
+/// A task that waits, in a shell and in what that has started.
+fn waits(isolation: &str) -> String {
+    format!(
+        "  wait:\n    run: shell\n{isolation}    with: {{script: 'echo $$ >> pids; sleep 300 & echo $! >> pids; wait'}}\n"
+    )
+}
+
+/// A load that ends its process in the middle.
+fn a_load_that_exits(isolation: &str) -> Project {
+    let mut project = project(&format!(
+        "  rows:\n    extract: csv\n    with: {{path: data/rows.csv}}\n  table:\n    load: sql\n    from: rows\n{isolation}    with: {{connection: warehouse, table: t, mode: append, create: true}}\n"
+    ));
+    project.set("PIPECTL_FAILPOINT", "load_sql_before_commit");
+    project
+}
+
+const IN_A_PROCESS: &str = "    isolation: process\n";
+
 /// A script that no polite signal ends, with a child that is as stubborn.
 const STUBBORN: &str = "trap \"\" TERM INT HUP; echo $$ >> pids; (trap \"\" TERM; sleep 300) & echo $! >> pids; while true; do sleep 1; done";
 
 #[test]
 fn a_killed_script_has_failed_and_leaves_nothing() {
-    let project = project(
-        "  wait:\n    run: shell\n    with: {script: 'echo $$ >> pids; sleep 300 & echo $! >> pids; wait'}\n",
-    );
-    let daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
+    let project = project(&waits(""));
+    let daemon = troubled(&project);
     let pids = pids(&project, 2);
     kill_hard(pids[0]);
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "wait");
+    let error = failure(&project, "wait");
     assert!(error.contains("was killed by SIGKILL"), "{error}");
     all_gone(&pids, Duration::from_secs(8));
-    assert_eq!(end_of(&project, "beside")["state"], "success");
+    the_one_beside_went_on(&project);
     assert_eq!(daemon.terminate(), Some(0));
 }
 
 #[test]
 fn a_killed_process_of_a_task_has_failed_and_leaves_nothing() {
-    let project = project(
-        "  wait:\n    run: shell\n    isolation: process\n    with: {script: 'echo $$ >> pids; sleep 300 & echo $! >> pids; wait'}\n",
-    );
-    let daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
+    let project = project(&waits(IN_A_PROCESS));
+    let daemon = troubled(&project);
     let mut pids = pids(&project, 2);
     pids.extend(descendants(isolated(&daemon)));
     // As the kernel does it when the machine is out of memory.
     kill_hard(isolated(&daemon));
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "wait");
+    let error = failure(&project, "wait");
     assert!(
         error.contains("the task's process was killed by SIGKILL"),
         "{error}"
     );
     assert!(error.contains("it had taken "), "{error}");
     all_gone(&pids, Duration::from_secs(8));
-    assert_eq!(end_of(&project, "beside")["state"], "success");
+    the_one_beside_went_on(&project);
     drop(daemon);
 }
 
 #[test]
 fn what_does_not_want_to_end_is_ended_with_its_grandchildren() {
-    for isolation in ["", "    isolation: process\n"] {
+    for isolation in ["", IN_A_PROCESS] {
         let project = project(&format!(
             "  wait:\n    run: shell\n{isolation}    with: {{script: '{STUBBORN}'}}\n"
         ));
@@ -214,39 +240,28 @@ fn what_allocates_without_end_is_stopped_at_its_limit() {
         "  eats:\n    run: python\n    memory: 96MiB\n    with:\n      script: |{script}\n"
     );
     let project = project(&tasks);
-    let daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "eats");
+    let daemon = troubled(&project);
+    let error = failure(&project, "eats");
     assert!(
         error.contains("stopped at its limit of 96.0 MiB of memory: it had taken "),
         "{error}"
     );
-    assert_eq!(end_of(&project, "beside")["state"], "success");
+    the_one_beside_went_on(&project);
     all_gone(&descendants(daemon.id()), Duration::from_secs(8));
     drop(daemon);
 }
 
-/// A load that ends its process in the middle: the fail point is only come to in the task's process.
+/// The fail point is only come to in the task's process.
 #[test]
 fn what_exits_its_process_has_failed_and_the_others_go_on() {
-    let mut project = project(
-        "  rows:\n    extract: csv\n    with: {path: data/rows.csv}\n  table:\n    load: sql\n    from: rows\n    isolation: process\n    with: {connection: warehouse, table: t, mode: append, create: true}\n",
-    );
-    project.set("PIPECTL_FAILPOINT", "load_sql_before_commit");
-    let mut daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "table");
+    let project = a_load_that_exits(IN_A_PROCESS);
+    let mut daemon = troubled(&project);
+    let error = failure(&project, "table");
     assert!(
         error.contains("the task's process was killed by SIGABRT"),
         "{error}"
     );
-    assert_eq!(end_of(&project, "beside")["state"], "success");
+    the_one_beside_went_on(&project);
     assert!(daemon.is_alive());
 }
 
@@ -261,14 +276,10 @@ fn what_overflows_its_stack_has_failed_and_the_others_go_on() {
         "  rows:\n    extract: csv\n    with: {{path: data/rows.csv}}\n  deep:\n    transform: sql\n    from: rows\n    isolation: process\n    with: {{query: '{}'}}\n",
         deep()
     ));
-    let mut daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
-    let run = end_of(&project, "troubled");
-    let error = error_of(&project, &run, "deep");
-    assert_eq!(run["state"], "failed", "{}", daemon.log());
+    let mut daemon = troubled(&project);
+    let error = failure(&project, "deep");
     assert!(error.contains("has overflowed its stack"), "{error}");
-    assert_eq!(end_of(&project, "beside")["state"], "success");
+    the_one_beside_went_on(&project);
     assert!(daemon.is_alive());
 }
 
@@ -276,13 +287,8 @@ fn what_overflows_its_stack_has_failed_and_the_others_go_on() {
 /// of its own, so that the others do not go with it once more.
 #[test]
 fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
-    let mut project = project(
-        "  rows:\n    extract: csv\n    with: {path: data/rows.csv}\n  table:\n    load: sql\n    from: rows\n    with: {connection: warehouse, table: t, mode: append, create: true}\n",
-    );
-    project.set("PIPECTL_FAILPOINT", "load_sql_before_commit");
-    let mut daemon = begun(&project, "daemon");
-    enqueue(&project, "beside");
-    enqueue(&project, "troubled");
+    let project = a_load_that_exits("");
+    let mut daemon = troubled(&project);
     let mut losses = 0;
     wait_for(Duration::from_secs(40), || {
         if !daemon.is_alive() {
@@ -297,10 +303,8 @@ fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
         }
     });
     assert_eq!(losses, 2);
-    assert_eq!(end_of(&project, "beside")["state"], "success");
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "table");
+    the_one_beside_went_on(&project);
+    let error = failure(&project, "table");
     assert!(
         error.contains("the task's process was killed by SIGABRT"),
         "{error}"
@@ -319,9 +323,7 @@ fn the_third_loss_fails_a_task() {
         daemon.kill();
         daemon = Daemon::start(&project, "daemon");
     }
-    let run = end_of(&project, "troubled");
-    assert_eq!(run["state"], "failed");
-    let error = error_of(&project, &run, "wait");
+    let error = failure(&project, "wait");
     assert!(
         error.contains("3 times the process that worked on it was gone before it ended"),
         "{error}"

@@ -113,6 +113,13 @@ pub(crate) fn begun(project: &Project, name: &str) -> Daemon {
     Daemon::start(project, name).works()
 }
 
+/// Has a pipeline run for each day of 2026 before `to`.
+#[track_caller]
+pub(crate) fn backfill(project: &Project, pipeline: &str, to: &str) {
+    let days = ["--from-date", "2026-01-01", "--to-date", to];
+    project.succeed(&[&["backfill", pipeline], &days[..]].concat());
+}
+
 /// Waits until a task has made the file `begun`.
 #[track_caller]
 pub(crate) fn begins(project: &Project) {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    daemons::{all_succeeded, begun, wait_for},
+    daemons::{all_succeeded, backfill, begun, wait_for},
     harness::Project,
 };
 
@@ -74,14 +74,7 @@ fn runs_are_told_to_openlineage_and_opentelemetry() {
     project.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
     project.set("OPENLINEAGE__TRANSPORT__LOG_FILE_PATH", file);
     let daemon = begun(&project, "daemon");
-    project.succeed(&[
-        "backfill",
-        "told",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-02",
-    ]);
+    backfill(&project, "told", "2026-01-02");
     let (path, traces) = told.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(path, "/v1/traces");
     let spans = traces["resourceSpans"][0]["scopeSpans"][0]["spans"]
@@ -130,14 +123,7 @@ fn a_collector_that_is_away_holds_up_no_run() {
     project.set("OPENLINEAGE_URL", "http://127.0.0.1:1");
     project.set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
     let daemon = begun(&project, "daemon");
-    project.succeed(&[
-        "backfill",
-        "a",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-04",
-    ]);
+    backfill(&project, "a", "2026-01-04");
     wait_for(Duration::from_secs(10), || all_succeeded(&project, 3));
     wait_for(Duration::from_secs(20), || {
         let log = daemon.log();

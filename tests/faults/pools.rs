@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{all_succeeded, begun, wait_for},
+    daemons::{all_succeeded, backfill, begun, wait_for},
     harness::Project,
 };
 
@@ -31,14 +31,7 @@ fn a_pool_of_one_slot_has_one_task_at_a_time_on_all_daemons() {
     project.write("pipectl.yaml", "pools: {narrow: 1}\n");
     project.set("PIPECTL_STORE", server.database());
     let _daemons = ["one", "two"].map(|name| begun(&project, name));
-    project.succeed(&[
-        "backfill",
-        "pooled",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-07",
-    ]);
+    backfill(&project, "pooled", "2026-01-07");
     wait_for(Duration::from_secs(40), || all_succeeded(&project, 6));
     let taken = project.read("taken");
     let lines: Vec<&str> = taken.lines().collect();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    daemons::{Daemon, all_succeeded, begins, begun, runs, wait_for},
+    daemons::{Daemon, all_succeeded, backfill, begins, begun, runs, wait_for},
     harness::Project,
 };
 
@@ -44,14 +44,7 @@ tasks:
 fn sigterm_lets_runs_end_within_the_grace() {
     let project = Project::with("slow", SLOW);
     let daemon = Daemon::start_with(&project, "daemon", &["--grace", "20s"]).works();
-    project.succeed(&[
-        "backfill",
-        "slow",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-03",
-    ]);
+    backfill(&project, "slow", "2026-01-03");
     begins(&project);
     assert_eq!(daemon.terminate(), Some(0));
     let runs = runs(&project);
@@ -63,14 +56,7 @@ fn sigterm_lets_runs_end_within_the_grace() {
 fn what_is_not_over_after_the_grace_is_left_to_the_next() {
     let project = Project::with("slow", SLOW);
     let daemon = Daemon::start_with(&project, "daemon", &["--grace", "0s"]).works();
-    project.succeed(&[
-        "backfill",
-        "slow",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-02",
-    ]);
+    backfill(&project, "slow", "2026-01-02");
     begins(&project);
     let start = Instant::now();
     assert_eq!(daemon.terminate(), Some(0));
@@ -163,14 +149,7 @@ fn a_daemon_cancels_what_people_want_cancelled() {
         "name: slow\ninterval: 1d\ntasks:\n  wait:\n    run: shell\n    with: {script: 'echo begun > begun; sleep 60'}\n",
     );
     let daemon = begun(&project, "daemon");
-    project.succeed(&[
-        "backfill",
-        "slow",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-03",
-    ]);
+    backfill(&project, "slow", "2026-01-03");
     begins(&project);
     project.succeed(&["backfill", "pause", "last"]);
     for run in runs(&project) {

@@ -13,7 +13,7 @@ use std::{
 use pipectl_test_support::{PASSWORD, Security, TestSmtp, USER};
 
 use super::{
-    daemons::{begun, runs, wait_for},
+    daemons::{backfill, begun, runs, wait_for},
     harness::Project,
     kills::{enqueue, every_effect_once, project},
 };
@@ -176,14 +176,7 @@ fn mails_arrive_once_each_when_the_server_is_back_after_an_hour() {
     project.set("PIPECTL_CLOCK", clock);
     project.write("clock", "0");
     let daemon = begun(&project, "daemon");
-    project.succeed(&[
-        "backfill",
-        "fails",
-        "--from-date",
-        "2026-01-01",
-        "--to-date",
-        "2026-01-04",
-    ]);
+    backfill(&project, "fails", "2026-01-04");
     wait_for(Duration::from_secs(10), || {
         let failed = runs(&project)
             .iter()
