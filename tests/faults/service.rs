@@ -165,3 +165,49 @@ fn a_daemon_cancels_what_people_want_cancelled() {
     });
     drop(daemon);
 }
+
+#[test]
+fn a_backfill_is_left_to_the_daemon_in_one_line() {
+    let project = Project::with("slow", SLOW);
+    let daemon = begun(&project, "daemon");
+    let days = ["--from-date", "2026-01-01", "--to-date", "2026-01-02"];
+    let ran = project.succeed(&[&["backfill", "slow"], &days[..]].concat());
+    let told: Vec<&str> = ran.stderr.lines().collect();
+    assert!(
+        told[0].ends_with(" of slow: 1 run")
+            && told[1].starts_with("a daemon works on it; `pipectl backfill list`"),
+        "{ran}"
+    );
+    assert_eq!((ran.stdout.as_str(), told.len()), ("", 2));
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+/// The examples that start by themselves do so when they stand among the pipelines.
+#[test]
+fn examples_start_by_themselves() {
+    let project = Project::repository();
+    for name in ["scheduled", "on_new_files"] {
+        let example = project.read(&format!("examples/{name}.yaml"));
+        project.write(&format!("pipelines/{name}.yaml"), example);
+    }
+    // With a start in the past the latest day is caught up with at once.
+    let scheduled = project.read("pipelines/scheduled.yaml");
+    let since = scheduled.replace("catchup: latest", "catchup: latest, start: 2026-01-01");
+    assert_ne!(scheduled, since);
+    project.write("pipelines/scheduled.yaml", since);
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(20), || all_succeeded(&project, 2));
+    let mut kinds: Vec<_> = runs(&project)
+        .iter()
+        .map(|run| format!("{} {}", run["pipeline"], run["kind"]))
+        .collect();
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        ["\"on_new_files\" \"sensor\"", "\"scheduled\" \"scheduled\""]
+    );
+    let files = std::fs::read_dir(project.path("out/scheduled")).unwrap();
+    assert_eq!(files.count(), 1);
+    assert_eq!(daemon.terminate(), Some(0));
+}
