@@ -60,6 +60,12 @@ fn tables_that_are_not_as_they_should_be() {
     ] {
         let project = sales();
         project.write("data/orders.csv", content);
+        if name == "latin1" {
+            // Left to itself the reader finds out how a text is encoded.
+            let told = project.read("pipelines/sales.yaml");
+            let told = told.replace("orders.csv}", "orders.csv, encoding: utf-8}");
+            project.write("pipelines/sales.yaml", told);
+        }
         let ran = project.run(&["run", "sales"]);
         assert_eq!(ran.code, Some(1), "{name}\n{ran}");
         assert!(!ran.stderr.contains("panicked"), "{name}\n{ran}");
