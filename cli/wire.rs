@@ -140,12 +140,7 @@ impl House {
         slots: u32,
         listeners: Vec<Arc<dyn Listener>>,
     ) -> anyhow::Result<Runner> {
-        let state_dir = &self.project.state_dir;
-        let owner = Owner::new(state_dir, &host(), role).map_err(|error| {
-            Problem::environment(format!("cannot write in `{}`", state_dir.display()))
-                .because(error)
-                .hint("make it writable, or name another place with --state-dir")
-        })?;
+        let owner = self.owner(role)?;
         let pools: BTreeMap<String, u32> = self.project.pools.clone();
         Ok(Runner::new(Parts {
             store: Arc::clone(&self.store),
@@ -160,6 +155,25 @@ impl House {
             slots: Slots::new(slots, pools),
             tasks: TaskTracker::new(),
         }))
+    }
+
+    fn owner(&self, role: Role) -> Result<Owner, Problem> {
+        let state_dir = &self.project.state_dir;
+        Owner::new(state_dir, &host(), role).map_err(|error| {
+            Problem::environment(format!("cannot write in `{}`", state_dir.display()))
+                .because(error)
+                .hint("make it writable, or name another place with --state-dir")
+        })
+    }
+
+    /// Whether a daemon lives that takes runs from the queue. One of this machine that was killed just now does not, though
+    /// the history still counts on it.
+    pub(crate) async fn daemon_lives(&self) -> anyhow::Result<bool> {
+        let owner = self.owner(Role::Foreground)?;
+        let daemons = self.store.daemons().await?;
+        Ok(daemons
+            .iter()
+            .any(|daemon| daemon.alive && !owner.is_gone(&daemon.name)))
     }
 
     /// The project's pipelines.

@@ -1,6 +1,6 @@
 //! `pipectl sensors`: what the sensors that start pipelines have seen.
 
-use pipectl_engine::store::{SensorKey, Store, ThingRecord};
+use pipectl_engine::store::{SensorKey, Store, ThingRecord, ThingState};
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,6 +59,11 @@ async fn replay(
         "forgot {}; if it is still there it is sensed anew",
         record.thing.name
     ));
+    if record.state == ThingState::Settled {
+        context
+            .output
+            .hint("where `after_success` has moved or removed it, put it back");
+    }
     Ok(Exit::Done)
 }
 

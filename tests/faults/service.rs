@@ -183,6 +183,21 @@ fn a_backfill_is_left_to_the_daemon_in_one_line() {
     assert_eq!(daemon.terminate(), Some(0));
 }
 
+#[test]
+fn a_backfill_after_a_killed_daemon_is_worked_off_by_its_command() {
+    let project = Project::with("slow", SLOW);
+    begun(&project, "daemon").kill();
+    backfill(&project, "slow", "2026-01-02");
+    assert_eq!(runs(&project)[0]["state"], "success");
+    let ran = project.succeed(&["backfill", "cancel", "last"]);
+    assert!(
+        ran.stderr.starts_with("nothing to do: all runs of "),
+        "{ran}"
+    );
+    let listed = project.succeed(&["backfill", "list"]).stdout;
+    assert!(listed.contains("  done  "), "{listed}");
+}
+
 /// The examples that start by themselves do so when they stand among the pipelines.
 #[test]
 fn examples_start_by_themselves() {

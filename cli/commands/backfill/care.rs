@@ -26,22 +26,28 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
         match command {
             BackfillCommand::List(arguments) => list(context, store, arguments.format).await,
             BackfillCommand::Pause { backfill } => {
-                let id = find(store, backfill).await?;
+                let Some(id) = unfinished(context, store, backfill).await? else {
+                    return Ok(Exit::Done);
+                };
                 store.set_backfill(id, BackfillState::Paused, now).await?;
                 context.output.note(format_args!("paused: runs under way go on, no other starts; `pipectl backfill resume {id}` goes on"));
                 Ok(Exit::Done)
             }
             BackfillCommand::Resume { backfill } => {
-                let id = find(store, backfill).await?;
+                let Some(id) = unfinished(context, store, backfill).await? else {
+                    return Ok(Exit::Done);
+                };
                 store.set_backfill(id, BackfillState::Running, now).await?;
-                if store.daemons().await?.iter().any(|daemon| daemon.alive) {
+                if house.daemon_lives().await? {
                     context.output.note("a daemon goes on with it");
                     return Ok(Exit::Done);
                 }
                 off(context, &house, id, Format::Text).await
             }
             BackfillCommand::Cancel { backfill } => {
-                let id = find(store, backfill).await?;
+                let Some(id) = unfinished(context, store, backfill).await? else {
+                    return Ok(Exit::Done);
+                };
                 store
                     .set_backfill(id, BackfillState::Cancelled, now)
                     .await?;
@@ -122,6 +128,24 @@ pub(super) fn document(backfill: &Backfill, progress: Progress) -> Value {
             "cancelled": progress.cancelled,
         },
     })
+}
+
+/// A backfill that is not over; of one that is, people hear so.
+async fn unfinished(
+    context: &Context,
+    store: &dyn Store,
+    text: &str,
+) -> anyhow::Result<Option<Uuid>> {
+    let id = find(store, text).await?;
+    let over = |progress: Progress| progress.over() == progress.total();
+    if let Some((_, progress)) = store.backfill(id).await?
+        && over(progress)
+    {
+        let note = format_args!("nothing to do: all runs of backfill {id} are over");
+        context.output.note(note);
+        return Ok(None);
+    }
+    Ok(Some(id))
 }
 
 /// A backfill by its id, the beginning of it, or `last`.

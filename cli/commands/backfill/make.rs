@@ -74,8 +74,7 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
         context
             .output
             .note(format_args!("Backfill {id} of {}: {count}", plan.name));
-        let alive = store.daemons().await?.iter().any(|daemon| daemon.alive);
-        if alive {
+        if house.daemon_lives().await? {
             context
                 .output
                 .note("a daemon works on it; `pipectl backfill list` shows how far it is");
