@@ -1,14 +1,19 @@
 //! What several operators share.
 
 pub(crate) mod archive;
+pub(crate) mod asof;
 pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod database;
 pub(crate) mod document;
+pub(crate) mod draws;
 pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod gather;
+pub(crate) mod hmac;
+pub(crate) mod instants;
 pub(crate) mod iso;
+pub(crate) mod keys;
 pub(crate) mod location;
 pub(crate) mod manifest;
 pub(crate) mod model;
@@ -25,7 +30,9 @@ pub(crate) mod sensing;
 pub(crate) mod set;
 pub(crate) mod settings;
 pub(crate) mod spill;
+pub(crate) mod sorting;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod values;
 pub(crate) mod watch;
 pub(crate) mod whole;

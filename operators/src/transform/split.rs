@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::support::{
+    draws::{drawn, strata},
     frame::{only_input, polars_error},
-    text::{hint_for_name, thousands},
+    text::thousands,
 };
 
 /// `transform: split`.
@@ -66,7 +67,7 @@ impl Operator for Split {
         let log = context.log.clone();
         let output = context
             .compute(move || {
-                let strata = strata(&config, &name, &frame)?;
+                let strata = strata(&name, &frame, config.stratify.as_slice())?;
                 let shares: Vec<f64> = config.parts.values().copied().collect();
                 let members = divide(&strata, &shares, seed);
                 let mut output = Output::default();
@@ -85,56 +86,14 @@ impl Operator for Split {
     }
 }
 
-/// The number of each row's stratum; all are one without `stratify`.
-fn strata(config: &Config, name: &str, frame: &DataFrame) -> Result<Vec<IdxSize>, TaskError> {
-    let Some(stratify) = &config.stratify else {
-        return Ok(vec![0; frame.height()]);
-    };
-    let column = frame.column(stratify).map_err(|_| {
-        let known = frame.get_column_names().into_iter().map(PlSmallStr::as_str);
-        TaskError::user(format!("`{name}` has no column `{stratify}`")).hint(hint_for_name(
-            stratify,
-            "its columns are",
-            known,
-        ))
-    })?;
-    let fail = |error: PolarsError| polars_error("find the strata", &error);
-    let groups = column
-        .as_materialized_series()
-        .group_tuples(true, true)
-        .map_err(fail)?;
-    let mut strata = vec![0; frame.height()];
-    for (number, group) in groups.iter().enumerate() {
-        let number = IdxSize::try_from(number).unwrap_or(IdxSize::MAX);
-        let rows: Vec<IdxSize> = match group {
-            polars::prelude::GroupsIndicator::Idx((_, rows)) => rows.iter().copied().collect(),
-            polars::prelude::GroupsIndicator::Slice([first, length]) => {
-                (first..first + length).collect()
-            }
-        };
-        for row in rows {
-            if let Some(stratum) = strata.get_mut(row as usize) {
-                *stratum = number;
-            }
-        }
-    }
-    Ok(strata)
-}
-
 /// The rows of each part, in the table's order.
 ///
 /// Every row draws a number from its position; within each stratum the rows are dealt out in the order of their draws.
-fn divide(strata: &[IdxSize], shares: &[f64], seed: u64) -> Vec<Vec<IdxSize>> {
-    let mut rows: Vec<(IdxSize, u64, IdxSize)> = strata
-        .iter()
-        .zip(0..)
-        .map(|(stratum, row)| (*stratum, draw(seed, u64::from(row)), row))
-        .collect();
-    rows.sort_unstable();
+fn divide(strata: &[u32], shares: &[f64], seed: u64) -> Vec<Vec<IdxSize>> {
     let mut parts = vec![Vec::new(); shares.len()];
-    for stratum in rows.chunk_by(|left, right| left.0 == right.0) {
+    for stratum in drawn(strata, seed) {
         let bounds = bounds(stratum.len(), shares);
-        for (index, (_, _, row)) in stratum.iter().enumerate() {
+        for (index, row) in stratum.iter().enumerate() {
             let part = bounds
                 .iter()
                 .position(|end| index < *end)
@@ -166,14 +125,6 @@ fn bounds(count: usize, shares: &[f64]) -> Vec<usize> {
             (count as f64 * sum).round() as usize
         })
         .collect()
-}
-
-/// A number that looks random: `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-fn draw(seed: u64, position: u64) -> u64 {
-    let mut state = seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    state ^ (state >> 31)
 }
 
 #[cfg(test)]
