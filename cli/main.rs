@@ -5,6 +5,7 @@ mod commands;
 mod complaints;
 mod console;
 mod exit;
+mod features;
 mod logging;
 mod output;
 mod pipelines;

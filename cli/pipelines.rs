@@ -12,7 +12,7 @@ use pipectl_daemon::{Entry, Library};
 use pipectl_engine::{
     operator::Registry,
     plan::{Neighbours, Plan, compile, display_name, names_pipelines},
-    project::Project,
+    project::{Project, feature::FeatureView},
     runner::Pipelines,
     spec::{Diagnostics, PipelineFile, Severity, SourceFile, suggest},
     store::PipelineVersion,
@@ -27,8 +27,10 @@ pub(crate) struct Checked {
     pub(crate) name: Arc<str>,
     /// Its text, when it could be read.
     pub(crate) source: Option<SourceFile>,
-    /// The plan, when the file is valid.
+    /// The plan, when the file is a valid pipeline.
     pub(crate) plan: Option<Plan>,
+    /// The view, when the file is a valid feature view.
+    pub(crate) view: Option<FeatureView>,
     /// What is wrong or doubtful.
     pub(crate) complaints: Diagnostics,
 }
@@ -111,7 +113,7 @@ pub(crate) fn all(project: &Project) -> Result<Vec<PathBuf>, Problem> {
 }
 
 /// A file's path as messages show it: relative to the project where it is in it.
-fn shown(project: &Project, file: &Path) -> Arc<str> {
+pub(crate) fn shown(project: &Project, file: &Path) -> Arc<str> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     display_name(&absolute, &project.root).into()
 }
@@ -144,6 +146,7 @@ pub(crate) fn check_among(
             name,
             source: None,
             plan: None,
+            view: None,
             complaints: Diagnostics::from(diagnostic),
         },
     }
@@ -189,6 +192,7 @@ fn judge(
         name: Arc::clone(&file.source.name),
         source: Some(file.source),
         plan,
+        view: None,
         complaints,
     }
 }

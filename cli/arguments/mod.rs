@@ -6,6 +6,7 @@
     reason = "the comments are the text of `--help`, the fields the names of its flags"
 )]
 
+mod features;
 mod service;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use features::{Features, FeaturesGet, FeaturesShow, SchemaOf};
 pub(crate) use service::{
     Backfill, BackfillCommand, Daemon, History, NewBackfill, Prune, ReprocessBehavior, Schedules,
     SensorThings, Sensors,
@@ -148,13 +150,20 @@ pub(crate) enum Command {
     /// Look at registered models and promote them
     #[command(subcommand)]
     Models(Models),
+    /// Look at feature views and what they know
+    #[command(subcommand)]
+    Features(Features),
     /// Say what operators there are and what they take
     Operators(Operators),
     /// Look after operators that are programs of your own
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    /// Print the JSON Schema of the project's files, for editors
+    Schema {
+        /// Which files
+        #[arg(value_enum, default_value_t = SchemaOf::Pipeline)]
+        of: SchemaOf,
+    },
     /// Make a new project that runs at once
     Init(Init),
     /// Say what is reachable, what is missing, and how to get it

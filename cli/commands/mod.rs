@@ -5,6 +5,7 @@ mod completions;
 mod daemon;
 mod doctor;
 mod execute;
+mod features;
 mod history;
 mod init;
 mod models;
@@ -70,9 +71,10 @@ fn done(arguments: Arguments) -> Exit {
         Command::Test(arguments) => test::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Models(arguments) => models::run(&context, &arguments),
+        Command::Features(arguments) => features::run(&context, &arguments),
         Command::Operators(arguments) => operators::run(&context, &arguments),
         Command::Plugin(arguments) => plugin::run(&context, &arguments),
-        Command::Schema => Ok(schema::run(&context)),
+        Command::Schema { of } => Ok(schema::run(&context, of)),
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completions { shell } => completions::run(&context, shell),

@@ -1,13 +1,17 @@
-//! `pipectl schema`: the JSON Schema of pipeline files.
+//! `pipectl schema`: the JSON Schema of pipelines' and feature views' files.
 
-use pipectl_engine::plan::pipeline_schema;
+use pipectl_engine::{plan::pipeline_schema, project::feature::feature_view_schema};
 
 use crate::{
+    arguments::SchemaOf,
     exit::Exit,
     project::{Context, registry},
 };
 
-pub(crate) fn run(context: &Context) -> Exit {
-    context.output.json(&pipeline_schema(&registry()));
+pub(crate) fn run(context: &Context, of: SchemaOf) -> Exit {
+    match of {
+        SchemaOf::Pipeline => context.output.json(&pipeline_schema(&registry())),
+        SchemaOf::FeatureView => context.output.json(&feature_view_schema()),
+    }
     Exit::Done
 }

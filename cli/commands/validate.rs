@@ -18,6 +18,7 @@ use crate::{
     arguments::{self, ComplaintFormat},
     complaints,
     exit::{Exit, Problem},
+    features,
     output::{DIM, GREEN, Output, RED},
     pipelines::{self, Checked},
     project::{Context, registry},
@@ -34,7 +35,13 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     let neighbours = OnceCell::new();
     let mut checked: Vec<Checked> = files
         .iter()
-        .map(|file| pipelines::check_among(&project, &operators, file, &neighbours))
+        .map(|file| {
+            if features::is_view(&project, file) {
+                features::check(&project, file)
+            } else {
+                pipelines::check_among(&project, &operators, file, &neighbours)
+            }
+        })
         .collect();
     if arguments.online {
         wire::block_on(async {
@@ -85,7 +92,8 @@ fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {
             .collect();
         return Ok(files?);
     }
-    let files = pipelines::all(project)?;
+    let mut files = pipelines::all(project)?;
+    files.extend(features::files(project)?);
     if files.is_empty() {
         return Err(Problem::usage(format!(
             "there are no pipelines in `{}`",
@@ -103,13 +111,14 @@ fn text(output: &Output, checked: &[Checked], now: Timestamp, quiet: bool) {
     }
     for one in checked {
         let count = complaints::count(&one.complaints);
-        let line = match (&one.plan, count.as_str()) {
-            (Some(_), "") => output.out.paint(GREEN, format_args!("✓ {}", one.name)),
-            (Some(_), count) => format!(
+        let valid = one.plan.is_some() || one.view.is_some();
+        let line = match (valid, count.as_str()) {
+            (true, "") => output.out.paint(GREEN, format_args!("✓ {}", one.name)),
+            (true, count) => format!(
                 "{}: {count}",
                 output.out.paint(GREEN, format_args!("✓ {}", one.name))
             ),
-            (None, count) => format!(
+            (false, count) => format!(
                 "{}: {count}",
                 output.out.paint(RED, format_args!("✕ {}", one.name))
             ),

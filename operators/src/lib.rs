@@ -8,6 +8,7 @@ mod external;
 mod extract;
 mod isolated;
 mod load;
+mod online;
 mod predict;
 mod report;
 mod run;
@@ -20,6 +21,7 @@ use pipectl_engine::operator::Registry;
 
 pub use external::{Description, Finding, Plugins, describe, inspect, parse as parse_program};
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
+pub use online::{OnlineRow, online_features};
 pub use support::{
     process::{Shim, shim},
     watch::FileWatcher,

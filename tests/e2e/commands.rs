@@ -362,13 +362,18 @@ fn completions_and_schema() {
 }
 
 #[test]
-fn the_schema_in_the_repository_is_the_present_one() {
-    let present = Project::empty().succeed(&["schema"]).stdout;
-    let kept = std::fs::read_to_string(repository().join("schemas/pipeline.json")).unwrap();
-    assert!(
-        present == kept,
-        "write it anew: pipectl schema > schemas/pipeline.json"
-    );
+fn the_schemas_in_the_repository_are_the_present_ones() {
+    for (of, file) in [
+        ("pipeline", "schemas/pipeline.json"),
+        ("feature-view", "schemas/feature_view.json"),
+    ] {
+        let present = Project::empty().succeed(&["schema", of]).stdout;
+        let kept = std::fs::read_to_string(repository().join(file)).unwrap();
+        assert!(
+            present == kept,
+            "write it anew: pipectl schema {of} > {file}"
+        );
+    }
 }
 
 #[test]

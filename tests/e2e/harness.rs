@@ -52,10 +52,10 @@ impl Project {
         project
     }
 
-    /// A copy of this repository's pipelines, examples and data.
+    /// A copy of this repository's pipelines, examples, feature views and data.
     pub(crate) fn repository() -> Self {
         let project = Self::empty();
-        for directory in ["pipelines", "examples", "data/churn"] {
+        for directory in ["pipelines", "examples", "features", "data/churn"] {
             copy(&repository().join(directory), &project.path(directory));
         }
         project

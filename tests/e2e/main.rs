@@ -14,6 +14,7 @@ mod buckets;
 mod commands;
 mod environment;
 mod examples;
+mod features;
 mod harness;
 mod isolation;
 mod losses;

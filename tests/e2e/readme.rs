@@ -27,7 +27,7 @@ fn pages() -> Vec<String> {
 }
 
 #[test]
-fn every_pipeline_validates() {
+fn every_pipeline_and_feature_view_validates() {
     let project = Project::repository();
     let mut found = 0;
     for block in pages().iter().flat_map(|page| blocks(page, "yaml")) {
@@ -35,7 +35,12 @@ fn every_pipeline_validates() {
             continue;
         };
         found += 1;
-        let file = format!("pipelines/{name}.yaml");
+        let directory = if block.starts_with("# features/") {
+            "features"
+        } else {
+            "pipelines"
+        };
+        let file = format!("{directory}/{name}.yaml");
         project.write(&file, &block);
         let ran = project.succeed(&["validate", &file]);
         assert!(!ran.stdout.contains("warning"), "{name}\n{ran}");

@@ -1,6 +1,6 @@
 //! What an attempt has at hand. Nothing else: an operator never sees the run store.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use chrono::SecondsFormat;
 use chrono_tz::Tz;
@@ -123,6 +123,8 @@ pub struct TaskContext {
     pub task: TaskIdentity,
     /// The datasets to read.
     pub inputs: Inputs,
+    /// The versions of the feature views that went into the datasets, by the views' names.
+    pub feature_views: BTreeMap<String, String>,
     /// The value of `item` in a repeated task.
     pub item: Option<Value>,
     /// Set when the attempt has waited.

@@ -70,6 +70,16 @@ impl ConnectionName {
     pub const FORMAT: &'static str = "connection";
 }
 
+/// The name of a feature view, which the project must have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeatureViewName(pub String);
+
+impl FeatureViewName {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "feature_view";
+}
+
 /// A duration as people write it: `500ms 10s 5m 2h 1d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurationText(pub std::time::Duration);
@@ -142,6 +152,7 @@ marked_text!(
     ModelRef,
     Script,
     ConnectionName,
+    FeatureViewName,
     DurationText,
     SizeText
 );

@@ -29,7 +29,9 @@ pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken};
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
-pub use format::{ConnectionName, DurationText, ModelRef, Script, SizeText, SqlText};
+pub use format::{
+    ConnectionName, DurationText, FeatureViewName, ModelRef, Script, SizeText, SqlText,
+};
 pub use isolation::{Isolate, IsolatedTask, Isolator};
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, State, StateStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};

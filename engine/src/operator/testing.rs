@@ -177,6 +177,7 @@ impl TestProject {
                 fence: 1,
             },
             inputs: Inputs::default(),
+            feature_views: std::collections::BTreeMap::new(),
             item: None,
             woken: None,
             project: Arc::new(self.project.clone()),

@@ -1,5 +1,6 @@
 //! The project: the directory that relative paths hang on, and what `pipectl.yaml` says.
 
+pub mod feature;
 mod file;
 mod load;
 mod values;

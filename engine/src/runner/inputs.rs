@@ -1,6 +1,9 @@
 //! What tasks have put out in this run, and what other tasks read of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 use polars::prelude::{LazyFrame, UnionArgs, concat};
@@ -17,6 +20,13 @@ use crate::{
 
 /// Frames larger than this are read again from the artifact store rather than kept in memory.
 const KEPT_IN_MEMORY: usize = 256 << 20;
+
+/// The value by which a task says which feature views it has read.
+const FEATURE_VIEWS: &str = "feature_views";
+
+fn sources(from: &[InputBinding]) -> impl Iterator<Item = TaskIndex> + '_ {
+    from.iter().flat_map(|binding| &binding.tasks).copied()
+}
 
 /// A dataset that a task has put out.
 #[derive(Clone, Debug)]
@@ -117,6 +127,38 @@ impl Shelf {
     /// What `tasks.<name>` shows.
     pub(super) fn view(&self, task: TaskIndex) -> Option<Value> {
         self.views.get(&task).map(TaskView::to_json)
+    }
+
+    /// The versions of the feature views that went into what is read: those that the tasks it comes from, and the tasks
+    /// before them, have put out as their value `feature_views`.
+    pub(super) fn feature_views(
+        &self,
+        plan: &Plan,
+        from: &[InputBinding],
+    ) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let mut open: Vec<TaskIndex> = sources(from).collect();
+        let mut seen = HashSet::new();
+        while let Some(task) = open.pop() {
+            if !seen.insert(task) {
+                continue;
+            }
+            let views = self
+                .views
+                .get(&task)
+                .and_then(|view| view.values.get(FEATURE_VIEWS));
+            let views = match views {
+                Some(Value::Array(elements)) => elements.iter().collect(),
+                other => Vec::from_iter(other),
+            };
+            for (name, version) in views.into_iter().filter_map(Value::as_object).flatten() {
+                if let Some(version) = version.as_str() {
+                    found.insert(name.clone(), version.to_owned());
+                }
+            }
+            open.extend(sources(&plan.graph[task].from));
+        }
+        found
     }
 
     pub(super) fn rows(&self, task: TaskIndex) -> Option<u64> {

@@ -302,6 +302,7 @@ impl Drive {
                 fence: self.fence,
             },
             inputs,
+            feature_views: self.shelf.feature_views(&self.plan, &task.from),
             item: self.item(unit),
             woken: state.woken.clone(),
             project: Arc::clone(&parts.project),

@@ -61,6 +61,7 @@ codes! {
     UNKNOWN_CONNECTION = "P050", "a connection that the project does not have", "`connection: warehose`";
     UNKNOWN_POOL = "P051", "a pool that the project does not have", "`pool: gpu`";
     UNKNOWN_PIPELINE = "P052", "a pipeline that the project does not have", "`run: pipeline` with `{pipeline: dialy}`; `schedule: {after: dialy}`";
+    UNKNOWN_FEATURE_VIEW = "P053", "a feature view that the project does not have", "`views: [custmer_bills]`";
     DURATION = "P060", "not a duration", "`timeout: 10`";
     SIZE = "P061", "not a size", "`memory: lots`";
     CRON = "P062", "not a cron line", "`cron: 61 * * * *`";
@@ -74,6 +75,7 @@ codes! {
     VERSION = "P081", "a version of the dialect that this program does not know", "`version: 2`";
     TEST = "P090", "a test that cannot be", "`expect` of a task that does not exist";
     PROJECT = "P100", "a setting of the project that cannot be", "`pools: {gpu: 0}`";
+    FEATURE_VIEW = "P101", "a feature view that contradicts itself", "`source: {path: a.csv, table: b}`";
 }
 
 #[cfg(test)]

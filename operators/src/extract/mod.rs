@@ -3,7 +3,7 @@
 use pipectl_engine::operator::DynOperator;
 
 pub(crate) mod csv;
-mod json;
+pub(crate) mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;
 

@@ -225,6 +225,7 @@ async fn context(
             fence: request.fence,
         },
         inputs: Inputs::default(),
+        feature_views: request.feature_views,
         item: request.item,
         woken: request.woken.then_some(Woken::Time),
         project: house.project,

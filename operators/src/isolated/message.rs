@@ -30,6 +30,8 @@ pub(super) struct Request {
     pub(super) key: TaskKey,
     pub(super) attempt: u32,
     pub(super) fence: u64,
+    #[serde(default)]
+    pub(super) feature_views: BTreeMap<String, String>,
     pub(super) item: Option<Value>,
     /// Whether it has waited in this attempt.
     pub(super) woken: bool,

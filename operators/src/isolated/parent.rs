@@ -170,6 +170,7 @@ fn request(
         key: context.task.key.clone(),
         attempt: context.task.attempt,
         fence: context.task.fence,
+        feature_views: context.feature_views.clone(),
         item: context.item.clone(),
         woken: context.woken.is_some(),
         seed: context.seed,

@@ -3,10 +3,16 @@
 use pipectl_engine::operator::DynOperator;
 
 mod csv;
+mod features;
 mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] =
-    &[&csv::Csv, &json::Json, &parquet::Parquet, &sql::Sql];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &csv::Csv,
+    &features::Features,
+    &json::Json,
+    &parquet::Parquet,
+    &sql::Sql,
+];

@@ -118,6 +118,7 @@ impl Operator for Sql {
             interval,
             create: config.create,
             add_columns: config.add_columns,
+            newer: Vec::new(),
         };
         let checked = job.clone();
         context.compute(move || checked.check_rows()).await?;

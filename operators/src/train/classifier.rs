@@ -14,6 +14,7 @@ use pipectl_engine::{
 };
 use pipectl_models::{
     metrics::Metric,
+    onnx::Metadata,
     train::{Hooks, Progress, Settings, Threshold, Trained, train},
 };
 use polars::prelude::DataFrame;
@@ -261,7 +262,7 @@ impl Operator for Classifier {
                     name,
                     content: file,
                     metrics,
-                    card: json!(metadata),
+                    card: card(&metadata, context),
                     promote: Promote::Best {
                         metric: by.name().to_owned(),
                         greater_is_better: by.higher_is_better(),
@@ -279,6 +280,15 @@ impl Operator for Classifier {
         }
         Ok(Outcome::Done(output))
     }
+}
+
+/// What the registry shows of a model: what its file says of itself, and what went into its training data.
+fn card(metadata: &Metadata, context: &TaskContext) -> Value {
+    let mut card = json!(metadata);
+    if !context.feature_views.is_empty() {
+        card["feature_views"] = json!(context.feature_views);
+    }
+    card
 }
 
 async fn learn(

@@ -4,6 +4,7 @@ use pipectl_engine::operator::DynOperator;
 
 mod asof_join;
 mod deduplicate;
+mod features;
 mod mask;
 mod pivot;
 mod sample;
@@ -16,6 +17,7 @@ mod window;
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
     &asof_join::AsofJoin,
     &deduplicate::Deduplicate,
+    &features::Features,
     &mask::Mask,
     &pivot::Pivot,
     &sample::Sample,

@@ -42,6 +42,9 @@ pub(crate) struct Job {
     pub(crate) create: bool,
     /// Whether columns that the table lacks are added to it.
     pub(crate) add_columns: bool,
+    /// The columns that an upsert compares, in this order: a row that is there stays unless the new one's are greater.
+    /// None for an upsert that always replaces.
+    pub(crate) newer: Vec<String>,
 }
 
 /// The column that tells which interval a row belongs to, and the run's interval.

@@ -2,6 +2,7 @@
 
 mod bound;
 mod checked;
+mod conflict;
 mod copy;
 mod cursor;
 mod decode;
@@ -39,7 +40,7 @@ pub(crate) use self::{
     cursor::json_value,
     job::{Job, Mode, Once, RowsInterval},
     request::{Cursor, Found, Partitions, Request},
-    table::TableName,
+    table::{TableName, quoted, quoted_list},
 };
 
 /// Opens the database behind a connection.

@@ -235,17 +235,7 @@ impl Load<'_> {
         if self.job.mode != Mode::Upsert {
             return insert;
         }
-        let others = self.columns.iter();
-        let set: Vec<_> = others
-            .filter(|column| !self.job.key.contains(&column.name))
-            .map(|column| format!("{0} = excluded.{0}", quoted(&column.name)))
-            .collect();
-        let conflict = match set.as_slice() {
-            [] => "do nothing".to_owned(),
-            set => format!("do update set {}", set.join(", ")),
-        };
-        let key = quoted_list(self.job.key.iter().map(String::as_str));
-        format!("{insert} on conflict ({key}) {conflict}")
+        insert + &self.job.on_conflict(self.columns)
     }
 
     /// Sends the rows while they are being brought into their form.

@@ -199,7 +199,10 @@ impl Load {
     ) -> Result<(), TaskError> {
         let (table, height) = (self.job.table.quoted(), self.job.frame.height());
         let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
-        let conflict = conflict(&self.job, &self.columns);
+        let conflict = match self.job.mode {
+            Mode::Upsert => self.job.on_conflict(&self.columns),
+            _ => String::new(),
+        };
         let at_once = (VALUES / self.columns.len().max(1)).clamp(1, ROWS);
         for first in (0..height).step_by(at_once) {
             if context.cancel.is_cancelled() {
@@ -221,23 +224,6 @@ impl Load {
             done.map_err(|error| session.fail(error))?;
         }
         Ok(())
-    }
-}
-
-fn conflict(job: &Job, columns: &[TableColumn]) -> String {
-    if job.mode != Mode::Upsert {
-        return String::new();
-    }
-    let key = quoted_list(job.key.iter().map(String::as_str));
-    let others = columns
-        .iter()
-        .filter(|column| !job.key.contains(&column.name));
-    let set: Vec<_> = others
-        .map(|column| format!("{0} = excluded.{0}", quoted(&column.name)))
-        .collect();
-    match set.as_slice() {
-        [] => format!(" on conflict ({key}) do nothing"),
-        set => format!(" on conflict ({key}) do update set {}", set.join(", ")),
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
     Walk,
 };
 use crate::{
-    operator::{ConnectionName, DurationText, ModelRef, SizeText},
+    operator::{ConnectionName, DurationText, FeatureViewName, ModelRef, SizeText},
+    project::feature::FeatureView,
     size::parse_size,
     spec::{
         Mark, codes, suggest,
@@ -168,6 +169,17 @@ impl Walk<'_> {
                     .hint(hint);
             }
             ConnectionName::FORMAT => self.notes.connections.push(text.to_owned()),
+            FeatureViewName::FORMAT if !FeatureView::file(self.project, text).is_file() => {
+                let known = FeatureView::names(self.project).unwrap_or_default();
+                let message = format!("there is no feature view `{text}`");
+                let hint = suggest::hint(text, known.iter().map(String::as_str));
+                self.notes
+                    .found
+                    .error(codes::UNKNOWN_FEATURE_VIEW, mark, message)
+                    .hint(format!(
+                        "{hint}; views are the files `features/<name>.yaml`"
+                    ));
+            }
             ModelRef::FORMAT => self.notes.models.push(self.path.clone()),
             _ => {}
         }

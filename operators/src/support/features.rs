@@ -1,0 +1,151 @@
+//! Feature views as operators use them: found, and their rows read.
+
+use pipectl_engine::{
+    operator::{Operator, Outcome, SqlText, TaskContext, TaskError},
+    project::feature::{FeatureSource, FeatureView},
+    spec::{Diagnostics, Severity},
+};
+use polars::prelude::*;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    database::{self, Request, TableName, quoted_list},
+    frame::{collect, polars_error},
+    keys::columns,
+    text::hint_for_name,
+};
+use crate::extract;
+
+/// The view called `name`.
+///
+/// # Errors
+/// When there is none, or it is not valid.
+pub(crate) fn view(context: &TaskContext, name: &str) -> Result<FeatureView, TaskError> {
+    let project = &context.project;
+    if !FeatureView::file(project, name).is_file() {
+        let known = FeatureView::names(project).unwrap_or_default();
+        let hint = hint_for_name(name, "the views are", known.iter().map(String::as_str));
+        return Err(TaskError::user(format!("there is no feature view `{name}`")).hint(hint));
+    }
+    FeatureView::load(project, name).map_err(|found| invalid(name, &found))
+}
+
+/// The first complaint about a view.
+fn invalid(name: &str, found: &Diagnostics) -> TaskError {
+    let first = found.iter().find(|one| one.severity == Severity::Error);
+    let what = first.map_or_else(String::new, |one| {
+        format!(": {}:{}: {}", one.place.file, one.place.line, one.message)
+    });
+    TaskError::user(format!("the feature view `{name}` is not valid{what}"))
+        .hint("`pipectl validate` shows all that is wrong")
+}
+
+/// All columns of a view that its rows have: entity, times, and `features`.
+pub(crate) fn all_columns<'a>(view: &'a FeatureView, features: &'a [String]) -> Vec<String> {
+    let times = std::iter::once(&view.event_time).chain(&view.created_time);
+    view.entity
+        .iter()
+        .chain(times)
+        .chain(features)
+        .cloned()
+        .collect()
+}
+
+/// The rows of a view, with these columns in this order.
+///
+/// # Errors
+/// When its source cannot be read, or lacks a column.
+pub(crate) async fn rows(
+    context: &TaskContext,
+    view: &FeatureView,
+    wanted: Vec<String>,
+) -> Result<DataFrame, TaskError> {
+    let named = |mut error: TaskError| {
+        error.message = format!("feature view `{}`: {}", view.name, error.message);
+        error
+    };
+    read(context, view, wanted).await.map_err(named)
+}
+
+async fn read(
+    context: &TaskContext,
+    view: &FeatureView,
+    wanted: Vec<String>,
+) -> Result<DataFrame, TaskError> {
+    let select = || quoted_list(wanted.iter().map(String::as_str));
+    match &view.source {
+        FeatureSource::Table { connection, table } => {
+            let table = TableName::parse(table)
+                .ok_or_else(|| TaskError::user(format!("`{table}` is no table's name")))?;
+            let sql = format!("select {} from {}", select(), table.quoted());
+            query(context, connection, sql).await
+        }
+        FeatureSource::Query {
+            connection,
+            query: text,
+        } => {
+            let text = text.trim().trim_end_matches(';');
+            let sql = format!("select {} from ({text}) as view", select());
+            query(context, connection, sql).await
+        }
+        FeatureSource::Files { path, connection } => {
+            files(context, connection.as_deref(), path, wanted).await
+        }
+    }
+}
+
+async fn query(
+    context: &TaskContext,
+    connection: &str,
+    sql: String,
+) -> Result<DataFrame, TaskError> {
+    let query = SqlText {
+        sql,
+        values: Vec::new(),
+    };
+    let request = Request {
+        query,
+        interval: None,
+        cursor: None,
+        partitions: None,
+    };
+    let found = database::read(context, connection, &request).await?;
+    Ok(found.frame)
+}
+
+/// Files, read as the operators of `extract` do; of Parquet only the columns that are wanted.
+async fn files(
+    context: &TaskContext,
+    connection: Option<&str>,
+    path: &str,
+    wanted: Vec<String>,
+) -> Result<DataFrame, TaskError> {
+    let mut settings = json!({"path": path});
+    if let Some(connection) = connection {
+        settings["connection"] = connection.into();
+    }
+    let outcome = match FeatureView::kind_of(path) {
+        Some("parquet") => {
+            settings["columns"] = wanted.clone().into();
+            extract::parquet::Parquet::run(config(settings)?, context).await?
+        }
+        Some("csv") => extract::csv::Csv::run(config(settings)?, context).await?,
+        _ => extract::json::Json::run(config(settings)?, context).await?,
+    };
+    let Outcome::Done(output) = outcome else {
+        return Err(TaskError::bug("a file was not read"));
+    };
+    let dataset = output.datasets.into_iter().next();
+    let (_, dataset) = dataset.ok_or_else(|| TaskError::bug("a file gave no table"))?;
+    let frame = collect(context, path, &dataset).await?;
+    columns(path, &frame, &wanted)?;
+    frame
+        .select(&wanted)
+        .map_err(|error| polars_error(&format!("read `{path}`"), &error))
+}
+
+fn config<C: DeserializeOwned>(settings: Value) -> Result<C, TaskError> {
+    serde_json::from_value(settings)
+        .map_err(|error| TaskError::bug("a source cannot be read").because(error))
+}
