@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{run_style, task_style};
 use crate::{
     output::{BOLD, DIM, Painter},
-    records::{metrics, thousands},
+    records::{metrics, number, thousands},
     table::{Cell, Table},
 };
 
@@ -146,10 +146,26 @@ fn outputs(tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
         if let Some(model) = values.get("model").and_then(Value::as_str) {
             found.push(("Model", model.to_owned()));
         }
+        found.extend(checked(task).map(|what| ("Check", what)));
     }
     let mut seen = std::collections::HashSet::new();
     found.retain(|output| seen.insert(output.clone()));
     found
+}
+
+/// How many of its rules a table has kept, and which it has not.
+fn checked(task: &TaskRecord) -> Option<String> {
+    let output = task.output.as_ref()?;
+    let rules = output.metrics.get("rules")?;
+    let broken = output.values.get("failed")?.as_array()?;
+    let broken: Vec<&str> = broken.iter().filter_map(Value::as_str).collect();
+    let kept = number(rules - output.metrics.get("failed_rules")?);
+    let head = format!("{}: {kept} of {} rules kept", task.key, number(*rules));
+    Some(if broken.is_empty() {
+        head
+    } else {
+        format!("{head}; broken: {}", broken.join("; "))
+    })
 }
 
 fn shortened(text: &str, most: usize) -> String {

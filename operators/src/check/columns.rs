@@ -240,7 +240,7 @@ fn bound(column: &Column, value: &Value) -> Result<Expr, TaskError> {
 }
 
 /// Whether a column's type is what a rule calls it.
-fn is(have: &DataType, want: ColumnType) -> bool {
+pub(super) fn is(have: &DataType, want: ColumnType) -> bool {
     match want {
         ColumnType::Integer => have.is_integer(),
         ColumnType::Number => have.is_numeric(),

@@ -9,13 +9,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{rules, verdict};
-use crate::support::{frame::only_input, polars_sql, settings::ColumnType};
+use super::{
+    listed::listed,
+    related::{Distribution, ForeignKey, RowChange},
+    rules::{self, Surroundings},
+    unique::UniqueRule,
+    verdict,
+};
+use crate::support::{frame::collect, polars_sql, settings::ColumnType};
 
 /// `check: expectations`.
 pub(crate) struct Expectations;
 
-/// The rules. A broken rule fails the task, or warns, as its `severity` says; the rows that broke it are kept.
+/// The rules for the first dataset of `from:`; others are there to be compared with. A broken rule fails the task, or
+/// warns, as its `severity` says; the rows that broke it are kept in the artifact `failing_rows.csv`, and how each rule
+/// came out in `expectations.json`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -28,9 +36,16 @@ pub(crate) struct Config {
     /// How many rows there have to be.
     #[serde(default)]
     pub(super) rows: Option<RowCount>,
-    /// Groups of columns whose values together occur only once.
+    /// Groups of columns whose values together occur only once: `[[shop, number]]`, or
+    /// `[{columns: [shop, number], severity: warn}]`.
     #[serde(default)]
-    pub(super) unique: Vec<Vec<String>>,
+    pub(super) unique: Vec<UniqueRule>,
+    /// Columns whose values have to be found in another dataset of `from:`.
+    #[serde(default)]
+    pub(super) foreign_keys: Vec<ForeignKey>,
+    /// Columns that have to be distributed as in a reference, another dataset of `from:`.
+    #[serde(default)]
+    pub(super) distribution: Vec<Distribution>,
     /// How old the newest row may be.
     #[serde(default)]
     pub(super) freshness: Option<Freshness>,
@@ -110,6 +125,8 @@ pub(super) struct RowCount {
     pub(super) max: Option<u64>,
     /// At least and at most so many.
     pub(super) between: Option<[u64; 2]>,
+    /// How far they may be from what they were in earlier runs: `{less: 0.2, more: 0.5}`.
+    pub(super) change: Option<RowChange>,
     /// What it does when it is broken.
     pub(super) severity: Option<Severity>,
 }
@@ -146,7 +163,7 @@ impl Operator for Expectations {
     const NAME: &'static str = "expectations";
     const SUMMARY: &'static str =
         "Says whether a table keeps its rules, and keeps the rows that break them.";
-    const TAKES: Takes = Takes::One;
+    const TAKES: Takes = Takes::Many;
 
     fn outputs(_: &Config) -> Outputs {
         Outputs::none()
@@ -169,20 +186,8 @@ impl Operator for Expectations {
         for (index, rule) in config.sql.iter().enumerate() {
             check_sql(&index.to_string(), rule, found);
         }
-        if let Some(RowCount {
-            min: None,
-            max: None,
-            between: None,
-            ..
-        }) = config.rows
-        {
-            found
-                .error(&["rows"], "there is no bound")
-                .hint("write `min`, `max` or `between`");
-        }
-        let nothing =
-            config.columns.is_empty() && config.unique.is_empty() && config.sql.is_empty();
-        if nothing && config.rows.is_none() && config.freshness.is_none() {
+        check_related(config, found);
+        if listed(config).is_empty() {
             found
                 .warning(&[], "there are no rules")
                 .hint("write some under `columns`, `rows`, `unique`, `freshness` or `sql`");
@@ -190,15 +195,70 @@ impl Operator for Expectations {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let (name, frame) = only_input(context).await?;
-        let now = context.clock.now();
+        let mut tables = Vec::new();
+        for (name, dataset) in context.inputs.iter() {
+            tables.push((name.to_owned(), collect(context, name, dataset).await?));
+        }
+        let others = tables.split_off(1.min(tables.len()));
+        let (name, frame) = tables
+            .pop()
+            .ok_or_else(|| TaskError::bug("there is nothing to check"))?;
+        let change = config.rows.and_then(|rows| rows.change);
+        let surroundings = Surroundings {
+            others,
+            past: match change {
+                Some(change) => context.past.successes(change.runs).await?,
+                None => Vec::new(),
+            },
+            now: context.clock.now(),
+        };
         let log = context.log.clone();
         context
             .compute(move || {
-                let broken = rules::broken(&config, &name, &frame, now)?;
-                verdict::outcome(&name, &frame, rules::count(&config), broken, &log)
+                let broken = rules::broken(&config, &name, &frame, &surroundings)?;
+                verdict::outcome(&name, &frame, &listed(&config), broken, &log)
             })
             .await
+    }
+}
+
+fn check_related(config: &Config, found: &mut Complaints) {
+    if let Some(rows) = config.rows {
+        let none = rows.min.is_none() && rows.max.is_none() && rows.between.is_none();
+        match rows.change {
+            None if none => {
+                found
+                    .error(&["rows"], "there is no bound")
+                    .hint("write `min`, `max`, `between` or `change`");
+            }
+            Some(change) if change.less.is_none() && change.more.is_none() => {
+                found
+                    .error(&["rows", "change"], "there is no bound")
+                    .hint("write `less: 0.2` for at most a fifth fewer, `more: 1` for at most twice as many");
+            }
+            _ => {}
+        }
+    }
+    for (index, rule) in config.foreign_keys.iter().enumerate() {
+        let (columns, key) = (rule.columns.0.len(), rule.key.0.len());
+        if columns == 0 || (key > 0 && key != columns) {
+            let message = format!("`columns` names {columns} columns and `key` {key}");
+            found
+                .error(&["foreign_keys", &index.to_string()], message)
+                .hint("they are paired in their order");
+        }
+    }
+    for (index, rule) in config.distribution.iter().enumerate() {
+        for name in rule
+            .tests
+            .keys()
+            .filter(|name| !rule.columns.contains(name))
+        {
+            found.error(
+                &["distribution", &index.to_string(), "tests", name],
+                format!("`{name}` is not among the columns"),
+            );
+        }
     }
 }
 
@@ -278,9 +338,10 @@ fn check_sql(index: &str, rule: &SqlRule, found: &mut Complaints) {
 )]
 mod tests {
     use pipectl_engine::operator::{
-        Fault,
+        Fault, Past, PastOutcome, PastStore,
         testing::{TestProject, complaints, run_in},
     };
+    use pipectl_engine::{store::StoreError, time::Timestamp};
     use polars::prelude::*;
     use serde_json::json;
 
@@ -431,7 +492,13 @@ mod tests {
             (output.metrics["rules"], output.metrics["failed_rules"]),
             (11.0, 0.0)
         );
-        assert!(output.artifacts.is_empty() && output.warnings.is_empty());
+        assert!(output.warnings.is_empty());
+        let names: Vec<_> = output
+            .artifacts
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
+        assert_eq!(names, ["expectations.json"]);
     }
 
     #[tokio::test]
@@ -455,10 +522,150 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn how_each_rule_came_out_is_kept() {
+        let settings = json!({
+            "columns": {"tenure": {"min": 0, "severity": "warn"}, "nme": {"not_null": true}, "id": {"regex": "."}},
+            "rows": {"min": 1},
+        });
+        let error = check(settings).await.unwrap_err();
+        let file = error
+            .evidence
+            .artifacts
+            .iter()
+            .find(|file| file.name == "expectations.json");
+        let kept: Value = serde_json::from_slice(&file.unwrap().content).unwrap();
+        assert_eq!(
+            (&kept["dataset"], &kept["rows"]),
+            (&json!("customers"), &json!(4))
+        );
+        let short = |rule: &Value| {
+            json!([
+                rule["rule"],
+                rule["severity"],
+                rule["passed"],
+                rule["failing_rows"]
+            ])
+        };
+        let rules: Vec<_> = kept["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(short)
+            .collect();
+        assert_eq!(
+            Value::from(rules),
+            json!([
+                ["rows", "fail", true, 0],
+                ["tenure min", "warn", false, 1],
+                ["nme not_null", "fail", null, 0],
+                ["id regex", "fail", true, 0],
+                ["nme", "fail", false, 0],
+            ])
+        );
+    }
+
+    async fn with_others(settings: Value) -> Result<pipectl_engine::operator::Output, TaskError> {
+        let project = TestProject::new();
+        let ids: Vec<i64> = (0..2_000).collect();
+        let orders = df![
+            "customer" => [Some("a"), Some("x"), None, Some("b"), Some("y")],
+            "shop" => [1, 1, 2, 2, 2],
+        ];
+        let customers = df!["id" => ["a", "b", "c"], "shop" => [1_i64, 1, 2]];
+        let usual =
+            df!["shop" => ids.iter().map(|id| i32::try_from(id % 9).unwrap()).collect::<Vec<_>>()];
+        let tables = [
+            ("orders", orders.unwrap()),
+            ("customers", customers.unwrap()),
+            ("usual", usual.unwrap()),
+        ];
+        run_in::<Expectations>(&project.context_with(tables), settings).await
+    }
+
+    #[tokio::test]
+    async fn other_datasets_can_be_asked() {
+        for (settings, message) in [
+            (
+                json!({"foreign_keys": [{"columns": "customer", "to": "customers", "key": "id"}]}),
+                "2 rows of `orders` have `customer` that `customers` does not have (row 2: x)",
+            ),
+            (
+                json!({"foreign_keys": [{"columns": ["customer", "shop"], "to": "customers", "key": ["id", "shop"]}]}),
+                "3 rows of `orders` have `customer`, `shop` that `customers` does not have (row 2: x)",
+            ),
+            (
+                json!({"distribution": [{"columns": ["shop"], "reference": "usual", "tests": {"shop": "wasserstein"}}]}),
+                "`shop` of `orders` is not distributed as in `usual`: ",
+            ),
+            (
+                json!({"sql": [{"name": "known", "query": "select * from orders where customer not in (select id from customers)"}]}),
+                "2 rows break `known`",
+            ),
+            (
+                json!({"foreign_keys": [{"columns": "shop", "to": "customers", "key": "id"}]}),
+                "`shop` of `orders` cannot be looked up in `customers`: the key `id` is string there and int32 here",
+            ),
+            (
+                json!({"foreign_keys": [{"columns": "shop", "to": "shops"}]}),
+                "there is no dataset `shops` beside the one that is checked",
+            ),
+        ] {
+            let error = with_others(settings).await.unwrap_err();
+            assert!(error.message.starts_with(message), "{}", error.message);
+        }
+        let kept = json!({"foreign_keys": [{"columns": "shop", "to": "usual"}]});
+        assert!(with_others(kept).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_number_of_rows_is_compared_with_earlier_runs() {
+        struct Earlier(Vec<f64>);
+        #[async_trait::async_trait]
+        impl PastStore for Earlier {
+            async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError> {
+                let one = |rows: &f64| PastOutcome {
+                    run: pipectl_engine::id::RunId::new(Timestamp::default()),
+                    ended: Timestamp::default(),
+                    metrics: [("rows".to_owned(), *rows)].into(),
+                    rows: None,
+                };
+                Ok(self.0.iter().take(limit as usize).map(one).collect())
+            }
+        }
+        let project = TestProject::new();
+        for (earlier, change, message) in [
+            (vec![], json!({"less": 0.1, "more": 0.1}), None),
+            (vec![4.0, 5.0, 4.0], json!({"less": 0.1, "more": 0.1}), None),
+            (vec![9.0, 8.0, 7.0], json!({"less": 0.5}), None),
+            (
+                vec![9.0, 8.0, 7.0, 1.0],
+                json!({"less": 0.4, "runs": 3}),
+                Some(
+                    "`customers` has 4 rows, far fewer than usual: 8 is the median of the last 3 runs",
+                ),
+            ),
+            (
+                vec![2.0],
+                json!({"more": 0.5}),
+                Some(
+                    "`customers` has 4 rows, far more than usual: 2 is the median of the last 1 run",
+                ),
+            ),
+        ] {
+            let mut context = project.context_with([("customers", customers())]);
+            context.past = Past::new(std::sync::Arc::new(Earlier(earlier)));
+            let result =
+                run_in::<Expectations>(&context, json!({"rows": {"change": change}})).await;
+            assert_eq!(result.err().map(|error| error.message).as_deref(), message);
+        }
+    }
+
+    #[tokio::test]
     async fn a_warning_does_not_fail() {
         for settings in [
             json!({"severity": "warn", "rows": {"min": 10}}),
             json!({"rows": {"min": 10, "severity": "warn"}}),
+            json!({"unique": [{"columns": ["id"], "severity": "warn"}]}),
             json!({"columns": {"tenure": {"min": 0, "severity": "warn"}}}),
         ] {
             let output = check(settings).await.unwrap();

@@ -4,8 +4,12 @@ use pipectl_engine::operator::DynOperator;
 
 mod columns;
 mod expectations;
+mod listed;
+mod related;
 mod rules;
+mod schema;
+mod unique;
 mod verdict;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&expectations::Expectations];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&expectations::Expectations, &schema::Schema];

@@ -90,12 +90,13 @@ fn other<'a>(others: &'a Others, name: &str) -> Result<&'a DataFrame, TaskError>
     let found = others.iter().find(|(other, _)| other == name);
     found.map(|(_, frame)| frame).ok_or_else(|| {
         let known = others.iter().map(|(name, _)| name.as_str());
-        TaskError::user(format!("there is no dataset `{name}` beside the one that is checked")).hint(
-            format!(
-                "name it in `from:` after the table that is checked; {}",
-                hint_for_name(name, "the others are", known)
-            ),
-        )
+        TaskError::user(format!(
+            "there is no dataset `{name}` beside the one that is checked"
+        ))
+        .hint(format!(
+            "name it in `from:` after the table that is checked; {}",
+            hint_for_name(name, "the others are", known)
+        ))
     })
 }
 
@@ -107,18 +108,26 @@ impl Table<'_> {
         severity: Severity,
     ) -> Result<Option<Broken>, TaskError> {
         let target = other(others, &rule.to)?;
-        let key = if rule.key.0.is_empty() { &rule.columns.0 } else { &rule.key.0 };
+        let key = if rule.key.0.is_empty() {
+            &rule.columns.0
+        } else {
+            &rule.key.0
+        };
         let own = columns(self.name, self.frame, &rule.columns.0)?;
         let theirs = columns(&rule.to, target, key)?;
-        let found = keys(&theirs, &own, [target.height(), self.frame.height()]).map_err(|error| {
-            TaskError::user(format!(
-                "`{}` of `{}` cannot be looked up in `{}`: {}",
-                rule.columns.0.join("`, `"),
-                self.name,
-                rule.to,
-                error.message.replace("on the left", "there").replace("on the right", "here")
-            ))
-        })?;
+        let found =
+            keys(&theirs, &own, [target.height(), self.frame.height()]).map_err(|error| {
+                TaskError::user(format!(
+                    "`{}` of `{}` cannot be looked up in `{}`: {}",
+                    rule.columns.0.join("`, `"),
+                    self.name,
+                    rule.to,
+                    error
+                        .message
+                        .replace("on the left", "there")
+                        .replace("on the right", "here")
+                ))
+            })?;
         let lacking: Vec<Vec<bool>> = own.iter().map(|column| missing(column)).collect();
         let rows = found.right.iter().zip(0..).filter(|(number, row)| {
             let complete = lacking.iter().all(|lacking| !lacking[*row as usize]);
@@ -129,7 +138,13 @@ impl Table<'_> {
             list(rule.columns.0.iter().map(String::as_str)),
             rule.to
         );
-        Ok(self.of_rows(&rule.name(), &what, own.first().copied(), rows.map(|(_, row)| row).collect(), severity))
+        Ok(self.of_rows(
+            &rule.name(),
+            &what,
+            own.first().copied(),
+            rows.map(|(_, row)| row).collect(),
+            severity,
+        ))
     }
 
     pub(super) fn distribution(
@@ -141,12 +156,20 @@ impl Table<'_> {
         let reference = other(others, &rule.reference)?;
         let select = |name: &str, frame: &DataFrame| {
             let columns = columns(name, frame, &rule.columns)?;
-            DataFrame::new(frame.height(), columns.into_iter().cloned().collect())
-                .map_err(|error| TaskError::bug("columns of one table differ in length").because(error))
+            DataFrame::new(frame.height(), columns.into_iter().cloned().collect()).map_err(
+                |error| TaskError::bug("columns of one table differ in length").because(error),
+            )
         };
-        let (then, now) = (select(&rule.reference, reference)?, select(self.name, self.frame)?);
+        let (then, now) = (
+            select(&rule.reference, reference)?,
+            select(self.name, self.frame)?,
+        );
         let settings = DriftSettings {
-            tests: rule.tests.iter().map(|(name, test)| (name.clone(), test.test())).collect(),
+            tests: rule
+                .tests
+                .iter()
+                .map(|(name, test)| (name.clone(), test.test()))
+                .collect(),
             ..DriftSettings::default()
         };
         let report = drift(&then, &now, &settings).map_err(model_error)?;
@@ -165,11 +188,19 @@ impl Table<'_> {
         let (name, table) = (&column.name, self.name);
         let Some((test, score)) = column.test.zip(column.score) else {
             // One of the samples has no value at all: it differs if the other has one.
-            return (column.missing[0] < 1.0 || column.missing[1] < 1.0)
-                .then(|| format!("`{name}` has values only in one of `{table}` and `{}`", rule.reference));
+            return (column.missing[0] < 1.0 || column.missing[1] < 1.0).then(|| {
+                format!(
+                    "`{name}` has values only in one of `{table}` and `{}`",
+                    rule.reference
+                )
+            });
         };
         let threshold = rule.threshold.unwrap_or_else(|| test.threshold());
-        let relation = if test.is_p_value() { "at least" } else { "less than" };
+        let relation = if test.is_p_value() {
+            "at least"
+        } else {
+            "less than"
+        };
         test.drifted(score, threshold).then(|| {
             format!(
                 "`{name}` of `{table}` is not distributed as in `{}`: {} {score:.4}, {relation} {threshold} is allowed",
@@ -186,8 +217,14 @@ impl Table<'_> {
         past: &[PastOutcome],
         severity: Severity,
     ) -> Option<Broken> {
-        let usual = median(past.iter().filter_map(|outcome| outcome.metrics.get("rows").copied()))?;
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^53")]
+        let usual = median(
+            past.iter()
+                .filter_map(|outcome| outcome.metrics.get("rows").copied()),
+        )?;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of rows is far below 2^53"
+        )]
         let now = self.frame.height() as f64;
         let (least, most) = (
             rule.less.map(|less| usual * (1.0 - less)),
@@ -198,7 +235,11 @@ impl Table<'_> {
             return None;
         }
         let word = if few { "fewer" } else { "more" };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of rows"
+        )]
         let usual = usual.round() as u64;
         let message = format!(
             "`{}` has {}, too many {word} than usual: {} is the median of the last {}",
@@ -207,7 +248,9 @@ impl Table<'_> {
             thousands(usual),
             counted(past.len() as u64, "run")
         );
-        let message = message.replace("too many fewer", "far fewer").replace("too many more", "far more");
+        let message = message
+            .replace("too many fewer", "far fewer")
+            .replace("too many more", "far more");
         Some(Broken::of_table("rows change", message, severity))
     }
 }
@@ -219,7 +262,10 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     match values.len() {
         0 => None,
         length if length % 2 == 1 => values.get(middle).copied(),
-        _ => Some(f64::midpoint(*values.get(middle - 1)?, *values.get(middle)?)),
+        _ => Some(f64::midpoint(
+            *values.get(middle - 1)?,
+            *values.get(middle)?,
+        )),
     }
 }
 

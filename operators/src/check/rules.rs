@@ -1,12 +1,12 @@
 //! Looks which rules a table breaks, and by which rows.
 
 use pipectl_engine::{
-    operator::{SqlText, TaskError},
+    operator::{PastOutcome, SqlText, TaskError},
     time::{Timestamp, human_duration},
 };
 use polars::prelude::*;
 
-use super::expectations::{ColumnRules, Config, RowCount, Severity, SqlRule};
+use super::expectations::{Config, RowCount, Severity, SqlRule};
 use crate::support::{
     frame::polars_error,
     polars_sql,
@@ -44,32 +44,14 @@ impl Broken {
     }
 }
 
-/// How many rules there are.
-pub(super) fn count(config: &Config) -> usize {
-    let of_column = |rules: &ColumnRules| {
-        let rules = [
-            rules.of.is_some(),
-            rules.not_null,
-            rules.null_share.is_some(),
-            rules.unique,
-            rules.between.is_some(),
-            rules.min.is_some(),
-            rules.max.is_some(),
-            rules.one_of.is_some(),
-            rules.regex.is_some(),
-            rules.length.is_some(),
-        ];
-        rules
-            .into_iter()
-            .filter(|is_there| *is_there)
-            .count()
-            .max(1)
-    };
-    config.columns.values().map(of_column).sum::<usize>()
-        + config.unique.len()
-        + config.sql.len()
-        + usize::from(config.rows.is_some())
-        + usize::from(config.freshness.is_some())
+/// What rules look at beside the table.
+pub(super) struct Surroundings {
+    /// The other datasets.
+    pub(super) others: Vec<(String, DataFrame)>,
+    /// The last successes of the task.
+    pub(super) past: Vec<PastOutcome>,
+    /// The present moment.
+    pub(super) now: Timestamp,
 }
 
 /// The rules that `frame`, called `name`, breaks.
@@ -80,32 +62,36 @@ pub(super) fn broken(
     config: &Config,
     name: &str,
     frame: &DataFrame,
-    now: Timestamp,
+    beside: &Surroundings,
 ) -> Result<Vec<Broken>, TaskError> {
+    let or = |severity: Option<Severity>| severity.unwrap_or(config.severity);
     let mut found = Vec::new();
     let table = Table { name, frame };
-    found.extend(
-        config
-            .rows
-            .and_then(|rows| table.rows(rows, rows.severity.unwrap_or(config.severity))),
-    );
-    for (column, rules) in &config.columns {
-        table.column(
-            column,
-            rules,
-            rules.severity.unwrap_or(config.severity),
-            &mut found,
-        )?;
+    if let Some(rows) = config.rows {
+        found.extend(table.rows(rows, or(rows.severity)));
+        let change = rows.change;
+        found.extend(
+            change.and_then(|rule| table.row_change(rule, &beside.past, or(rows.severity))),
+        );
     }
-    for columns in &config.unique {
-        found.extend(table.unique(columns, config.severity)?);
+    for (column, rules) in &config.columns {
+        table.column(column, rules, or(rules.severity), &mut found)?;
+    }
+    for rule in &config.unique {
+        found.extend(table.unique(&rule.columns, or(rule.severity))?);
+    }
+    for rule in &config.foreign_keys {
+        found.extend(table.foreign_key(rule, &beside.others, or(rule.severity))?);
+    }
+    for rule in &config.distribution {
+        found.extend(table.distribution(rule, &beside.others, or(rule.severity))?);
     }
     if let Some(rule) = &config.freshness {
-        let severity = rule.severity.unwrap_or(config.severity);
-        found.extend(table.fresh(&rule.column, rule.max_age.0, now, severity)?);
+        let max_age = rule.max_age.0;
+        found.extend(table.fresh(&rule.column, max_age, beside.now, or(rule.severity))?);
     }
     for rule in &config.sql {
-        found.extend(table.sql(rule, rule.severity.unwrap_or(config.severity))?);
+        found.extend(table.sql(rule, &beside.others, or(rule.severity))?);
     }
     Ok(found)
 }
@@ -223,7 +209,12 @@ impl Table<'_> {
         Ok(Some(Broken::of_table("freshness", message, severity)))
     }
 
-    fn sql(&self, rule: &SqlRule, severity: Severity) -> Result<Option<Broken>, TaskError> {
+    fn sql(
+        &self,
+        rule: &SqlRule,
+        others: &[(String, DataFrame)],
+        severity: Severity,
+    ) -> Result<Option<Broken>, TaskError> {
         let named = |mut error: TaskError| {
             error.message = format!("rule `{}`: {}", rule.name, error.message);
             error
@@ -245,8 +236,10 @@ impl Table<'_> {
         let Some(query) = &rule.query else {
             return Ok(None);
         };
-        let tables = vec![(self.name.to_owned(), self.frame.clone().lazy())];
-        let found = polars_sql::plan(query, tables).map_err(named)?;
+        let own = [(self.name, self.frame)].into_iter();
+        let all = own.chain(others.iter().map(|(name, frame)| (name.as_str(), frame)));
+        let tables = all.map(|(name, frame)| (name.to_owned(), frame.clone().lazy()));
+        let found = polars_sql::plan(query, tables.collect()).map_err(named)?;
         let found = found
             .collect()
             .map_err(|error| named(polars_error("run the query", &error)))?;

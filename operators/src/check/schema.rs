@@ -107,25 +107,35 @@ impl Operator for Schema {
     type Config = Config;
     const KIND: Kind = Kind::Check;
     const NAME: &'static str = "schema";
-    const SUMMARY: &'static str = "Holds a table to a contract: its columns, types, order, missing values.";
+    const SUMMARY: &'static str =
+        "Holds a table to a contract: its columns, types, order, missing values.";
     const TAKES: Takes = Takes::One;
 
     fn outputs(_: &Config) -> Outputs {
         Outputs::none()
-            .value("passed", ValueType::Boolean, "whether the table keeps the contract")
+            .value(
+                "passed",
+                ValueType::Boolean,
+                "whether the table keeps the contract",
+            )
             .value("differences", ValueType::Any, "what is different")
     }
 
     fn check(config: &Config, found: &mut Complaints) {
         if config.order && config.columns.values().any(|column| column.optional) && config.extra {
-            found.warning(&["order"], "with `extra` and optional columns only the order of those that are there counts");
+            found.warning(
+                &["order"],
+                "with `extra` and optional columns only the order of those that are there counts",
+            );
         }
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
         let (name, frame) = only_input(context).await?;
         let severity = config.severity;
-        let found = context.compute(move || Ok((differences(&config, &frame), name))).await?;
+        let found = context
+            .compute(move || Ok((differences(&config, &frame), name)))
+            .await?;
         let (differences, name) = found;
         for difference in &differences {
             context.log.warn(difference);
@@ -140,7 +150,9 @@ impl Operator for Schema {
                 ..Evidence::default()
             };
             return Err(TaskError::user(told(&name, &differences))
-                .hint("change the table where it comes from, or the contract with those who read it")
+                .hint(
+                    "change the table where it comes from, or the contract with those who read it",
+                )
                 .with_evidence(evidence));
         }
         let mut output = Output::default()
@@ -156,7 +168,11 @@ impl Operator for Schema {
 
 fn told(name: &str, differences: &[String]) -> String {
     let mut shown: Vec<String> = differences.iter().take(NAMED).cloned().collect();
-    if let Some(more) = differences.len().checked_sub(NAMED).filter(|more| *more > 0) {
+    if let Some(more) = differences
+        .len()
+        .checked_sub(NAMED)
+        .filter(|more| *more > 0)
+    {
         shown.push(format!("{more} more"));
     }
     format!(
@@ -168,9 +184,16 @@ fn told(name: &str, differences: &[String]) -> String {
 
 /// All differences between the contract and the table, in the contract's order.
 fn differences(config: &Config, frame: &DataFrame) -> Vec<String> {
-    let have: Vec<&str> = frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect();
-    let unknown: Vec<&str> =
-        have.iter().copied().filter(|name| !config.columns.contains_key(*name)).collect();
+    let have: Vec<&str> = frame
+        .get_column_names()
+        .into_iter()
+        .map(PlSmallStr::as_str)
+        .collect();
+    let unknown: Vec<&str> = have
+        .iter()
+        .copied()
+        .filter(|name| !config.columns.contains_key(*name))
+        .collect();
     let mut found = Vec::new();
     let mut renamed = Vec::new();
     for (name, contract) in &config.columns {
@@ -192,10 +215,17 @@ fn differences(config: &Config, frame: &DataFrame) -> Vec<String> {
         found.extend(extra.map(|name| format!("`{name}` is not in the contract")));
     }
     if config.order {
-        let wanted: Vec<&str> =
-            config.columns.keys().map(String::as_str).filter(|name| have.contains(name)).collect();
-        let there: Vec<&str> =
-            have.iter().copied().filter(|name| config.columns.contains_key(*name)).collect();
+        let wanted: Vec<&str> = config
+            .columns
+            .keys()
+            .map(String::as_str)
+            .filter(|name| have.contains(name))
+            .collect();
+        let there: Vec<&str> = have
+            .iter()
+            .copied()
+            .filter(|name| config.columns.contains_key(*name))
+            .collect();
         if let Some((want, is)) = wanted.iter().zip(&there).find(|(want, is)| want != is) {
             found.push(format!(
                 "the order is {}, and `{want}` should stand where `{is}` is",
@@ -217,8 +247,15 @@ fn of_column(column: &Column, contract: Contract) -> Vec<String> {
     }
     let nulls = column.null_count();
     if !contract.nullable && nulls > 0 {
-        let first = column.is_null().iter().position(|null| null == Some(true)).unwrap_or(0);
-        let (rows, verb) = (count(nulls as u64, "row"), if nulls == 1 { "has" } else { "have" });
+        let first = column
+            .is_null()
+            .iter()
+            .position(|null| null == Some(true))
+            .unwrap_or(0);
+        let (rows, verb) = (
+            count(nulls as u64, "row"),
+            if nulls == 1 { "has" } else { "have" },
+        );
         found.push(format!("{rows} {verb} no `{name}` (row {})", first + 1));
     }
     found
@@ -243,20 +280,29 @@ mod tests {
     #[tokio::test]
     async fn every_difference_is_named() {
         for (settings, message) in [
-            (json!({"columns": {"id": "string"}, "extra": true}), "`rows` breaks its contract in 1 place: `id` is integer, not string"),
+            (
+                json!({"columns": {"id": "string"}, "extra": true}),
+                "`rows` breaks its contract in 1 place: `id` is integer, not string",
+            ),
             (
                 json!({"columns": {"id": "int32", "amount": "number", "city": {"nullable": false}, "note": {}, "day": "date"}}),
                 "`rows` breaks its contract in 4 places: `id` is integer, not int32; `amount` is missing, and `amont` is there; \
                  2 rows have no `city` (row 2); `day` is missing",
             ),
-            (json!({"columns": {"id": {}}}), "`rows` breaks its contract in 3 places: `amont` is not in the contract; `city` is not in the contract; `note` is not in the contract"),
+            (
+                json!({"columns": {"id": {}}}),
+                "`rows` breaks its contract in 3 places: `amont` is not in the contract; `city` is not in the contract; `note` is not in the contract",
+            ),
             (
                 json!({"columns": {"id": {}, "city": {}, "amont": {}}, "order": true, "extra": true}),
                 "`rows` breaks its contract in 1 place: the order is `id`, `amont`, `city`, and `city` should stand where `amont` is",
             ),
         ] {
             let error = check(settings).await.unwrap_err();
-            assert_eq!((error.fault, error.message.as_str()), (Fault::User, message));
+            assert_eq!(
+                (error.fault, error.message.as_str()),
+                (Fault::User, message)
+            );
         }
     }
 
@@ -268,13 +314,22 @@ mod tests {
         });
         let output = check(kept).await.unwrap();
         assert_eq!(output.values["passed"], json!(true));
-        let output = check(json!({"columns": {"id": "string"}, "extra": true, "severity": "warn"})).await.unwrap();
-        assert_eq!((&output.values["passed"], output.warnings.len()), (&json!(false), 1));
+        let output = check(json!({"columns": {"id": "string"}, "extra": true, "severity": "warn"}))
+            .await
+            .unwrap();
+        assert_eq!(
+            (&output.values["passed"], output.warnings.len()),
+            (&json!(false), 1)
+        );
     }
 
     #[test]
     fn types_are_known_ones() {
-        for wrong in [json!({"columns": {"a": "strng"}}), json!({"columns": {"a": {"typ": "string"}}}), json!({"columns": {"a": 3}})] {
+        for wrong in [
+            json!({"columns": {"a": "strng"}}),
+            json!({"columns": {"a": {"typ": "string"}}}),
+            json!({"columns": {"a": 3}}),
+        ] {
             assert!(serde_json::from_value::<Config>(wrong).is_err());
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{Artifact, Evidence, Logger, Outcome, Output, TaskError};
 use polars::prelude::*;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{expectations::Severity, rules::Broken};
@@ -14,25 +15,26 @@ const KEPT: usize = 1_000;
 /// How many broken rules a message names.
 const NAMED: usize = 5;
 
-/// The outcome of a check of `rules` rules, of which some are broken.
+/// The outcome of a check of `rules`, of which some are broken.
 ///
 /// # Errors
 /// When one of them fails the task.
 pub(super) fn outcome(
     name: &str,
     frame: &DataFrame,
-    rules: usize,
+    rules: &[(String, Severity)],
     broken: Vec<Broken>,
     log: &Logger,
 ) -> Result<Outcome, TaskError> {
-    let metrics = metrics(rules, &broken);
+    let metrics = metrics(rules.len(), frame.height(), &broken);
     for rule in &broken {
         log.warn(format!("{}: {}", rule.rule, rule.message));
     }
     if broken.is_empty() {
-        log.info(format!("`{name}` keeps all {rules} rules"));
+        log.info(format!("`{name}` keeps all {} rules", rules.len()));
     }
-    let artifacts: Vec<_> = failing_rows(frame, &broken)?.into_iter().collect();
+    let mut artifacts: Vec<_> = failing_rows(frame, &broken)?.into_iter().collect();
+    artifacts.push(results(name, frame.height(), rules, &broken)?);
     let failed: Vec<_> = broken
         .iter()
         .filter(|rule| rule.severity == Severity::Fail)
@@ -65,8 +67,9 @@ pub(super) fn outcome(
     clippy::cast_precision_loss,
     reason = "measures are numbers of 64 bits, rows never are so many"
 )]
-fn metrics(rules: usize, broken: &[Broken]) -> BTreeMap<String, f64> {
+fn metrics(rules: usize, rows: usize, broken: &[Broken]) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::from([
+        ("rows".to_owned(), rows as f64),
         ("rules".to_owned(), rules as f64),
         ("failed_rules".to_owned(), broken.len() as f64),
     ]);
@@ -78,6 +81,73 @@ fn metrics(rules: usize, broken: &[Broken]) -> BTreeMap<String, f64> {
         metrics.insert(format!("failing_rows.{}", rule.rule), rows as f64);
     }
     metrics
+}
+
+/// How each rule has come out.
+#[derive(Serialize)]
+struct Verdict<'a> {
+    rule: &'a str,
+    severity: Severity,
+    /// Unknown of rules for a column that is not there.
+    passed: Option<bool>,
+    failing_rows: usize,
+    message: Option<&'a str>,
+}
+
+/// How all rules have come out, as a JSON file.
+fn results(
+    name: &str,
+    rows: usize,
+    rules: &[(String, Severity)],
+    broken: &[Broken],
+) -> Result<Artifact, TaskError> {
+    let failed = |rule: &'_ Broken| {
+        rule.found
+            .as_ref()
+            .map_or(rule.rows.len(), DataFrame::height)
+    };
+    let lost = |rule: &str| {
+        let unlisted = broken
+            .iter()
+            .filter(|broken| rules.iter().all(|(name, _)| *name != broken.rule));
+        unlisted
+            .into_iter()
+            .any(|broken| rule.starts_with(&format!("{} ", broken.rule)))
+    };
+    let mut verdicts: Vec<Verdict<'_>> = Vec::new();
+    for (rule, severity) in rules {
+        let found = broken.iter().find(|broken| broken.rule == *rule);
+        verdicts.push(Verdict {
+            rule,
+            severity: *severity,
+            passed: if found.is_none() && lost(rule) {
+                None
+            } else {
+                Some(found.is_none())
+            },
+            failing_rows: found.map_or(0, failed),
+            message: found.map(|found| found.message.as_str()),
+        });
+    }
+    let unlisted = broken
+        .iter()
+        .filter(|broken| rules.iter().all(|(name, _)| *name != broken.rule));
+    verdicts.extend(unlisted.map(|broken| Verdict {
+        rule: &broken.rule,
+        severity: broken.severity,
+        passed: Some(false),
+        failing_rows: failed(broken),
+        message: Some(&broken.message),
+    }));
+    let content = serde_json::json!({"dataset": name, "rows": rows, "rules": verdicts});
+    let content = serde_json::to_vec_pretty(&content)
+        .map_err(|error| TaskError::bug("the rules' verdicts cannot be written").because(error))?;
+    Ok(Artifact {
+        name: "expectations.json".to_owned(),
+        media_type: "application/json".to_owned(),
+        content: content.into(),
+        path: None,
+    })
 }
 
 /// The first rows that break rules, each with the rule and its number, as a CSV file.

@@ -60,7 +60,7 @@ fn heading() -> String {
 /// A test, by which a column is compared.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum TestName {
+pub(crate) enum TestName {
     /// Kolmogorov–Smirnov, by p-value: numbers.
     Ks,
     /// Wasserstein distance over the standard deviation: numbers.
@@ -78,7 +78,7 @@ enum TestName {
 }
 
 impl TestName {
-    fn test(self) -> Test {
+    pub(crate) fn test(self) -> Test {
         match self {
             Self::Ks => Test::KolmogorovSmirnov,
             Self::Wasserstein => Test::Wasserstein,

@@ -5,7 +5,7 @@ use pipectl_engine::operator::DynOperator;
 #[cfg(test)]
 mod churn;
 mod data;
-mod drift;
+pub(crate) mod drift;
 mod markdown;
 mod model;
 
