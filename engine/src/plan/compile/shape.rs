@@ -343,13 +343,13 @@ impl Shape {
 
 /// Settings as somebody might write them: the schema's own example, or only what must be there.
 pub fn sample_settings(schema: &Schema) -> Value {
-    match schema.get("examples").and_then(|examples| examples.get(0)) {
-        Some(example) => example.clone(),
-        None => {
+    let examples = schema.get("examples").and_then(Value::as_array);
+    examples
+        .and_then(|examples| examples.first().cloned())
+        .unwrap_or_else(|| {
             let shapes = Shapes::of(schema);
             shapes.root.sample(&shapes, 0)
-        }
-    }
+        })
 }
 
 #[expect(
