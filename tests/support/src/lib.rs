@@ -6,10 +6,12 @@
     reason = "a test that cannot have its service fails"
 )]
 
+mod api;
 mod postgres;
 mod s3;
 mod smtp;
 
+pub use api::{ApiCall, ApiOptions, ApiTrouble, TestApi};
 pub use postgres::TestPostgres;
 pub use s3::{ACCESS_KEY, SECRET_KEY, TestBucket, TestS3};
 pub use smtp::{PASSWORD, ReceivedMail, Security, TestSmtp, Trouble, USER};
