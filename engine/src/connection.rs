@@ -1,19 +1,20 @@
 //! Connections as data: a name, an address, secrets. The crate `connections` opens them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
 use crate::secret::Secret;
 
 /// A named address with credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The name that pipelines use.
     pub name: String,
     /// The address with its credentials.
     pub url: Secret,
-    /// Further settings of this connection (`ca_file`, …).
+    /// Further settings of this connection (`ca_file`, …); those below others with their whole way (`auth.bearer`). Some are
+    /// secrets.
     pub settings: BTreeMap<String, String>,
     /// Where the address was found, for messages.
     pub origin: Origin,
@@ -30,7 +31,58 @@ pub enum Origin {
     Environment,
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("name", &self.name)
+            .field("settings", &self.settings.keys())
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the name of a secret header or parameter holds.
+const SECRET: [&str; 8] = [
+    "key", "token", "secret", "pass", "auth", "sig", "cookie", "session",
+];
+/// What is as long as this is taken for a secret whatever its name.
+const LONG: usize = 16;
+/// Settings below `auth` that may be shown.
+const PLAIN: [&str; 5] = [
+    "auth.basic.username",
+    "auth.oauth2.token_url",
+    "auth.oauth2.client_id",
+    "auth.oauth2.scope",
+    "auth.oauth2.audience",
+];
+
+/// Whether a setting must not be shown.
+fn is_secret(key: &str, value: &str) -> bool {
+    if key.starts_with("auth.") {
+        return !PLAIN.contains(&key);
+    }
+    let name = key
+        .strip_prefix("headers.")
+        .or_else(|| key.strip_prefix("query."));
+    name.map_or(key == "proxy", |name| {
+        let name = name.to_ascii_lowercase();
+        value.len() >= LONG || SECRET.iter().any(|part| name.contains(part))
+    })
+}
+
 impl Connection {
+    /// What must not be shown of it: the password in its address, and the settings that are secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let authority = self.url.expose().split("://").nth(1);
+        let authority = authority.and_then(|rest| rest.split('/').next());
+        let credentials = authority.and_then(|authority| authority.rsplit_once('@'));
+        let password = credentials.and_then(|(credentials, _)| credentials.split_once(':'));
+        let settings = self.settings.iter();
+        let settings = settings.filter(|(key, value)| is_secret(key, value));
+        let password = password.into_iter().map(|(_, password)| password);
+        password.chain(settings.map(|(_, value)| value.as_str()))
+    }
+
     /// The part of the address before `:`, in lower case: `postgres`, `sqlite`, `s3`, `file`.
     pub fn scheme(&self) -> String {
         let url = self.url.expose();

@@ -112,6 +112,8 @@ pub enum Woken {
     Time,
     /// The child run has ended.
     Child(ChildResult),
+    /// The run that was waited for has succeeded; nothing when the pipeline is idle.
+    Run(Option<RunId>),
 }
 
 /// Everything that an attempt has at hand.

@@ -24,6 +24,10 @@ pub trait Operator: Send + Sync + 'static {
     /// What may stand in `from:`.
     const TAKES: Takes;
 
+    /// The settings that see the row of `from:` as `item`, for an operator that works row by row: they come as
+    /// [`RowTemplate`](crate::spec::RowTemplate) reads them.
+    const ROW_SETTINGS: &'static [&'static str] = &[];
+
     /// What a task with these settings will put out.
     fn outputs(config: &Self::Config) -> Outputs;
 

@@ -26,6 +26,10 @@ pub trait DynOperator: Send + Sync {
     fn summary(&self) -> &'static str;
     /// What may stand in `from:`.
     fn takes(&self) -> Takes;
+    /// The settings that see the row of `from:` as `item`.
+    fn row_settings(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The JSON Schema of `with:`.
     fn schema(&self) -> Schema;
     /// Reads settings whose expressions are resolved.
@@ -78,6 +82,10 @@ impl<O: Operator> DynOperator for O {
 
     fn takes(&self) -> Takes {
         O::TAKES
+    }
+
+    fn row_settings(&self) -> &'static [&'static str] {
+        O::ROW_SETTINGS
     }
 
     fn schema(&self) -> Schema {

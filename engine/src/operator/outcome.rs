@@ -148,12 +148,12 @@ pub enum Wait {
         /// How long a thing must have been unchanged.
         settle: Duration,
     },
-    /// Another pipeline's run.
+    /// Another pipeline's run has succeeded, or none of its runs is under way any more.
     Run {
         /// The pipeline.
         pipeline: String,
-        /// The start of the interval that the run must have.
-        interval: Option<Timestamp>,
+        /// The interval whose run is to have succeeded: start and end. Without it the pipeline is to be idle.
+        interval: Option<(Timestamp, Timestamp)>,
     },
     /// A registered model.
     Model(String),

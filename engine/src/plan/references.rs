@@ -28,6 +28,8 @@ enum How {
     Child(Arc<str>),
     /// The other pipeline's success starts this one.
     After,
+    /// A task waits for the other pipeline.
+    Waits(Arc<str>),
 }
 
 impl Reference {
@@ -35,8 +37,12 @@ impl Reference {
     fn arrow(&self) -> (&Arc<str>, &Arc<str>) {
         match self.how {
             How::Child(_) => (&self.of, &self.other),
-            How::After => (&self.other, &self.of),
+            How::After | How::Waits(_) => (&self.other, &self.of),
         }
+    }
+
+    fn starts(&self) -> bool {
+        !matches!(self.how, How::Waits(_))
     }
 
     fn spelled(&self) -> String {
@@ -47,6 +53,10 @@ impl Reference {
                 self.of, self.other
             ),
             How::After => format!("`{}` starts after `{}` ({place})", self.of, self.other),
+            How::Waits(task) => format!(
+                "`{}` waits for `{}` in its task `{task}` ({place})",
+                self.of, self.other
+            ),
         }
     }
 }
@@ -81,7 +91,9 @@ impl Neighbours {
                 found.push(self.unknown(reference));
             }
         }
-        let ways = own.iter().filter_map(|reference| self.way_round(reference));
+        // Who only waits starts nobody.
+        let starts = own.iter().filter(|reference| reference.starts());
+        let ways = starts.filter_map(|reference| self.way_round(reference));
         if let Some(way) = ways.min_by_key(Vec::len) {
             let mut names = vec![&**way[0].arrow().0];
             names.extend(way.iter().map(|reference| &**reference.arrow().1));
@@ -112,7 +124,8 @@ impl Neighbours {
             return Some(vec![first]);
         }
         let mut arrows: HashMap<&Arc<str>, Vec<&Reference>> = HashMap::new();
-        for reference in self.references.values().flatten() {
+        let all = self.references.values().flatten();
+        for reference in all.filter(|reference| reference.starts()) {
             arrows
                 .entry(reference.arrow().0)
                 .or_default()
@@ -167,16 +180,21 @@ fn references(file: &PipelineFile) -> Vec<Reference> {
         how,
         place: file.source.place(mark),
     };
-    let children = file.tasks.iter().filter_map(|task| {
-        if task.kind.value != Kind::Run || &*task.operator.value != "pipeline" {
+    let tasks = file.tasks.iter().filter_map(|task| {
+        if &*task.operator.value != "pipeline" {
             return None;
         }
+        let how = match task.kind.value {
+            Kind::Run => How::Child,
+            Kind::Sensor => How::Waits,
+            _ => return None,
+        };
         let node = task.with.as_ref()?.value.get("pipeline")?;
         match &node.value {
             // What an expression names is known only when the task runs.
             NodeValue::Text(text) if !text.contains("${{") => Some(reference(
                 text,
-                How::Child(Arc::clone(&task.name.value)),
+                how(Arc::clone(&task.name.value)),
                 node.mark,
             )),
             _ => None,
@@ -189,7 +207,7 @@ fn references(file: &PipelineFile) -> Vec<Reference> {
         .into_iter()
         .flat_map(|_| &file.schedule_names)
         .map(|name| reference(&name.value, How::After, name.mark));
-    children.chain(after).collect()
+    tasks.chain(after).collect()
 }
 
 /// The name by which other pipelines know a file.
@@ -248,6 +266,15 @@ mod tests {
         assert_eq!(
             said(&neighbours, &files[1]),
             ["2:20 there is no pipeline `weekly` (it would stand in `pipelines/weekly.yaml`)"]
+        );
+        let waits = "tasks:\n  one: {sensor: pipeline, with: {pipeline: OTHER, until: idle}}\n";
+        let waits = [("a", "b"), ("b", "a"), ("c", "nobody")]
+            .map(|(name, other)| file(name, &waits.replace("OTHER", other)));
+        let neighbours = Neighbours::of(&waits);
+        assert_eq!(said(&neighbours, &waits[0]), Vec::<String>::new());
+        assert_eq!(
+            said(&neighbours, &waits[2]),
+            ["3:44 there is no pipeline `nobody` (it would stand in `pipelines/nobody.yaml`)"]
         );
         let open = file(
             "open",

@@ -152,11 +152,7 @@ fn connection(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Op
     let (url, node) = match &entry.value.value {
         NodeValue::Map(entries) if entry.value.get("url").is_some() => {
             for entry in entries.iter().filter(|entry| &*entry.key != "url") {
-                let value = match &entry.value.value {
-                    NodeValue::Number(_) | NodeValue::Bool(_) => entry.value.to_json().to_string(),
-                    _ => values.text(reader, &entry.value)?,
-                };
-                settings.insert(entry.key.to_string(), value);
+                settings_below(reader, values, &entry.key, &entry.value, &mut settings)?;
             }
             let node = entry.value.get("url")?;
             (values.text(reader, node)?, node)
@@ -188,6 +184,38 @@ fn connection(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Op
         settings,
         origin: Origin::File,
     })
+}
+
+/// What a connection says beside its address; maps are flattened: `auth: {basic: {username: me}}` is
+/// `auth.basic.username`.
+fn settings_below(
+    reader: &mut Reader<'_>,
+    values: &Values<'_>,
+    name: &str,
+    node: &Node,
+    settings: &mut BTreeMap<String, String>,
+) -> Option<()> {
+    let value = match &node.value {
+        NodeValue::Number(_) | NodeValue::Bool(_) => node.to_json().to_string(),
+        NodeValue::Map(entries) if !is_value(entries) => {
+            for entry in entries {
+                let name = format!("{name}.{}", entry.key);
+                settings_below(reader, values, &name, &entry.value, settings)?;
+            }
+            return Some(());
+        }
+        _ => values.text(reader, node)?,
+    };
+    settings.insert(name.to_owned(), value);
+    Some(())
+}
+
+/// Whether a map says where a value is: `{env: NAME}` or `{file: path}`.
+fn is_value(entries: &[Entry]) -> bool {
+    entries.is_empty()
+        || entries
+            .iter()
+            .any(|entry| matches!(&*entry.key, "env" | "file"))
 }
 
 /// `serve: {listen: address}`.

@@ -16,7 +16,8 @@ use crate::{
     operator::{ChildResult, Interval, TaskError, Wait, WaitWatcher},
     scheduler::Unit,
     state::{RunState, TaskEvent, TaskState},
-    store::{Created, NewRun, ParentTask, RunKind, RunRecord},
+    store::{Created, NewRun, ParentTask, RunKind, RunRecord, Store, StoreError},
+    time::Timestamp,
 };
 
 /// How often a wait without a period of its own is looked at.
@@ -49,7 +50,9 @@ impl Drive {
         let poll = match &wait {
             Wait::Until(at) => Some(*at),
             Wait::Things { poll, .. } => Some(now + *poll),
-            Wait::Run { .. } | Wait::Model(_) => Some(now + POLL),
+            Wait::Model(_) => Some(now + POLL),
+            // Somebody looks, and wakes the attempt; it may still wait too long.
+            Wait::Run { .. } => due,
             Wait::Child { .. } => None,
         };
         if let Some(at) = poll {
@@ -68,6 +71,7 @@ impl Drive {
                 params,
                 interval.map(|(start, end)| Interval { start, end }),
             ),
+            Wait::Run { pipeline, interval } => self.await_other(unit, attempt, pipeline, interval),
             wait @ Wait::Things { .. } => self.watch(unit, attempt, wait),
             _ => {}
         }
@@ -90,6 +94,37 @@ impl Drive {
                 () = cancel.cancelled() => {}
             }
             Message::Changed { unit, attempt }
+        });
+    }
+
+    /// Wakes the attempt when another pipeline's run has succeeded, or none of its runs is under way.
+    fn await_other(
+        &mut self,
+        unit: Unit,
+        attempt: u32,
+        pipeline: String,
+        interval: Option<(Timestamp, Timestamp)>,
+    ) {
+        let store = Arc::clone(&self.parts.store);
+        self.work.spawn(async move {
+            loop {
+                let changed = store.changed();
+                match other(store.as_ref(), &pipeline, interval).await {
+                    Ok(Some(run)) => return Message::Other { unit, attempt, run },
+                    Ok(None) => {}
+                    // The history comes back, or the wait has its end.
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot look for a run of `{pipeline}`"
+                        );
+                    }
+                }
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(POLL) => {}
+                }
+            }
         });
     }
 
@@ -268,12 +303,39 @@ impl Child {
     }
 }
 
+/// Whether what a wait for another pipeline is for has come, with the run that has succeeded.
+async fn other(
+    store: &dyn Store,
+    pipeline: &str,
+    interval: Option<(Timestamp, Timestamp)>,
+) -> Result<Option<Option<RunId>>, StoreError> {
+    let Some((start, end)) = interval else {
+        let unfinished = store.unfinished().await?;
+        let busy = unfinished.keys().any(|(name, _)| name == pipeline);
+        return Ok((!busy).then_some(None));
+    };
+    let run = store.success_of(pipeline, Interval { start, end }).await?;
+    Ok(run.map(Some))
+}
+
 /// What a wait is for, in words.
 fn describe(wait: &Wait) -> String {
     match wait {
         Wait::Until(at) => format!("waits until {}", at.format("%Y-%m-%d %H:%M:%S UTC")),
         Wait::Things { pattern, .. } => format!("waits for `{pattern}`"),
-        Wait::Run { pipeline, .. } => format!("waits for a run of `{pipeline}`"),
+        Wait::Run {
+            pipeline,
+            interval: Some((start, _)),
+        } => {
+            format!(
+                "waits for the run of `{pipeline}` from {}",
+                start.format("%Y-%m-%d %H:%M:%S UTC")
+            )
+        }
+        Wait::Run {
+            pipeline,
+            interval: None,
+        } => format!("waits until `{pipeline}` is idle"),
         Wait::Model(name) => format!("waits for the model `{name}`"),
         Wait::Child { pipeline, .. } => format!("waits for its run of `{pipeline}`"),
     }

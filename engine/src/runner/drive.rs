@@ -257,6 +257,9 @@ impl Drive {
                     Err(error) => self.deferred_failed(unit, attempt, &error),
                 }
             }
+            Ok(Message::Other { unit, attempt, run }) => {
+                self.wake(unit, attempt, Woken::Run(run));
+            }
             Ok(Message::Changed { unit, attempt }) => self.wake(unit, attempt, Woken::Time),
             Err(error) => tracing::error!(%error, "an attempt's own task failed"),
         }

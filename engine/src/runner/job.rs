@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{log::AttemptLog, persist::Persisted};
 use crate::{
+    id::RunId,
     operator::{
         ChildResult, DynOperator, ErasedConfig, IsolatedTask, TaskContext, TaskError, Wait, Woken,
     },
@@ -50,6 +51,12 @@ pub(super) enum Message {
         unit: Unit,
         attempt: u32,
         result: Result<Box<ChildResult>, TaskError>,
+    },
+    /// The other pipeline's run that was waited for has succeeded, or the pipeline is idle.
+    Other {
+        unit: Unit,
+        attempt: u32,
+        run: Option<RunId>,
     },
     Changed {
         unit: Unit,

@@ -100,22 +100,11 @@ fn open(path: &Path) -> std::io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The passwords and keys in the addresses of all connections, longest first.
+/// The passwords and keys of all connections, longest first.
 pub(super) fn secrets_of(connections: &Connections) -> Vec<String> {
     let mut secrets: Vec<String> = connections
         .iter()
-        .filter_map(|connection| {
-            let authority = connection
-                .url
-                .expose()
-                .split("://")
-                .nth(1)?
-                .split('/')
-                .next()?;
-            let (credentials, _) = authority.rsplit_once('@')?;
-            let (_, password) = credentials.split_once(':')?;
-            Some(password.to_owned())
-        })
+        .flat_map(|connection| connection.secrets().map(ToOwned::to_owned))
         .filter(|secret| secret.len() >= 4)
         .collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -148,9 +137,19 @@ mod tests {
         connections.insert(Connection {
             name: "warehouse".into(),
             url: Secret::new("postgres://me:hunter22@db/x".into()),
-            settings: std::collections::BTreeMap::new(),
+            settings: [
+                ("auth.bearer", "t0ken"),
+                ("auth.oauth2.scope", "login"),
+                ("headers.Accept", "login"),
+                ("headers.X-Key", "k3y-of-mine"),
+                ("query.token", "qu3ry"),
+                ("concurrency", "login"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
             origin: Origin::File,
         });
+        assert!(!format!("{connections:?}").contains("t0ken"));
         let directory = std::env::temp_dir().join(format!("pipectl-log-{}", std::process::id()));
         let log = AttemptLog::new(
             directory.join("a/b.log"),
@@ -158,6 +157,7 @@ mod tests {
             Arc::new(secrets_of(&connections)),
         );
         assert_eq!(log.write("INFO", "login with hunter22"), "login with ***");
+        assert_eq!(log.write("INFO", "t0ken k3y-of-mine qu3ry"), "*** *** ***");
         for line in 0..100 {
             log.write("OUT", &line.to_string());
         }
@@ -167,7 +167,7 @@ mod tests {
             text.contains("INFO login with ***") && !text.contains("hunter22"),
             "{text}"
         );
-        assert_eq!(text.lines().count(), 101);
+        assert_eq!(text.lines().count(), 102);
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -58,6 +58,16 @@ impl Scope {
         self.tasks.insert(name.to_owned(), value);
     }
 
+    /// What stands under a name at its root.
+    pub(super) fn root(&self, name: &str) -> Option<&Value> {
+        self.roots.get(name)
+    }
+
+    /// What is known of a task.
+    pub(super) fn task(&self, name: &str) -> Option<&Value> {
+        self.tasks.get(name)
+    }
+
     /// The part of it that an expression with these paths reads.
     fn part<'a>(&self, paths: impl Iterator<Item = &'a str>) -> minijinja::Value {
         let mut part: BTreeMap<&str, minijinja::Value> = BTreeMap::new();

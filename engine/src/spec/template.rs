@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Expression, ExpressionError, Scope};
+use super::{Expression, ExpressionError, Scope, row};
 
 /// A tree of settings.
 #[derive(Clone, Debug)]
@@ -25,6 +25,13 @@ pub enum TemplateNode {
         sql: String,
         /// What is bound to them.
         values: Vec<Expression>,
+    },
+    /// A scalar that is resolved for each row of a table, by the operator itself; `whole` keeps its value's type.
+    Row {
+        /// Text, each with the expression that follows it.
+        parts: Vec<(String, Option<Expression>)>,
+        /// Whether it is one expression and nothing else.
+        whole: bool,
     },
     /// A list.
     List(Vec<TemplateNode>),
@@ -69,7 +76,7 @@ impl TemplateNode {
         match self {
             Self::Literal(_) => {}
             Self::Whole(expression) => found.push(expression),
-            Self::Parts(parts) => found.extend(
+            Self::Parts(parts) | Self::Row { parts, .. } => found.extend(
                 parts
                     .iter()
                     .filter_map(|(_, expression)| expression.as_ref()),
@@ -101,6 +108,7 @@ impl TemplateNode {
                     .collect::<Result<Vec<_>, _>>()?;
                 serde_json::json!({"sql": sql, "values": values})
             }
+            Self::Row { parts, whole } => row::kept(parts, *whole, scope),
             Self::List(items) => Value::Array(
                 items
                     .iter()

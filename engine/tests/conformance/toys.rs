@@ -273,9 +273,39 @@ toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| {
     Outputs::table()
 });
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Http {
+    url: String,
+    #[serde(default)]
+    path: serde_json::Value,
+    #[serde(default)]
+    body: serde_json::Value,
+}
+
+/// Works row by row.
+struct RunHttp;
+
+impl Operator for RunHttp {
+    type Config = Http;
+    const KIND: Kind = Kind::Run;
+    const NAME: &'static str = "http";
+    const SUMMARY: &'static str = "A toy.";
+    const TAKES: Takes = Takes::Optional;
+    const ROW_SETTINGS: &'static [&'static str] = &["path", "body"];
+
+    fn outputs(_: &Http) -> Outputs {
+        Outputs::table()
+    }
+
+    async fn run(_: Http, _: &TaskContext) -> Result<Outcome, TaskError> {
+        Ok(Outcome::Done(Output::default()))
+    }
+}
+
 /// All of them.
 pub(crate) fn registry() -> Registry {
-    const TOYS: [&dyn DynOperator; 13] = [
+    const TOYS: [&dyn DynOperator; 14] = [
         &Noop,
         &Sensor,
         &ExtractCsv,
@@ -289,6 +319,7 @@ pub(crate) fn registry() -> Registry {
         &Report,
         &Drift,
         &RunShell,
+        &RunHttp,
     ];
     Registry::new(TOYS)
 }

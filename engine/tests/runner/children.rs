@@ -1,10 +1,12 @@
 //! Child runs.
 
+use std::time::Duration;
+
 use pipectl_engine::{
     plan::{InputBinding, OutputSource, Plan, testing},
     runner::{Options, Redo},
     spec::{Expression, Place, Template, TemplateNode},
-    state::RunState,
+    state::{RunState, TaskState},
     store::{RunFilter, RunStore},
 };
 use serde_json::json;
@@ -136,4 +138,87 @@ async fn a_pipeline_that_runs_itself_is_refused() {
         message.contains("a pipeline cannot run itself: `parent` → `child` → `parent`"),
         "{message}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_another_pipeline_holds_no_slot_and_writes_nothing() {
+    let world = World::new();
+    let runner = world.runner(1);
+    let mut other = testing::plan("other");
+    testing::add(
+        &mut other,
+        "work",
+        &Act,
+        json!({"steps": ["sleep 300"]}),
+        &[],
+    );
+    let busy = world.create(&runner, &other).await;
+    let mut plan = testing::plan("waiting");
+    testing::add(
+        &mut plan,
+        "idle",
+        &Act,
+        json!({"steps": ["await other"]}),
+        &[],
+    );
+    let run = world.create(&runner, &plan).await;
+    // The other run needs the only slot.
+    let (state, _) = tokio::join!(
+        world.go(&runner, plan, run, Options::default()),
+        world.go(&runner, other, busy, Options::default())
+    );
+    assert_eq!(state.unwrap(), RunState::Success);
+    let record = world.task(run, "idle").await;
+    assert_eq!(record.output.unwrap().values["run"], json!(null));
+    assert_eq!(
+        world.heard("idle"),
+        [
+            TaskState::Running,
+            TaskState::Deferred,
+            TaskState::Running,
+            TaskState::Success
+        ]
+    );
+    assert_eq!(world.counter.of("idle"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_the_run_of_an_interval_ends_with_its_success_or_its_time() {
+    let world = World::new();
+    let runner = world.runner(4);
+    let mut other = testing::plan("other");
+    testing::add(
+        &mut other,
+        "work",
+        &Act,
+        json!({"steps": ["sleep 200"]}),
+        &[],
+    );
+    let mut plan = testing::plan("waiting");
+    let waits = testing::add(
+        &mut plan,
+        "waits",
+        &Act,
+        json!({"steps": ["await other"]}),
+        &[],
+    );
+    let busy = world.create_for(&runner, &other, "2026-03-01").await;
+    let run = world.create_for(&runner, &plan, "2026-03-01").await;
+    let (state, _) = tokio::join!(
+        world.go(&runner, plan.clone(), run, Options::default()),
+        world.go(&runner, other, busy, Options::default())
+    );
+    assert_eq!(state.unwrap(), RunState::Success);
+    let record = world.task(run, "waits").await;
+    assert_eq!(
+        record.output.unwrap().values["run"],
+        json!(busy.to_string())
+    );
+    // The day after has no run.
+    plan.graph[waits].timeout = Some(Duration::from_millis(150));
+    let run = world.create_for(&runner, &plan, "2026-03-02").await;
+    let state = world.go(&runner, plan, run, Options::default()).await;
+    assert_eq!(state.unwrap(), RunState::Failed);
+    let error = world.task(run, "waits").await.error.unwrap();
+    assert_eq!(error.message, "waited longer than its `timeout`");
 }

@@ -17,7 +17,8 @@ use pipectl_engine::{
     event::{RunEvent, What},
     id::RunId,
     operator::{
-        Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, Wait, Woken,
+        Interval, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, Wait,
+        Woken,
     },
     plan::Plan,
     project::Project,
@@ -119,6 +120,23 @@ impl Operator for Act {
                     })
                     .await?;
             }
+            "await" => match &context.woken {
+                None => {
+                    let interval = context
+                        .run
+                        .interval
+                        .map(|interval| (interval.start, interval.end));
+                    return Ok(Outcome::Wait(Wait::Run {
+                        pipeline: argument.to_owned(),
+                        interval,
+                    }));
+                }
+                Some(Woken::Run(run)) => {
+                    let run = run.map(|run| run.to_string());
+                    return Ok(Outcome::Done(Output::default().value("run", run)));
+                }
+                other => panic!("woken by {other:?}"),
+            },
             "wait" if context.woken.is_none() => {
                 let ms: i64 = argument.parse().expect("ms");
                 return Ok(Outcome::Wait(Wait::Until(
@@ -300,6 +318,20 @@ impl World {
     }
 
     pub(crate) async fn create(&self, runner: &Runner, plan: &Plan) -> RunId {
+        self.create_in(runner, plan, None).await
+    }
+
+    /// A run for a day.
+    pub(crate) async fn create_for(&self, runner: &Runner, plan: &Plan, day: &str) -> RunId {
+        let start = format!("{day}T00:00:00Z").parse().expect("a day");
+        let interval = Interval {
+            start,
+            end: start + chrono::TimeDelta::days(1),
+        };
+        self.create_in(runner, plan, Some(interval)).await
+    }
+
+    async fn create_in(&self, runner: &Runner, plan: &Plan, interval: Option<Interval>) -> RunId {
         let now = SystemClock.now();
         let run = NewRun {
             id: RunId::new(now),
@@ -309,7 +341,7 @@ impl World {
             trigger_key: None,
             trigger: Value::Null,
             params: Map::from_iter([("limit".to_owned(), json!(7))]),
-            interval: None,
+            interval,
             parent: None,
             created: now,
             enqueued: false,

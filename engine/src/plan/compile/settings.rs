@@ -79,6 +79,13 @@ impl Compiler<'_> {
                 (&empty, task.operator.mark)
             }
         };
+        // In a repeated task `item` is its element.
+        let has_rows = !task.from.is_empty() && task.foreach.is_none();
+        let by_row = if has_rows {
+            operator.row_settings()
+        } else {
+            &[]
+        };
         let mut walk = Walk {
             shapes: &shapes,
             source: &self.file.source,
@@ -87,6 +94,7 @@ impl Compiler<'_> {
             notes: Notes::new(self.found.scratch()),
             path: Vec::new(),
             what: format!("`{}: {}`", operator.kind(), operator.name()),
+            by_row,
         };
         let settled = walk.settle(&shapes.root, node, owner);
         let notes = walk.notes;
@@ -153,7 +161,7 @@ impl Compiler<'_> {
                 mark: pending.mark,
                 task,
                 wanted: pending.wanted,
-                repeated,
+                repeated: repeated || pending.by_row,
             }));
     }
 
@@ -169,6 +177,7 @@ impl Compiler<'_> {
             notes: Notes::new(self.found.scratch()),
             path: Vec::new(),
             what: "this".to_owned(),
+            by_row: &[],
         };
         let Settled { node: template, .. } = walk.settle(&Shape::Any, node, node.mark);
         let notes = walk.notes;

@@ -75,16 +75,37 @@ impl Walk<'_> {
         let Some(expression) = compile(inside, mark, &mut self.notes.found) else {
             return Settled::literal(shape.sample(self.shapes, 0));
         };
+        let by_row = self.sees_row(&expression);
         self.notes.pending.push(Pending {
             expression: expression.clone(),
             mark,
-            wanted: Some(wanted),
+            wanted: (!by_row).then_some(wanted),
+            by_row,
         });
+        if by_row {
+            self.notes.open.push(self.path.clone());
+            return Settled {
+                node: TemplateNode::Row {
+                    parts: vec![(String::new(), Some(expression))],
+                    whole: true,
+                },
+                sample: shape.sample(self.shapes, 0),
+            };
+        }
         let sample = self.sample(&expression, shape, mark);
         Settled {
             node: TemplateNode::Whole(expression),
             sample,
         }
+    }
+
+    /// Whether an expression here is to be resolved for each row.
+    fn sees_row(&self, expression: &Expression) -> bool {
+        let setting = self.path.first();
+        setting.is_some_and(|setting| self.by_row.contains(&setting.as_str()))
+            && expression
+                .paths()
+                .any(|path| matches!(path.split('.').next(), Some("item" | "index")))
     }
 
     /// A value for an expression: its own when it is the same in every run, else one that fits.
@@ -145,6 +166,7 @@ impl Walk<'_> {
         let mut parts: Vec<(String, Option<Expression>)> = Vec::new();
         let mut sample = String::new();
         let mut number = 0;
+        let mut by_row = false;
         for piece in pieces {
             match piece {
                 Piece::Text(text) => {
@@ -157,12 +179,17 @@ impl Walk<'_> {
                     let Some(expression) = compile(inside, mark, &mut self.notes.found) else {
                         continue;
                     };
+                    let row = self.sees_row(&expression);
+                    by_row |= row;
                     self.notes.pending.push(Pending {
                         expression: expression.clone(),
                         mark,
                         wanted: None,
+                        by_row: row,
                     });
-                    sample.push_str(&plain(&self.sample(&expression, &Shape::Any, mark)));
+                    if !row {
+                        sample.push_str(&plain(&self.sample(&expression, &Shape::Any, mark)));
+                    }
                     match parts.last_mut() {
                         Some((_, slot @ None)) => *slot = Some(expression),
                         _ => parts.push((String::new(), Some(expression))),
@@ -178,10 +205,15 @@ impl Walk<'_> {
         } else {
             TEXT.sample(self.shapes, 0)
         };
-        Settled {
-            node: TemplateNode::Parts(parts),
-            sample,
-        }
+        let node = if by_row {
+            TemplateNode::Row {
+                parts,
+                whole: false,
+            }
+        } else {
+            TemplateNode::Parts(parts)
+        };
+        Settled { node, sample }
     }
 
     fn sql(&mut self, pieces: &[Piece<'_>], node: &Node) -> Settled {
@@ -201,6 +233,7 @@ impl Walk<'_> {
                     expression: expression.clone(),
                     mark,
                     wanted: None,
+                    by_row: false,
                 });
                 values.push(expression);
             }

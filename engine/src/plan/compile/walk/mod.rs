@@ -71,6 +71,8 @@ pub(super) struct Pending {
     pub(super) expression: Expression,
     pub(super) mark: Mark,
     pub(super) wanted: Option<Wanted>,
+    /// Whether it is resolved for each row, which it sees as `item`.
+    pub(super) by_row: bool,
 }
 
 /// What a walk has found.
@@ -116,6 +118,8 @@ pub(super) struct Walk<'a> {
     pub(super) path: Vec<String>,
     /// What is walked, as messages say it: `` `extract: csv` ``.
     pub(super) what: String,
+    /// The settings that see rows.
+    pub(super) by_row: &'static [&'static str],
 }
 
 impl Walk<'_> {
