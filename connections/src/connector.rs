@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::{
     bucket::Bucket,
     failure::database_error,
+    http::{HttpClient, Turns},
     object::{is_object_store, object_place},
     pattern::Pattern,
     place::described,
@@ -45,12 +46,18 @@ pub enum Database {
 pub struct Connector {
     pools: Mutex<HashMap<String, Database>>,
     buckets: Mutex<HashMap<String, Bucket>>,
+    apis: Mutex<HashMap<String, HttpClient>>,
+    /// Who shares rate limits with other processes.
+    turns: Option<Turns>,
     /// The patterns that sensors look for again and again.
     patterns: Mutex<HashMap<String, Arc<Pattern>>>,
 }
 
 /// How many patterns are remembered.
 const PATTERNS: usize = 10_000;
+
+/// How many clients of APIs are kept open.
+const APIS: usize = 1_000;
 
 impl Connector {
     /// The database behind a connection, opened at the first call.
@@ -90,12 +97,7 @@ impl Connector {
     /// # Errors
     /// When there is no such connection, its address is none of a bucket or a directory, or there are no keys.
     pub async fn bucket(&self, project: &Project, name: &str) -> Result<Bucket, TaskError> {
-        let connection = project.connections.get(name).ok_or_else(|| {
-            TaskError::user(format!("there is no connection `{name}`")).hint(format!(
-                "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
-                name.to_uppercase()
-            ))
-        })?;
+        let connection = known(project, name)?;
         let address = connection.url.expose();
         // The key holds the address, and so perhaps a secret: it never leaves this map.
         let key = format!(
@@ -128,6 +130,50 @@ impl Connector {
         Ok(bucket)
     }
 
+    /// The same, sharing the rate limits of APIs with other processes.
+    #[must_use]
+    pub fn with_turns(mut self, turns: Turns) -> Self {
+        self.turns = Some(turns);
+        self
+    }
+
+    /// The client of the API behind a connection, made at the first call. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When there is no such connection, its address is none of an API, or its settings do not go together.
+    pub async fn api(&self, project: &Project, name: &str) -> Result<HttpClient, TaskError> {
+        let connection = known(project, name)?;
+        let key = format!(
+            "{name} {} {:?}",
+            connection.url.expose(),
+            connection.settings
+        );
+        let mut apis = self.apis.lock().await;
+        if let Some(client) = apis.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = HttpClient::of(project, connection, self.turns.clone())?;
+        apis.insert(key, client.clone());
+        Ok(client)
+    }
+
+    /// The client of an API that a pipeline names by its address.
+    ///
+    /// # Errors
+    /// When the address is none of an API.
+    pub async fn api_at(&self, address: &str) -> Result<HttpClient, TaskError> {
+        let mut apis = self.apis.lock().await;
+        if let Some(client) = apis.get(address) {
+            return Ok(client.clone());
+        }
+        let client = HttpClient::plain(address)?;
+        if apis.len() >= APIS {
+            apis.clear();
+        }
+        apis.insert(address.to_owned(), client.clone());
+        Ok(client)
+    }
+
     /// A pattern of a sensor, read at the first call.
     pub(crate) async fn pattern(
         &self,
@@ -155,6 +201,15 @@ impl Connector {
             }
         }
     }
+}
+
+fn known<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, TaskError> {
+    project.connections.get(name).ok_or_else(|| {
+        TaskError::user(format!("there is no connection `{name}`")).hint(format!(
+            "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
+            name.to_uppercase()
+        ))
+    })
 }
 
 /// The directory behind a connection, when it is one that is used like a bucket.

@@ -1,4 +1,4 @@
-//! Opens databases, buckets and mail servers: addresses, TLS, secrets, and whose fault a failure is.
+//! Opens databases, buckets, APIs and mail servers: addresses, TLS, secrets, and whose fault a failure is.
 //!
 //! An address with its credentials comes in as data ([`pipectl_engine::connection::Connection`]); what goes out in
 //! messages is never more than the host and the database's name.
@@ -9,6 +9,7 @@ mod disk;
 mod entry;
 mod failure;
 mod files;
+mod http;
 mod object;
 mod pattern;
 mod place;
@@ -22,6 +23,7 @@ pub use connector::{Connector, Database, local_directory};
 pub use entry::Entry;
 pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};
+pub use http::{Answer, Call, Caller, HttpClient, Patience, SharedTurns, Target, Turns};
 pub use object::{ObjectPlace, is_object_store, object_error, object_place};
 pub use pattern::{is_pattern, matches_below};
 pub use place::described;
