@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; the binary under test needs the PATH; the harness is shared"
 )]
 
+mod api;
 mod children;
 mod daemons;
 mod database;

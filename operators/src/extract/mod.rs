@@ -3,10 +3,16 @@
 use pipectl_engine::operator::DynOperator;
 
 pub(crate) mod csv;
+pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] =
-    &[&csv::Csv, &json::Json, &parquet::Parquet, &sql::Sql];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &csv::Csv,
+    &http::Http,
+    &json::Json,
+    &parquet::Parquet,
+    &sql::Sql,
+];

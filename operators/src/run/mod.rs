@@ -2,6 +2,7 @@
 
 use pipectl_engine::operator::DynOperator;
 
+mod http;
 mod noop;
 mod pipeline;
 mod python;
@@ -10,6 +11,7 @@ mod sql;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &http::Http,
     &noop::Noop,
     &pipeline::Pipeline,
     &python::Python,

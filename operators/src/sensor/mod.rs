@@ -3,8 +3,18 @@
 use pipectl_engine::operator::DynOperator;
 
 mod file;
+mod http;
 mod object;
+mod pipeline;
 mod sql;
+mod time;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&file::File, &object::Object, &sql::Sql];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &file::File,
+    &http::Http,
+    &object::Object,
+    &pipeline::Pipeline,
+    &sql::Sql,
+    &time::Time,
+];

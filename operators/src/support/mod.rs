@@ -1,5 +1,6 @@
 //! What several operators share.
 
+pub(crate) mod api;
 pub(crate) mod archive;
 pub(crate) mod asof;
 pub(crate) mod chart;
