@@ -91,6 +91,7 @@ impl TaskDocument {
             metrics,
             artifacts,
             warnings,
+            ..
         } = task.output.unwrap_or_default();
         Self {
             state: task.state,

@@ -21,7 +21,7 @@ macro_rules! migrations {
 
 /// All steps in their order.
 pub(crate) const MIGRATIONS: &[Migration] =
-    migrations!["0001_history", "0002_daemons", "0003_states"];
+    migrations!["0001_history", "0002_daemons", "0003_states", "0004_cache"];
 
 /// The steps that are missing in a database that has gone through those `applied`.
 ///

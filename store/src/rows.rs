@@ -8,8 +8,8 @@ use pipectl_engine::{
     id::{RunId, TaskKey},
     operator::{Interval, PastOutcome},
     store::{
-        AttemptRecord, EventRecord, ModelVersion, NewMail, NewRun, OutputRecord, ParentTask,
-        PendingMail, PipelineVersion, RunFilter, RunRecord, StoreError, TaskRecord,
+        AttemptRecord, CachedOutput, EventRecord, ModelVersion, NewMail, NewRun, OutputRecord,
+        ParentTask, PendingMail, PipelineVersion, RunFilter, RunRecord, StoreError, TaskRecord,
     },
     time::Timestamp,
 };
@@ -103,6 +103,13 @@ pub(crate) struct PastRow {
     run: Uuid,
     ended: i64,
     output: Option<String>,
+}
+
+#[derive(FromRow)]
+pub(crate) struct CachedRow {
+    run: Uuid,
+    written: i64,
+    output: String,
 }
 
 #[derive(FromRow)]
@@ -306,6 +313,18 @@ impl TryFrom<PastRow> for PastOutcome {
             ended: time(row.ended)?,
             metrics: output.metrics,
             rows,
+        })
+    }
+}
+
+impl TryFrom<CachedRow> for CachedOutput {
+    type Error = StoreError;
+
+    fn try_from(row: CachedRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            run: row.run.into(),
+            written: time(row.written)?,
+            output: maybe_json(Some(&row.output))?.unwrap_or_default(),
         })
     }
 }

@@ -40,6 +40,28 @@ fn every_example_runs() {
 }
 
 #[test]
+fn what_is_cached_is_taken_the_second_time() {
+    let project = Project::repository();
+    let first = project
+        .succeed(&["run", "examples/cached.yaml", "--format", "json"])
+        .json();
+    let again = project.succeed(&["run", "examples/cached.yaml"]);
+    let runs = project.succeed(&["runs", "list", "--format", "json"]).json();
+    let newest = runs["runs"][0]["run"].as_str().unwrap();
+    let taken = format!("taken from run {}", first["run"].as_str().unwrap());
+    let log = project.succeed(&["runs", "logs", newest, "by_contract"]);
+    assert!(again.stdout.contains("taken from"), "{again}");
+    assert!(log.stdout.contains(&taken), "{log}");
+    let refused = "name: bad\ntasks:\n  a:\n    run: noop\n    cache: true\n";
+    project.write("pipelines/bad.yaml", refused);
+    let ran = project.run(&["validate", "bad"]);
+    assert!(
+        format!("{}{}", ran.stdout, ran.stderr).contains("`cache` is nothing for `run`"),
+        "{ran}"
+    );
+}
+
+#[test]
 fn the_three_churn_pipelines_follow_each_other() {
     let project = Project::repository();
     let churn = project

@@ -18,7 +18,7 @@ pub use crate::{
 pub use compile::{compile, sample_settings};
 pub use load::{display_name, load_pipeline};
 pub use model::{
-    Foreach, InputBinding, Isolation, NameIndex, OutputSource, Plan, PlanError, PlannedTask,
+    Cache, Foreach, InputBinding, Isolation, NameIndex, OutputSource, Plan, PlanError, PlannedTask,
     RetryPolicy, Source, TaskIndex,
 };
 pub use path::longest_paths;

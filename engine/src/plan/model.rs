@@ -109,6 +109,8 @@ pub struct PlannedTask {
     pub deadline: Option<Duration>,
     /// Where it runs, and how much memory it may take.
     pub isolation: Isolation,
+    /// Whether what an earlier run has put out may be taken.
+    pub cache: Option<Cache>,
     /// Who gets mail about it, beside the pipeline's own.
     pub alerts: Vec<Alert>,
     /// The settings that name models, as paths under `with`: their names are pinned to versions before the first attempt.
@@ -148,6 +150,13 @@ pub struct Isolation {
     pub process: bool,
     /// How many bytes of memory that process may take.
     pub memory: Option<u64>,
+}
+
+/// What an earlier run has put out is taken when operator, settings and inputs are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// How old it may be.
+    pub keep: Option<Duration>,
 }
 
 /// When a task is tried again.

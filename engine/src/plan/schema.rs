@@ -202,6 +202,12 @@ fn task(operators: &Registry, branches: &[Value]) -> Value {
             "$ref": "#/$defs/duration",
             "description": "How long after the interval's end, or the run's creation, it may be unfinished.",
         },
+        "isolation": {"enum": ["process"], "description": "Where it runs: in a process of its own."},
+        "memory": {"type": "string", "description": "How much memory that process may take, as in `4GiB`."},
+        "cache": {
+            "anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/duration"}],
+            "description": "Whether what an earlier run has put out is taken when operator, settings and inputs are the same, and how old it may be.",
+        },
         "alerts": {"$ref": "#/$defs/alerts", "description": "Who gets mail about it."},
         "description": {"type": "string", "description": "What it is for."},
     });

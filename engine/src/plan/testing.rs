@@ -65,6 +65,7 @@ pub fn add(
         allow_failure: false,
         deadline: None,
         isolation: Isolation::default(),
+        cache: None,
         alerts: Vec::new(),
         models: Vec::new(),
         connections: Vec::new(),

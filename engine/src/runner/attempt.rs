@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     Parts,
+    cache::{self, Wanted},
     job::{End, Job, Message},
     persist,
 };
@@ -27,10 +28,17 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         config,
         isolated,
         context,
+        cache,
         due,
         slot,
         log,
     } = job;
+    if let Some(wanted) = &cache
+        && let Some(found) = cache::find(&parts, &context, wanted).await
+    {
+        let end = End::Done(Box::new(found));
+        return Message::Attempt { unit, end, log };
+    }
     let time = due.map(|due| (due - parts.clock.now()).to_std().unwrap_or(Duration::ZERO));
     let cancel = context.cancel.clone();
     let shared = Arc::new(context);
@@ -60,7 +68,7 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
     };
     failpoint::hit("attempt_ended");
     let end = match result {
-        Ok(outcome) => settle(&parts, &shared, outcome).await,
+        Ok(outcome) => settle(&parts, &shared, outcome, cache).await,
         Err(error) => fail(&parts, &shared, error).await,
     };
     Message::Attempt { unit, end, log }
@@ -93,12 +101,20 @@ async fn limited(
     }
 }
 
-async fn settle(parts: &Arc<Parts>, context: &TaskContext, outcome: Outcome) -> End {
+async fn settle(
+    parts: &Arc<Parts>,
+    context: &TaskContext,
+    outcome: Outcome,
+    cache: Option<Wanted>,
+) -> End {
     match outcome {
         Outcome::Skipped(reason) => End::Skipped(reason),
         Outcome::Wait(wait) => End::Wait(wait),
         Outcome::Done(output) => match persist::output(parts, context, output).await {
-            Ok(persisted) => End::Done(Box::new(persisted)),
+            Ok(mut persisted) => {
+                persisted.record.cache = cache.map(Wanted::into_key);
+                End::Done(Box::new(persisted))
+            }
             Err(error) => fail(parts, context, error).await,
         },
     }

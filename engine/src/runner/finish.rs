@@ -41,6 +41,7 @@ impl Drive {
             datasets,
             register,
             state,
+            taken_from,
         } = persisted;
         let (now, key) = (self.parts.clock.now(), self.key(unit));
         let rows = record.datasets.first().map(|dataset| dataset.rows);
@@ -76,7 +77,7 @@ impl Drive {
         self.unit_is_over(
             unit,
             TaskState::Success,
-            None,
+            taken_from.map(|run| format!("taken from run {run}")),
             None,
             Details {
                 rows,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{log::AttemptLog, persist::Persisted};
+use super::{cache::Wanted, log::AttemptLog, persist::Persisted};
 use crate::{
     id::RunId,
     operator::{
@@ -24,6 +24,8 @@ pub(super) struct Job {
     /// Set when it runs in a process of its own.
     pub(super) isolated: Option<IsolatedTask>,
     pub(super) context: TaskContext,
+    /// Set when what an earlier run has put out will do.
+    pub(super) cache: Option<Wanted>,
     /// When it has taken too long.
     pub(super) due: Option<Timestamp>,
     pub(super) slot: Arc<Slot>,

@@ -8,6 +8,7 @@
 mod alerts;
 mod attempt;
 mod begin;
+mod cache;
 mod children;
 mod drive;
 mod end;

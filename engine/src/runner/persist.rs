@@ -7,6 +7,7 @@ use polars::error::PolarsError;
 use super::Parts;
 use crate::{
     dataset::{Dataset, StoredDataset, WriteError},
+    id::RunId,
     operator::{Artifact, NewModel, Output, TaskContext, TaskError},
     store::{ArtifactRecord, OutputRecord, RegisterModel, StoreError, sha256},
 };
@@ -18,6 +19,8 @@ pub(super) struct Persisted {
     pub(super) datasets: Vec<(String, Dataset)>,
     pub(super) register: Option<RegisterModel>,
     pub(super) state: Option<serde_json::Value>,
+    /// The run whose output this is, when it was found rather than made.
+    pub(super) taken_from: Option<RunId>,
 }
 
 /// Writes the datasets, files and model of `output`.

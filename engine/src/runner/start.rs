@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
+    cache::Wanted,
     drive::Drive,
     job::{Job, UnitState},
     journal::Details,
@@ -168,6 +169,8 @@ impl Drive {
         let inputs = self.shelf.inputs(&self.parts, &plan, &task.from).await?;
         let slot = Arc::new(slot);
         let (context, log) = self.context(unit, task, inputs, Arc::clone(&slot));
+        let cache = task.cache;
+        let cache = cache.and_then(|cache| Wanted::new(cache, task.operator, &settings, &context));
         let state = self.units.entry(unit).or_default();
         state.cancel = Some(context.cancel.clone());
         // Twice the process has gone with it: perhaps it is the culprit. The others shall not go with it once more.
@@ -183,6 +186,7 @@ impl Drive {
             config,
             isolated,
             context,
+            cache,
             due: state.due,
             slot,
             log,

@@ -140,10 +140,19 @@ pub struct TaskFile {
     pub isolation: Option<IsolationFile>,
     /// How many bytes of memory it may take.
     pub memory: Option<u64>,
+    /// Whether what an earlier run has put out may be taken.
+    pub cache: Option<CacheFile>,
     /// Who gets mail about it.
     pub alerts: Vec<Alert>,
     /// What it is for.
     pub description: Option<String>,
+}
+
+/// Whether what an earlier run has put out may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheFile {
+    /// For how long; for ever without it.
+    pub keep: Option<Duration>,
 }
 
 /// Where a task runs, as it was written.

@@ -26,9 +26,9 @@ pub use memory::MemoryStore;
 pub use promotion::{CHAMPION, promotion};
 pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo};
 pub use record::{
-    ArtifactRecord, AttemptRecord, Claim, Created, ErrorRecord, EventRecord, MailState, NewMail,
-    NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RunFilter, RunKind, RunRecord,
-    TaskRecord, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE,
+    ArtifactRecord, AttemptRecord, CachedOutput, Claim, Created, ErrorRecord, EventRecord,
+    MailState, NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RunFilter,
+    RunKind, RunRecord, TaskRecord, UNCONFIGURED_KEPT, UNCONFIGURED_PAUSE,
 };
 pub use traits::{Outbox, RunStore, Store};
 pub use triggers::{

@@ -241,6 +241,20 @@ pub struct OutputRecord {
     pub artifacts: Vec<ArtifactRecord>,
     /// Its warnings.
     pub warnings: Vec<String>,
+    /// What it was made of, when the task says `cache`: later runs find it by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
+}
+
+/// What a task of some run has put out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedOutput {
+    /// The run.
+    pub run: RunId,
+    /// When it was written.
+    pub written: Timestamp,
+    /// What it is.
+    pub output: OutputRecord,
 }
 
 /// A file as stored.

@@ -7,8 +7,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Created, EventRecord, History, MailState, NewMail, NewRun, PendingMail,
-    PipelineVersion, Queue, RunFilter, RunRecord, RunWrite, TaskRecord, Triggers, WriteOutcome,
+    AttemptRecord, CachedOutput, Claim, Created, EventRecord, History, MailState, NewMail, NewRun,
+    PendingMail, PipelineVersion, Queue, RunFilter, RunRecord, RunWrite, TaskRecord, Triggers,
+    WriteOutcome,
 };
 use crate::{
     failure::StoreError,
@@ -71,6 +72,8 @@ pub trait RunStore: Send + Sync {
         pipeline: &str,
         run: RunId,
     ) -> Result<Option<crate::state::RunState>, StoreError>;
+    /// The newest output that was made of what `cache` stands for.
+    async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError>;
     /// The checkpoint of a task.
     async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError>;
     /// Keeps a checkpoint; `Stale` with an old fencing token.

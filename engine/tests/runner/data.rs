@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pipectl_engine::{
     id::TaskKey,
-    plan::{Backoff, Foreach, RetryPolicy, testing},
+    plan::{Backoff, Cache, Foreach, Plan, RetryPolicy, testing},
     spec::{Expression, Place, Template, TemplateNode},
     state::{RunState, TaskState},
     store::RunStore,
@@ -36,6 +36,67 @@ async fn a_dataset_is_durable_before_its_reader_starts() {
         (3, &[("n".to_owned(), "i64".to_owned())][..])
     );
     assert_eq!(stored.key, format!("runs/{run}/a/1/data.parquet"));
+}
+
+/// `a → b → c`, of which `b` takes what an earlier run has put out.
+fn cached(rows: &[i64], keep: Option<Duration>) -> Plan {
+    let mut plan = testing::plan("p");
+    let a = testing::add(&mut plan, "a", &Act, json!({"rows": rows}), &[]);
+    let b = testing::add(
+        &mut plan,
+        "b",
+        &Act,
+        json!({"rows": [7], "value": "x"}),
+        &[],
+    );
+    plan.graph[b].cache = Some(Cache { keep });
+    testing::read(&mut plan, b, a);
+    let c = testing::add(&mut plan, "c", &Act, json!({}), &[]);
+    testing::read(&mut plan, c, b);
+    plan
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_of_the_same_is_made_once() {
+    let world = World::new();
+    let (first, _) = world.run(cached(&[1, 2], None)).await;
+    let (second, state) = world.run(cached(&[1, 2], None)).await;
+    assert_eq!(
+        (state, world.counter.of("b"), world.counter.of("c")),
+        (RunState::Success, 1, 2)
+    );
+    let taken = world.task(second, "b").await;
+    assert_eq!(taken.note, Some(format!("taken from run {first}")));
+    let output = taken.output.unwrap();
+    assert_eq!(output.values["value"], "x");
+    // Its files are its own: the earlier run may be let go of.
+    assert_eq!(
+        output.datasets[0].key,
+        format!("runs/{second}/b/1/data.parquet")
+    );
+    assert_eq!(
+        world.task(second, "c").await.output.unwrap().metrics["seen"],
+        7.0
+    );
+    // Another input, another age: made anew.
+    world.run(cached(&[1, 3], None)).await;
+    assert_eq!(world.counter.of("b"), 2);
+    world.run(cached(&[1, 2], Some(Duration::ZERO))).await;
+    assert_eq!(world.counter.of("b"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_is_made_anew() {
+    let world = World::new();
+    let (first, _) = world.run(cached(&[1, 2], None)).await;
+    let runner = world.runner(1);
+    let artifacts = &runner.parts().artifacts;
+    artifacts
+        .remove_below(&format!("runs/{first}"))
+        .await
+        .unwrap();
+    let (_, state) = world.run(cached(&[1, 2], None)).await;
+    assert_eq!((state, world.counter.of("b")), (RunState::Success, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,9 @@ mod sql {
         left join pipectl.task_outputs o on o.run = r.id and o.task = $2 and o.element = $3
         where r.pipeline = $1 and t.ended is not null order by r.id desc limit $4";
 
+    pub(super) const CACHED: &str = "select run, pipectl.micros(written) as written, output::text as output from pipectl.task_outputs
+        where output ->> 'cache' = $1 order by written desc limit 1";
+
     pub(super) const PREVIOUS_STATE: &str =
         "select state from pipectl.runs where pipeline = $1 and id <> $2 and ended is not null
         and state in ('success', 'failed', 'cancelled') order by ended desc, id desc limit 1";

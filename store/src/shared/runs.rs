@@ -12,8 +12,9 @@ macro_rules! runs {
                 operator::PastOutcome,
                 state::RunState,
                 store::{
-                    AttemptRecord, Claim, Created, EventRecord, NewRun, PipelineVersion, RunFilter,
-                    RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
+                    AttemptRecord, CachedOutput, Claim, Created, EventRecord, NewRun,
+                    PipelineVersion, RunFilter, RunRecord, RunStore, RunWrite, StoreError,
+                    TaskRecord, WriteOutcome,
                 },
             };
             use serde_json::Value;
@@ -23,7 +24,7 @@ macro_rules! runs {
                 batch::{element, json},
                 error::{failed, reading, removed, unknown, unreadable, writing},
                 rows::{
-                    AttemptRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, listing,
+                    AttemptRow, CachedRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, listing,
                     maybe_json, named, records,
                 },
             };
@@ -179,6 +180,16 @@ macro_rules! runs {
                         .fetch_optional(self.reader())
                         .await;
                     state.map_err(reading)?.as_deref().map(named).transpose()
+                }
+
+                async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError> {
+                    let row = sqlx::query_as::<_, CachedRow>($sql::CACHED)
+                        .bind(cache)
+                        .fetch_optional(self.reader())
+                        .await;
+                    row.map_err(reading)?
+                        .map(CachedOutput::try_from)
+                        .transpose()
                 }
 
                 async fn checkpoint(

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 pub use self::shape::sample_settings;
 use self::{expressions::Mention, scope::Names, shape::Shapes};
 use super::{
-    Foreach, InputBinding, Isolation, OutputSource, Plan, PlannedTask, RetryPolicy, Source,
+    Cache, Foreach, InputBinding, Isolation, OutputSource, Plan, PlannedTask, RetryPolicy, Source,
     TestCase,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     project::Project,
     spec::{
         Diagnostics, Expression, Found, Mark, PipelineFile, Template,
-        file::{Defaults, TaskFile},
+        file::{CacheFile, Defaults, TaskFile},
     },
 };
 
@@ -223,6 +223,7 @@ impl Draft<'_> {
                 process: task.isolation.is_some() || task.memory.is_some(),
                 memory: task.memory,
             },
+            cache: task.cache.map(|CacheFile { keep }| Cache { keep }),
             alerts: task.alerts.clone(),
             models: self.models,
             connections: self.connections,

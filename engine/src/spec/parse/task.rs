@@ -15,7 +15,7 @@ use super::{
 use crate::kind::Kind;
 
 /// Keys of ours whose meaning is not built yet.
-const NOT_BUILT: &[&str] = &["executor", "cache", "persist"];
+const NOT_BUILT: &[&str] = &["executor", "persist"];
 
 /// Where a task may run.
 const ISOLATION: &[(&str, IsolationFile)] = &[("process", IsolationFile::Process)];
@@ -58,6 +58,7 @@ impl Reader<'_> {
         let section = self.map(&entry.value, "a task")?;
         self.task_keys(&section);
         let (kind, operator) = self.sentence(&name, &section)?;
+        let work = kind.value;
         let from = section.get("from");
         let mut task = TaskFile {
             name,
@@ -94,6 +95,7 @@ impl Reader<'_> {
                 .get("isolation")
                 .and_then(|node| self.choice(node, ISOLATION)),
             memory: section.get("memory").and_then(|node| self.memory(node)),
+            cache: section.get("cache").and_then(|node| self.cache(work, node)),
             alerts: section
                 .get("alerts")
                 .map(|node| self.alerts(node))
@@ -116,7 +118,6 @@ impl Reader<'_> {
             if NOT_BUILT.contains(&&*entry.key) {
                 let default = match &*entry.key {
                     "persist" => matches!(entry.value.value, NodeValue::Bool(true)),
-                    "cache" => matches!(entry.value.value, NodeValue::Bool(false)),
                     _ => false,
                 };
                 if !default {

@@ -3,11 +3,12 @@
 use super::{
     super::{
         codes,
+        file::CacheFile,
         yaml::{Node, NodeValue},
     },
     Reader,
 };
-use crate::{retention::Retention, size::parse_size, time::written_duration};
+use crate::{kind::Kind, retention::Retention, size::parse_size, time::written_duration};
 
 /// A run that ends is looked at by people at least for so long.
 const LEAST: std::time::Duration = std::time::Duration::from_secs(60);
@@ -55,6 +56,27 @@ impl Reader<'_> {
     }
 
     /// A size in bytes.
+    /// `cache: true`, or `cache: 7d` for no longer than that.
+    pub(super) fn cache(&mut self, kind: Kind, node: &Node) -> Option<CacheFile> {
+        let cache = match &node.value {
+            NodeValue::Bool(false) => return None,
+            NodeValue::Bool(true) => CacheFile { keep: None },
+            _ => CacheFile {
+                keep: Some(self.duration(node)?),
+            },
+        };
+        if kind.acts_outside() || kind == Kind::Sensor {
+            let message = format!(
+                "`cache` is nothing for `{kind}`: what it does cannot be taken from an earlier run"
+            );
+            self.found
+                .error(codes::SETTING, node.mark, message)
+                .hint("leave it out");
+            return None;
+        }
+        Some(cache)
+    }
+
     pub(super) fn memory(&mut self, node: &Node) -> Option<u64> {
         let text = self.text(node)?;
         match parse_size(&text.value) {

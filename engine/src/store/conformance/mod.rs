@@ -89,6 +89,7 @@ macro_rules! each_store_promise {
             records::attempts_read_back_in_the_order_of_their_start,
             records::events_read_back_by_pages,
             records::odd_text_reads_back,
+            records::an_output_is_found_by_what_it_was_made_of,
             records::checkpoints_are_kept_and_fenced,
             records::pipeline_versions_are_kept_once,
             writes::a_state_goes_from_run_to_run,

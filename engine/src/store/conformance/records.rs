@@ -92,6 +92,7 @@ pub(super) fn full_output() -> OutputRecord {
         metrics: BTreeMap::from([("f1".to_owned(), 0.625), ("rows".to_owned(), 2_041.0)]),
         artifacts: vec![artifact],
         warnings: vec!["two columns drift".to_owned()],
+        cache: Some("made of this".to_owned()),
     }
 }
 
@@ -283,6 +284,45 @@ pub async fn odd_text_reads_back(store: &dyn Store) {
         "{note:?}"
     );
     assert_eq!((read.error, read.settings), (Some(error), Some(settings)));
+}
+
+/// An output is found by what it was made of, the newest of several.
+pub async fn an_output_is_found_by_what_it_was_made_of(store: &dyn Store) {
+    let found = async |cache: &str| {
+        let found = store.cached(cache).await.unwrap();
+        found.map(|found| (found.run, found.written, found.output.metrics["f1"]))
+    };
+    assert_eq!(found("of this").await, None);
+    let mut last = None;
+    for (number, cache) in [(1_u32, "of this"), (2, "of this"), (3, "of that")] {
+        let run = Owned::make(store, "churn", i64::from(number)).await;
+        let done = TaskChange {
+            task: "a".to_owned(),
+            element: None,
+            state: TaskState::Success,
+            attempt: 1,
+            started: Some(at(10)),
+            ended: Some(at(20 + i64::from(number))),
+            ..TaskChange::default()
+        };
+        let output = OutputRecord {
+            metrics: BTreeMap::from([("f1".to_owned(), f64::from(number))]),
+            cache: Some(cache.to_owned()),
+            ..OutputRecord::default()
+        };
+        let output = Change::Output {
+            key: key("a"),
+            attempt: 1,
+            output,
+            at: at(20 + i64::from(number)),
+        };
+        run.commit(vec![Change::Task(done), output]).await;
+        if cache == "of this" {
+            last = Some((run.run, at(20 + i64::from(number)), f64::from(number)));
+        }
+    }
+    assert_eq!(found("of this").await, last);
+    assert_eq!(found("of nothing").await, None);
 }
 
 /// A checkpoint is kept for a task of a run; who has an old token cannot write it.

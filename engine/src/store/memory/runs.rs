@@ -11,8 +11,8 @@ use crate::{
     operator::PastOutcome,
     state::{RunState, TaskState},
     store::{
-        AttemptRecord, Change, Claim, Created, EventRecord, NewRun, PipelineVersion, RunFilter,
-        RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
+        AttemptRecord, CachedOutput, Change, Claim, Created, EventRecord, NewRun, PipelineVersion,
+        RunFilter, RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
     },
     time::Timestamp,
 };
@@ -206,6 +206,21 @@ impl RunStore for MemoryStore {
         Ok(others
             .max_by_key(|record| (record.ended, record.run.id))
             .map(|record| record.state))
+    }
+
+    async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError> {
+        let content = self.lock();
+        let found = content.runs.iter().flat_map(|(run, entry)| {
+            entry.tasks.values().filter_map(|task| {
+                let output = task.output.as_ref()?;
+                (output.cache.as_deref() == Some(cache)).then_some(CachedOutput {
+                    run: *run,
+                    written: task.ended?,
+                    output: output.clone(),
+                })
+            })
+        });
+        Ok(found.max_by_key(|found| found.written))
     }
 
     async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError> {

@@ -9,9 +9,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Claim, Claimed, Created, EventRecord, MailState, ModelRegistry, ModelVersion,
-    NewMail, NewRun, Outbox, PendingMail, PipelineVersion, Queue, Redo, RunFilter, RunRecord,
-    RunStore, RunWrite, Store, StoreError, TaskRecord, WriteOutcome,
+    AttemptRecord, CachedOutput, Claim, Claimed, Created, EventRecord, MailState, ModelRegistry,
+    ModelVersion, NewMail, NewRun, Outbox, PendingMail, PipelineVersion, Queue, Redo, RunFilter,
+    RunRecord, RunStore, RunWrite, Store, StoreError, TaskRecord, WriteOutcome,
 };
 use crate::{
     id::{RunId, TaskKey},
@@ -177,6 +177,10 @@ impl<H: Hooks> RunStore for Wrapped<H> {
         self.0
             .through(self.0.inner().previous_state(pipeline, run))
             .await
+    }
+
+    async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError> {
+        self.0.through(self.0.inner().cached(cache)).await
     }
 
     async fn checkpoint(&self, run: RunId, key: &TaskKey) -> Result<Option<Value>, StoreError> {

@@ -1,0 +1,2 @@
+-- Finds what tasks with `cache` have put out.
+create index task_outputs_cache on task_outputs (output ->> 'cache') where output ->> 'cache' is not null;
