@@ -7,7 +7,7 @@ use crate::output::{DIM, Painter};
 /// A table.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    heads: Vec<&'static str>,
+    heads: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -47,9 +47,9 @@ impl<T: Into<String>> From<T> for Cell {
 
 impl Table {
     /// A table with these column heads.
-    pub(crate) fn new(heads: impl IntoIterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(heads: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
-            heads: heads.into_iter().collect(),
+            heads: heads.into_iter().map(Into::into).collect(),
             rows: Vec::new(),
         }
     }
@@ -71,7 +71,7 @@ impl Table {
                     .max()
                     .unwrap_or(0);
                 let empty = widest == 0 && !self.rows.is_empty();
-                (!empty).then(|| (column, widest.max(width(self.heads[column]))))
+                (!empty).then(|| (column, widest.max(width(&self.heads[column]))))
             })
             .collect();
         let head: Vec<Cell> = self
@@ -79,7 +79,7 @@ impl Table {
             .iter()
             .enumerate()
             .map(|(column, head)| Cell {
-                text: (*head).to_owned(),
+                text: head.clone(),
                 style: DIM,
                 right: self
                     .rows

@@ -271,6 +271,8 @@ pub(crate) enum Runs {
     Show(RunsShow),
     /// Print the logs of a run's tasks
     Logs(RunsLogs),
+    /// Look into what a task of a run has put out: columns, gaps, distribution, first rows
+    Preview(RunsPreview),
     /// Stop a run that a daemon works on, or that waits in the queue
     Cancel {
         /// The run: its id, the beginning of it, or `last`
@@ -292,6 +294,18 @@ pub(crate) struct RunsList {
     /// At most so many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsPreview {
+    /// The run: its id, the beginning of it, or `last`
+    pub(crate) run: String,
+    /// The task, or one of its datasets as in `parts.test`
+    #[arg(value_name = "TASK[.DATASET]")]
+    pub(crate) task: String,
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

@@ -11,6 +11,7 @@
 //! | [`operator`] | the contract of an operator and the registry of operators |
 //! | [`spec`] | the authored file: YAML with places, diagnostics, expressions |
 //! | [`trigger`] | cron and intervals, pure |
+//! | [`preview`] | what is in a dataset, for people |
 //! | [`dataset`], [`artifact`], [`model`] | tables, files and models between tasks |
 //! | [`state`], [`event`], [`alert`] | states, what happened, who hears of it by mail |
 //! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
@@ -28,6 +29,7 @@ pub mod kind;
 pub mod model;
 pub mod operator;
 pub mod plan;
+pub mod preview;
 pub mod project;
 pub mod retention;
 pub mod runner;

@@ -40,13 +40,45 @@ fn every_example_runs() {
 }
 
 #[test]
+fn what_a_task_has_put_out_can_be_looked_into() {
+    let project = Project::repository();
+    project.succeed(&["run", "examples/transform_split.yaml"]);
+    let shown = project.succeed(&["runs", "preview", "last", "history"]);
+    for expected in ["Column", "Missing", "of ", " rows"] {
+        assert!(shown.stdout.contains(expected), "{expected}\n{shown}");
+    }
+    let json = project
+        .succeed(&["runs", "preview", "last", "history", "--format", "json"])
+        .json();
+    let preview = &json["preview"];
+    assert!(
+        preview["rows"].as_u64().unwrap() > 0 && preview["columns"][0]["histogram"].is_array(),
+        "{json}"
+    );
+    let wrong = project.run(&["runs", "preview", "last", "nobody"]);
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+    assert!(
+        wrong.stderr.contains("the run has no task `nobody`"),
+        "{wrong}"
+    );
+    let wrong = project.run(&["runs", "preview", "last", "history.nothing"]);
+    assert!(
+        wrong.stderr.contains("has put out no such dataset")
+            && wrong.stderr.contains("there are data"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn what_is_cached_is_taken_the_second_time() {
     let project = Project::repository();
     let first = project
         .succeed(&["run", "examples/cached.yaml", "--format", "json"])
         .json();
     let again = project.succeed(&["run", "examples/cached.yaml"]);
-    let runs = project.succeed(&["runs", "list", "--format", "json"]).json();
+    let runs = project
+        .succeed(&["runs", "list", "--format", "json"])
+        .json();
     let newest = runs["runs"][0]["run"].as_str().unwrap();
     let taken = format!("taken from run {}", first["run"].as_str().unwrap());
     let log = project.succeed(&["runs", "logs", newest, "by_contract"]);

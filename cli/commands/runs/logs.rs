@@ -92,7 +92,7 @@ fn nothing(arguments: &RunsLogs) -> Problem {
 }
 
 /// A task or an element: `fetch`, `fetch[3]`.
-fn key(text: &str) -> Result<TaskKey, Problem> {
+pub(super) fn key(text: &str) -> Result<TaskKey, Problem> {
     let Some((task, rest)) = text.split_once('[') else {
         return Ok(TaskKey::task(text));
     };

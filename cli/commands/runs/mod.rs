@@ -3,6 +3,7 @@
 mod cancel;
 mod list;
 mod logs;
+mod preview;
 mod show;
 
 use crate::{arguments::Runs, exit::Exit, project::Context};
@@ -12,6 +13,7 @@ pub(crate) fn run(context: &Context, command: &Runs) -> anyhow::Result<Exit> {
         Runs::List(arguments) => list::run(context, arguments),
         Runs::Show(arguments) => show::run(context, arguments),
         Runs::Logs(arguments) => logs::run(context, arguments),
+        Runs::Preview(arguments) => preview::run(context, arguments),
         Runs::Cancel { run } => cancel::run(context, run),
     }
 }
