@@ -78,6 +78,73 @@ fn every_row_once_on_postgres() {
     every_row_once(project);
 }
 
+/// Each run makes an order, reads what is new, and copies it.
+const FOLLOW: &str = "\
+name: follow
+tasks:
+  made:
+    run: sql
+    with:
+      connection: warehouse
+      statements:
+        - create table if not exists orders (number bigint primary key)
+        - insert into orders select coalesce(max(number), 0) + 1 from orders
+  fresh:
+    extract: sql
+    needs: made
+    with: {connection: warehouse, table: orders, incremental: {cursor: number}}
+  copied:
+    load: sql
+    from: fresh
+    with: {connection: warehouse, table: copies, create: true}
+  told:
+    extract: sql
+    needs: copied
+    with:
+      connection: warehouse
+      query: select (select count(*) from orders) as orders, count(*) as copies, count(distinct number) as numbers from copies
+  file:
+    load: csv
+    from: told
+    with: {path: out/count.csv}
+";
+
+fn every_order_followed(mut project: Project) {
+    let points = [
+        "run_sql_before_commit",
+        "run_sql_after_commit",
+        "attempt_ended:2",
+        "load_sql_before_commit",
+        "load_sql_after_commit",
+        "after_commit:4",
+        "after_commit:5",
+    ];
+    for (runs, point) in (1..).zip(points) {
+        project.set("PIPECTL_FAILPOINT", point);
+        let lost = project.run(&["run", "follow"]);
+        assert_eq!(lost.code, None, "{point}: the process was to die\n{lost}");
+        project.unset("PIPECTL_FAILPOINT");
+        project.succeed(&["run", "--resume", "last"]);
+        let told = project.read("out/count.csv");
+        let told = told.lines().nth(1).unwrap();
+        assert_eq!(told, format!("{runs},{runs},{runs}"), "{point}");
+    }
+}
+
+#[test]
+fn every_order_is_followed_once_on_sqlite() {
+    every_order_followed(Project::with("follow", FOLLOW));
+}
+
+#[test]
+fn every_order_is_followed_once_on_postgres() {
+    let server = TestPostgres::shared();
+    let mut project = Project::with("follow", FOLLOW);
+    project.set("PIPECTL_STORE", server.database());
+    project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
+    every_order_followed(project);
+}
+
 #[test]
 fn every_row_once_after_kills_at_any_moment() {
     let project = project();

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
         ["read", url, settings] => (Kind::Extract, *url, *settings, None),
         ["load", url, settings, file] => (Kind::Load, *url, *settings, Some(*file)),
         _ => {
-            println!("usage: pipectl-bench-data read URL SETTINGS | load URL SETTINGS FILE.parquet");
+            println!(
+                "usage: pipectl-bench-data read URL SETTINGS | load URL SETTINGS FILE.parquet"
+            );
             return ExitCode::from(2);
         }
     };

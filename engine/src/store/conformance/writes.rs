@@ -358,8 +358,8 @@ pub async fn a_state_goes_from_run_to_run(store: &dyn Store) {
     later.commit(vec![reset]).await;
     assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
     store.claim(later.run, "one", LONG).await.unwrap().unwrap();
-    let stale = later.write(vec![left(&a, json!(3))]);
-    assert_eq!(store.commit(&[stale]).await.unwrap(), [WriteOutcome::Stale]);
+    let late = later.write(vec![left(&a, json!(3))]);
+    assert_eq!(store.commit(&[late]).await.unwrap(), [WriteOutcome::Stale]);
     assert_eq!(store.state("churn", &a).await.unwrap(), Some(json!(2)));
 }
 

@@ -121,12 +121,12 @@ impl Builder {
                 Some(lists) => lists.finish(values)?,
                 None => values,
             };
-            if array.len() > 0 || arrays.is_empty() {
+            if !array.is_empty() || arrays.is_empty() {
                 arrays.push(array);
             }
         }
         if arrays.len() > 1 {
-            arrays.retain(|array| array.len() > 0);
+            arrays.retain(|array| !array.is_empty());
         }
         Ok(Series::try_from((name, arrays))?.into_column())
     }

@@ -4,7 +4,7 @@ use pipectl_engine::{
     failpoint,
     operator::{TaskContext, TaskError},
 };
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgDatabaseError};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgDatabaseError};
 use tokio::sync::mpsc;
 
 use super::{
@@ -32,7 +32,10 @@ pub(super) async fn load(
     let fail = |error| session.fail(error);
     let ledger = job.table.beside(LEDGER);
     session.make_ledger(pool, &ledger).await?;
-    let mut transaction = pool.begin().await.map_err(fail)?;
+    let mut connection = pool.acquire().await.map_err(fail)?;
+    // When writing is given up in the middle of a `COPY`, the connection is of no more use.
+    connection.close_on_drop();
+    let mut transaction = connection.begin().await.map_err(fail)?;
     let rows = job.frame.height() as u64;
     if let Some(before) = session.claim(&mut transaction, &ledger, rows).await? {
         return Ok(Once::Before(before));
@@ -56,7 +59,10 @@ pub(super) async fn load(
         columns: &columns,
         context,
     };
-    load.write(&mut transaction, bounds.as_ref()).await?;
+    tokio::select! {
+        done = load.write(&mut transaction, bounds.as_ref()) => done?,
+        () = context.cancel.cancelled() => return Err(stopped()),
+    }
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
         return Err(stopped());
@@ -253,7 +259,7 @@ impl Load<'_> {
             })
         });
         let sending = &mut copy;
-        let send = async move {
+        let transfer = async move {
             // When sending fails, this end goes, and so the other one stops.
             let mut pieces = pieces;
             while let Some(piece) = pieces.recv().await {
@@ -261,7 +267,7 @@ impl Load<'_> {
             }
             Ok::<_, sqlx::Error>(())
         };
-        let (encoded, sent) = tokio::join!(encode, send);
+        let (encoded, sent) = tokio::join!(encode, transfer);
         sent.map_err(fail)?;
         let stop = if self.context.cancel.is_cancelled() {
             encoded.and(Err(stopped()))

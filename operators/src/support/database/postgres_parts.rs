@@ -130,9 +130,10 @@ fn step(holds: Option<Holds>) -> Option<&'static str> {
             "ceil(low::numeric + (high::numeric - low::numeric) * part)"
         }
         Holds::Numeric => "low + (high - low) * part",
-        Holds::Float32 | Holds::Float64 => "low + (high - low) * part::float8",
         Holds::Date => "low + ceil((high - low) * part)::integer",
-        Holds::Timestamp | Holds::TimestampTz => "low + (high - low) * part::float8",
+        Holds::Float32 | Holds::Float64 | Holds::Timestamp | Holds::TimestampTz => {
+            "low + (high - low) * part::float8"
+        }
         _ => return None,
     })
 }

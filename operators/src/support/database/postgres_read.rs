@@ -1,5 +1,10 @@
 //! Rows out of Postgres: by binary `COPY`, straight into columns.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use futures::TryStreamExt;
 use pipectl_connections::database_error;
 use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
@@ -21,12 +26,17 @@ use crate::support::{
     text::{count, hint_for_name, thousands},
 };
 
+/// After how many rows a session tells of them.
+const TELL: u64 = 100_000;
+
 /// A database to read from.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) pool: PgPool,
     pub(super) context: TaskContext,
     doing: String,
+    /// How many rows all sessions have told of.
+    told: Arc<AtomicU64>,
 }
 
 impl Source {
@@ -47,6 +57,7 @@ pub(super) async fn read(
         pool: pool.clone(),
         context: context.clone(),
         doing: format!("read from `{connection}`"),
+        told: Arc::default(),
     };
     let rows = tokio::select! {
         rows = source.rows(request) => rows?,
@@ -171,12 +182,13 @@ impl Source {
         let mut told = 0;
         while let Some(data) = stream.try_next().await.map_err(fail)? {
             rows.copied(&data)?;
-            if rows.count >= told + 100_000 {
+            if rows.count >= told + TELL {
+                let more = rows.count - told;
                 told = rows.count;
-                self.context.progress.set(told, None);
-                self.context
-                    .log
-                    .info(format!("{} rows so far", thousands(told)));
+                let all = self.told.fetch_add(more, Ordering::Relaxed) + more;
+                self.context.progress.set(all, None);
+                let log = format!("{} rows so far", thousands(all));
+                self.context.log.info(log);
             }
         }
         Ok(rows)
@@ -274,6 +286,7 @@ pub(super) async fn first(
         pool: pool.clone(),
         context: context.clone(),
         doing: format!("ask `{connection}`"),
+        told: Arc::default(),
     };
     let fail = |error| source.fail(error);
     let mut session = pool.acquire().await.map_err(fail)?;

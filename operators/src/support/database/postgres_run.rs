@@ -28,6 +28,8 @@ pub(super) async fn run(
     };
     session.make_ledger(pool, &ledger).await?;
     let mut connection = pool.acquire().await.map_err(fail)?;
+    // A statement that is given up would go on, and hold up whoever gets the connection next.
+    connection.close_on_drop();
     // The statements may change the tables that earlier ones were prepared for.
     connection.clear_cached_statements().await.map_err(fail)?;
     let mut transaction = connection.begin().await.map_err(fail)?;

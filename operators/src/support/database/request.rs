@@ -60,7 +60,9 @@ pub(super) fn narrowed(
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for (piece, value) in pieces.zip(more) {
             values.push(value.clone());
-            text.push_str(&format!("${}{piece}", values.len()));
+            text.push('$');
+            text.push_str(&values.len().to_string());
+            text.push_str(piece);
         }
         parts.push(text);
     }
