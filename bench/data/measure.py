@@ -98,13 +98,14 @@ def pipectl() -> pathlib.Path:
     return found
 
 
-def python(*packages: str) -> pathlib.Path:
+def python(*packages: str, name: str = "pipectl-bench-python") -> pathlib.Path:
     """The Python of the peers' virtual environment, in which `packages` (as pip writes them) are installed first.
 
-    It lies in `$XDG_CACHE_HOME/pipectl-bench-python` (`~/.cache` by default) and is kept.
+    It lies in `$XDG_CACHE_HOME/pipectl-bench-python` (`~/.cache` by default) and is kept. A peer that does not go
+    together with the others gets one of its own by another `name`.
     """
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    place = cache / "pipectl-bench-python"
+    place = cache / name
     program = place / "bin" / "python"
     if not program.exists():
         venv.EnvBuilder(with_pip=True).create(place)
