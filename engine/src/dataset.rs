@@ -279,7 +279,7 @@ impl Dataset {
                     .map_err(|error| match self.explained(&error) {
                         Some(better) => WriteError::Better(better),
                         None => WriteError::Plan(error),
-                    })?
+                    })?;
             }
         }
         let rows = match self.in_memory() {

@@ -169,22 +169,15 @@ impl ColumnPreview {
         let line = column.to_physical_repr().cast(&DataType::Float64)?;
         let line = line.f64()?;
         let finite = |value: &f64| value.is_finite();
-        let (mut least, mut greatest): (Option<(f64, usize)>, Option<(f64, usize)>) = (None, None);
-        for (row, value) in line.iter().enumerate() {
-            let Some(value) = value.filter(finite) else {
-                continue;
-            };
-            if least.is_none_or(|(known, _)| value < known) {
-                least = Some((value, row));
-            }
-            if greatest.is_none_or(|(known, _)| value > known) {
-                greatest = Some((value, row));
-            }
-        }
-        let (Some((low, first)), Some((high, last))) = (least, greatest) else {
+        let rows = || line.iter().enumerate();
+        let known = || rows().filter_map(|(row, value)| Some((value.filter(finite)?, row)));
+        let least = known().min_by(|left, right| left.0.total_cmp(&right.0));
+        let greatest = known().max_by(|left, right| left.0.total_cmp(&right.0));
+        let (Some((low, lowest)), Some((high, highest))) = (least, greatest) else {
             return Ok(());
         };
-        (self.least, self.greatest) = (Some(shown(column, first)), Some(shown(column, last)));
+        self.least = Some(shown(column, lowest));
+        self.greatest = Some(shown(column, highest));
         if column.dtype().is_numeric() {
             let numbers = column.cast(&DataType::Float64)?;
             let (sum, count) = numbers

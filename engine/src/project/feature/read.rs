@@ -70,12 +70,11 @@ impl View<'_, '_> {
             .get("ttl")
             .and_then(|node| self.reader.duration(node));
         let description = self.text("description");
-        let source = match self.section.get("source") {
-            Some(source) => self.source(source),
-            None => {
-                self.missing("source", node.mark);
-                None
-            }
+        let source = if let Some(source) = self.section.get("source") {
+            self.source(source)
+        } else {
+            self.missing("source", node.mark);
+            None
         };
         let online = self.online(name.as_deref().unwrap_or_default());
         let view = FeatureView {
