@@ -111,6 +111,9 @@ pub struct PlannedTask {
     pub isolation: Isolation,
     /// Whether what an earlier run has put out may be taken.
     pub cache: Option<Cache>,
+    /// Whether its datasets are kept; else they are passed on as plans to the one task that reads them, which computes
+    /// them as part of its own work.
+    pub persist: bool,
     /// Who gets mail about it, beside the pipeline's own.
     pub alerts: Vec<Alert>,
     /// The settings that name models, as paths under `with`: their names are pinned to versions before the first attempt.

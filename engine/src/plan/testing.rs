@@ -66,6 +66,7 @@ pub fn add(
         deadline: None,
         isolation: Isolation::default(),
         cache: None,
+        persist: true,
         alerts: Vec::new(),
         models: Vec::new(),
         connections: Vec::new(),

@@ -212,11 +212,12 @@ impl Drive {
         if all {
             return self.plan.graph.node_indices().collect();
         }
-        let succeeded: HashSet<TaskIndex> = whole
+        let mut succeeded: HashSet<TaskIndex> = whole
             .iter()
             .filter(|task| task.state == TaskState::Success)
             .filter_map(|task| self.plan.find(&task.key.task))
             .collect();
+        self.needed_again(&mut succeeded);
         let mut open: Vec<TaskIndex> = self
             .plan
             .graph
@@ -230,6 +231,26 @@ impl Drive {
             }
         }
         again
+    }
+
+    /// Datasets that are passed on and not kept are gone: who made them works again if their reader does.
+    fn needed_again(&self, succeeded: &mut HashSet<TaskIndex>) {
+        let readers = |index: TaskIndex| {
+            self.plan.tasks().filter(move |(_, task)| {
+                let mut sources = task.from.iter().flat_map(|from| &from.tasks);
+                sources.any(|source| *source == index)
+            })
+        };
+        loop {
+            let gone = succeeded.iter().copied().find(|index| {
+                let done = |(reader, _): (TaskIndex, _)| succeeded.contains(&reader);
+                !self.plan.graph[*index].persist && !readers(*index).all(done)
+            });
+            match gone {
+                Some(index) => succeeded.remove(&index),
+                None => return,
+            };
+        }
     }
 
     /// Takes over what is known of a task.

@@ -42,6 +42,8 @@ pub(super) struct Shelf {
     datasets: HashMap<TaskIndex, IndexMap<String, Slot>>,
     elements: HashMap<TaskIndex, Vec<Option<Element>>>,
     readers: HashMap<TaskIndex, usize>,
+    /// The tasks whose datasets are not kept.
+    passing: HashSet<TaskIndex>,
 }
 
 /// What one element of a repeated task has put out.
@@ -59,8 +61,10 @@ impl Shelf {
                 *readers.entry(*source).or_insert(0) += 1;
             }
         }
+        let passing = plan.tasks().filter(|(_, task)| !task.persist);
         Self {
             readers,
+            passing: passing.map(|(index, _)| index).collect(),
             ..Self::default()
         }
     }
@@ -181,6 +185,10 @@ impl Shelf {
                     {
                         *slot = Slot::Stored(stored.clone());
                     }
+                }
+                // What was only passed on is of no use to anybody any more.
+                if self.passing.contains(source) {
+                    slots.clear();
                 }
             }
         }

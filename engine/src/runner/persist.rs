@@ -50,6 +50,10 @@ pub(super) async fn output(
         ..Persisted::default()
     };
     for (name, dataset) in datasets {
+        if context.passes_on {
+            done.datasets.push((name, dataset));
+            continue;
+        }
         let dataset = store_dataset(parts, &prefix, name.clone(), dataset).await?;
         done.record.datasets.extend(dataset.stored().cloned());
         done.datasets.push((name, dataset));

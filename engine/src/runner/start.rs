@@ -320,7 +320,7 @@ impl Drive {
             checkpoint: Checkpoint::new(Arc::clone(&memory) as _),
             state: State::new(Arc::clone(&memory) as _),
             past: Past::new(memory),
-            passes_on: false,
+            passes_on: !task.persist,
             slot: Some(slot),
         };
         (context, log)

@@ -71,6 +71,7 @@ codes! {
     SCHEDULE = "P066", "a schedule that says too much or too little", "`schedule: {cron: …, every: 1h}`";
     PARAM = "P070", "a parameter that contradicts itself", "`{type: integer, default: many}`";
     UNUSED_PARAM = "P071", "a parameter that nothing reads (warning)", "a parameter left over from an earlier version";
+    NOT_PASSED_ON = "P072", "`persist: false` where the dataset has to be kept", "`persist: false` of a task that two others read";
     NOT_BUILT = "P080", "a key of ours that is not built yet", "`executor: slurm`";
     VERSION = "P081", "a version of the dialect that this program does not know", "`version: 2`";
     TEST = "P090", "a test that cannot be", "`expect` of a task that does not exist";

@@ -142,6 +142,8 @@ pub struct TaskFile {
     pub memory: Option<u64>,
     /// Whether what an earlier run has put out may be taken.
     pub cache: Option<CacheFile>,
+    /// Whether its datasets are kept.
+    pub persist: Option<Placed<bool>>,
     /// Who gets mail about it.
     pub alerts: Vec<Alert>,
     /// What it is for.

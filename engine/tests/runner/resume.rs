@@ -74,6 +74,32 @@ async fn a_run_whose_process_is_gone_goes_on_where_it_stood() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_passed_on_is_made_again_for_its_reader() {
+    let world = World::new();
+    let first = world.runner(4);
+    let mut plan = chain(&json!({"steps": ["sleep 60000", "ok"]}));
+    let a = plan.find("a").unwrap();
+    plan.graph[a].persist = false;
+    let run = world.create(&first, &plan).await;
+    let lost = first.execute(Arc::new(plan.clone()), run, Options::default());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), lost)
+            .await
+            .is_err()
+    );
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let second = world.runner(4);
+    let done = world.go(&second, plan.clone(), run, Options::default());
+    assert_eq!(done.await.unwrap(), RunState::Success);
+    assert_eq!((world.counter.of("a"), world.counter.of("b")), (2, 2));
+    let a = world.task(run, "a").await;
+    assert!(a.output.unwrap().datasets.is_empty());
+    let b = world.task(run, "b").await;
+    assert_eq!(b.output.unwrap().metrics["seen"], 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_lost_its_run_cannot_write_any_more() {
     let world = World::new();
     let first = world.runner(4);

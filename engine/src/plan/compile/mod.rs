@@ -5,6 +5,7 @@ mod edges;
 mod expressions;
 mod inputs;
 mod names;
+mod passing;
 mod scope;
 mod settings;
 mod shape;
@@ -49,6 +50,7 @@ pub fn compile(
     compiler.check_conditions();
     compiler.check_inputs();
     let outputs = compiler.check_outputs();
+    compiler.check_passing();
     compiler.check_mentions();
     compiler.check_edges();
     compiler.check_unused_params();
@@ -224,6 +226,7 @@ impl Draft<'_> {
                 memory: task.memory,
             },
             cache: task.cache.map(|CacheFile { keep }| Cache { keep }),
+            persist: task.persist.as_ref().is_none_or(|persist| persist.value),
             alerts: task.alerts.clone(),
             models: self.models,
             connections: self.connections,

@@ -15,7 +15,7 @@ use super::{
 use crate::kind::Kind;
 
 /// Keys of ours whose meaning is not built yet.
-const NOT_BUILT: &[&str] = &["executor", "persist"];
+const NOT_BUILT: &[&str] = &["executor"];
 
 /// Where a task may run.
 const ISOLATION: &[(&str, IsolationFile)] = &[("process", IsolationFile::Process)];
@@ -96,6 +96,10 @@ impl Reader<'_> {
                 .and_then(|node| self.choice(node, ISOLATION)),
             memory: section.get("memory").and_then(|node| self.memory(node)),
             cache: section.get("cache").and_then(|node| self.cache(work, node)),
+            persist: section.get("persist").and_then(|node| {
+                let (value, mark) = (self.boolean(node)?, node.mark);
+                Some(Placed { value, mark })
+            }),
             alerts: section
                 .get("alerts")
                 .map(|node| self.alerts(node))
@@ -116,13 +120,7 @@ impl Reader<'_> {
     fn task_keys(&mut self, section: &Section<'_>) {
         for entry in section.entries() {
             if NOT_BUILT.contains(&&*entry.key) {
-                let default = match &*entry.key {
-                    "persist" => matches!(entry.value.value, NodeValue::Bool(true)),
-                    _ => false,
-                };
-                if !default {
-                    self.not_built(&entry.key, entry.key_mark);
-                }
+                self.not_built(&entry.key, entry.key_mark);
             } else if !TASK_KEYS.contains(&&*entry.key) && Kind::from_str(&entry.key).is_err() {
                 self.unknown_task_key(entry);
             }
