@@ -428,4 +428,20 @@ mod tests {
             "there are no keys for s3://bucket at http://localhost:9000"
         );
     }
+
+    #[test]
+    fn a_bucket_without_the_right_is_the_users_fault() {
+        let answer = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: answer.into(),
+        };
+        let error = object_error("list", "`lake` (s3://bucket)", &error);
+        assert_eq!((error.fault, error.retryable), (Fault::User, false));
+        assert_eq!(
+            error.full_message(),
+            "cannot list `lake` (s3://bucket): Access Denied (AccessDenied)"
+        );
+        assert_eq!(error.hint.as_deref(), Some(RIGHTS));
+    }
 }

@@ -1,12 +1,14 @@
 //! Brings large objects in and out: in parts, whole or not at all.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::{GetOptions, ObjectStoreExt as _, WriteMultipart, path::Path as ObjectPath};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::{
+    GetOptions, GetRange, ObjectStoreExt as _, WriteMultipart, path::Path as ObjectPath,
+};
 use pipectl_engine::operator::TaskError;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{
     bucket::{Bucket, Place},
@@ -16,35 +18,41 @@ use crate::{
     object::ObjectPlace,
 };
 
-/// From this size a file goes in parts.
+/// From this size a file goes in parts, and so large these are.
 const PART: usize = 16 * 1024 * 1024;
 /// How many parts are under way at once.
 const PARTS_AT_ONCE: usize = 4;
+/// How much of an object is read at once.
+const PIECE: usize = 8 * 1024 * 1024;
 /// What S3 copies by itself, at most.
 const COPIED_AT_ONCE: u64 = 5 * 1024 * 1024 * 1024;
 
 impl Bucket {
-    /// Brings the content of an entry into a new local file; never that of a newer object of the same key.
+    /// Brings the content of an entry into a new local file; never that of a newer object of the same key. Large
+    /// objects are read in several parts at once.
     ///
     /// # Errors
     /// When it is not there any more, or the server or a disk refuses.
     pub async fn fetch(&self, entry: &Entry, target: &Path) -> Result<(), TaskError> {
         let key = &entry.key;
-        let local = |error| io_failure(&format!("write {}", target.display()), error);
         match &self.place {
             Place::Objects(place) => {
-                let fail = |error| self.failed("read", key, &error);
-                let options = GetOptions {
-                    if_match: Some(entry.tag.clone()).filter(|tag| !tag.is_empty()),
-                    ..GetOptions::default()
-                };
-                let found = place.store.get_opts(&self.full(place, key)?, options).await;
-                let mut source = found.map_err(fail)?.into_stream();
-                let mut file = tokio::fs::File::create_new(target).await.map_err(local)?;
-                while let Some(part) = source.next().await {
-                    file.write_all(&part.map_err(fail)?).await.map_err(local)?;
+                let path = self.full(place, key)?;
+                let (file, shown) = (target.to_owned(), target.display().to_string());
+                let local = move |error| io_failure(&format!("write {shown}"), error);
+                if entry.size <= PIECE as u64 {
+                    let content = self.part(place, &path, entry, None).await?;
+                    let write = move || {
+                        let mut file = fs::File::create_new(file)?;
+                        content
+                            .iter()
+                            .try_for_each(|part| io::Write::write_all(&mut file, part))
+                    };
+                    return blocking(move || write().map_err(local)).await;
                 }
-                file.flush().await.map_err(local)
+                let file = blocking(move || fs::File::create_new(file).map_err(local)).await?;
+                self.parts(place, &path, entry, Arc::new(file), target)
+                    .await
             }
             Place::Directory(root) => {
                 let (path, target) = (root.join(key), target.to_owned());
@@ -52,6 +60,78 @@ impl Bucket {
                 blocking(move || fs::copy(path, target).map(drop).map_err(fail)).await
             }
         }
+    }
+
+    /// All parts of an object, each to its place in the file.
+    async fn parts(
+        &self,
+        place: &ObjectPlace,
+        path: &ObjectPath,
+        entry: &Entry,
+        file: Arc<fs::File>,
+        target: &Path,
+    ) -> Result<(), TaskError> {
+        let starts = (0..entry.size).step_by(PIECE);
+        let fetches = starts.map(|start| {
+            let (file, shown) = (Arc::clone(&file), target.display().to_string());
+            async move {
+                let end = entry.size.min(start + PIECE as u64);
+                let content = self.part(place, path, entry, Some(start..end)).await?;
+                let write = move || {
+                    let mut at = start;
+                    for part in &content {
+                        file.write_all_at(part, at)?;
+                        at += part.len() as u64;
+                    }
+                    Ok(())
+                };
+                blocking(move || {
+                    write().map_err(|error| io_failure(&format!("write {shown}"), error))
+                })
+                .await
+            }
+        });
+        stream::iter(fetches)
+            .buffer_unordered(PARTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// A part of an object, or all of it, as long as it is the one that was listed.
+    async fn part(
+        &self,
+        place: &ObjectPlace,
+        path: &ObjectPath,
+        entry: &Entry,
+        range: Option<Range<u64>>,
+    ) -> Result<Vec<Bytes>, TaskError> {
+        let fail = |error: object_store::Error| match error {
+            object_store::Error::NotFound { .. } => TaskError::external(format!(
+                "`{}` in {} was removed while we were at it",
+                entry.key,
+                self.shown()
+            )),
+            other => self.failed("read", &entry.key, &other),
+        };
+        let expected = range
+            .as_ref()
+            .map_or(entry.size, |range| range.end - range.start);
+        let options = GetOptions {
+            if_match: Some(entry.tag.clone()).filter(|tag| !tag.is_empty()),
+            range: range.map(GetRange::Bounded),
+            ..GetOptions::default()
+        };
+        let found = place.store.get_opts(path, options).await.map_err(fail)?;
+        let parts: Vec<Bytes> = found.into_stream().try_collect().await.map_err(fail)?;
+        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        if size != expected {
+            return Err(TaskError::external(format!(
+                "`{}` in {} has another size than when it was listed",
+                entry.key,
+                self.shown()
+            )));
+        }
+        Ok(parts)
     }
 
     /// Writes a local file's content under `key`, whole or not at all.

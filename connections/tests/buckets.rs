@@ -124,6 +124,67 @@ async fn a_newer_object_is_not_fetched_for_an_older_one() {
     assert!(error.retryable);
 }
 
+#[tokio::test]
+async fn an_object_that_changes_or_goes_while_it_is_read_is_told() {
+    let project = on(&TestBucket::new());
+    let bucket = lake(&project).await;
+    // Large enough to be read in parts.
+    let large: Vec<u8> = (0..=250).cycle().take(20 * 1024 * 1024).collect();
+    let file = project.write("large", &large);
+    bucket.put_file("a", &file).await.unwrap();
+    let entry = bucket.head("a").await.unwrap().unwrap();
+    let fetched = project.root().join("whole");
+    bucket.fetch(&entry, &fetched).await.unwrap();
+    assert!(std::fs::read(&fetched).unwrap() == large);
+    bucket.put("a", Bytes::from("new")).await.unwrap();
+    let error = bucket.fetch(&entry, &project.root().join("x")).await;
+    let error = error.unwrap_err();
+    assert!(
+        error.message.ends_with("was replaced while we were at it"),
+        "{error}"
+    );
+    bucket.delete("a").await.unwrap();
+    let error = bucket.fetch(&entry, &project.root().join("y")).await;
+    let error = error.unwrap_err();
+    assert!(
+        error.message.ends_with("was removed while we were at it"),
+        "{error}"
+    );
+    assert!(error.retryable);
+}
+
+#[tokio::test]
+async fn what_others_have_written_meanwhile_is_not_written_over() {
+    for project in projects() {
+        let bucket = lake(&project).await;
+        if bucket.root().is_some() {
+            continue;
+        }
+        bucket
+            .put_after("list", Bytes::from("1"), None)
+            .await
+            .unwrap();
+        let first = bucket.head("list").await.unwrap().unwrap();
+        let error = bucket.put_after("list", Bytes::from("x"), None).await;
+        assert!(error.unwrap_err().retryable);
+        let put = |text: &'static str, tag: String| {
+            let bucket = bucket.clone();
+            async move {
+                bucket
+                    .put_after("list", Bytes::from(text), Some(&tag))
+                    .await
+            }
+        };
+        put("2", first.tag.clone()).await.unwrap();
+        let error = put("3", first.tag).await.unwrap_err();
+        assert!(
+            error.message.ends_with("was replaced while we were at it"),
+            "{error}"
+        );
+        assert_eq!(bucket.get("list").await.unwrap(), "2");
+    }
+}
+
 async fn refusal(project: &TestProject) -> TaskError {
     lake(project).await.list("in/*").await.unwrap_err()
 }

@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::sha256_of_file;
 
+/// How many rows of a streamed table are held in memory before they are written.
+const ROW_GROUP: usize = 1 << 18;
+
 /// A table with a known schema. Cloning it copies no data.
 #[derive(Clone)]
 pub struct Dataset {
@@ -298,7 +301,11 @@ impl Dataset {
         let target = SinkDestination::File {
             target: SinkTarget::Path(PlRefPath::try_from_path(path)?),
         };
-        let format = FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions::default()));
+        let options = ParquetWriteOptions {
+            row_group_size: Some(ROW_GROUP),
+            ..ParquetWriteOptions::default()
+        };
+        let format = FileWriteFormat::Parquet(Arc::new(options));
         self.lazy()?
             .sink(target, format, UnifiedSinkArgs::default())?
             .collect()

@@ -137,6 +137,34 @@ fn a_full_disk_leaves_no_half_output() {
 }
 
 #[test]
+fn a_full_disk_while_a_large_table_is_streamed() {
+    let project = Project::with("sales", SALES);
+    let mut rows = String::from("country,amount\n");
+    for row in 0..4_000_000_u64 {
+        // Figures that do not get much smaller when they are packed.
+        let amount = row.wrapping_mul(2_654_435_761) % 1_000_003;
+        rows.push_str(&format!("c{:05},{amount}.25\n", amount % 90_001));
+    }
+    project.write("data/orders.csv", rows);
+    let Some(_disk) = SmallDisk::mount(&project, "small", "4m") else {
+        eprintln!("no file system can be mounted here: this test needs root");
+        return;
+    };
+    let artifacts = project.path("small/artifacts");
+    let mut command = project.command(&["run", "sales"]);
+    let ran = command
+        .env("PIPECTL_ARTIFACTS", &artifacts)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    assert!(text.contains("No space left on device"), "{text}");
+    let left = fs::read_dir(project.path("small/artifacts/.unfinished"));
+    assert_eq!(left.unwrap().count(), 0, "{text}");
+    assert!(!project.path("out/totals.csv").exists());
+}
+
+#[test]
 fn a_full_disk_under_the_history() {
     let project = sales();
     let rows: String = (0..60_000)

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;
+mod xlsx;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
@@ -15,4 +16,5 @@ pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
     &json::Json,
     &parquet::Parquet,
     &sql::Sql,
+    &xlsx::Xlsx,
 ];

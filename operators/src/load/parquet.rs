@@ -25,13 +25,10 @@ use crate::support::{
     frame::{only_dataset, polars_error},
     set::{FileSet, Partitioning},
     settings::type_name,
-    spill::{as_it_is, copy, dataset_error, sink},
+    spill::{ROW_GROUP, as_it_is, copy, dataset_error, sink},
     target::{Target, WriteMode, Writing},
     text::count,
 };
-
-/// How many rows stand together in a file: statistics about them let readers pass over them.
-const ROW_GROUP: usize = 1 << 18;
 
 /// `load: parquet`.
 pub(crate) struct Parquet;

@@ -75,6 +75,8 @@ pub(crate) struct Shape {
     pub(crate) fields: usize,
     /// Records, the header included, empty lines not.
     pub(crate) records: u64,
+    /// Whether there is a quote anywhere; without any, reading is quicker.
+    pub(crate) quotes: bool,
 }
 
 /// How long a record may be.
@@ -279,6 +281,7 @@ impl Inspector {
         let mark = content.len() - body.len();
         let quoted = |quote| memchr(quote, body).is_some();
         let taken = if self.dialect.quote.is_some_and(quoted) {
+            self.shape.quotes = true;
             self.one_by_one(body, last)?
         } else {
             let end = match memrchr(b'\n', body) {
@@ -583,7 +586,11 @@ mod tests {
         ] {
             assert_eq!(
                 inspect(text.as_bytes(), COMMA),
-                Ok(Shape { fields, records }),
+                Ok(Shape {
+                    fields,
+                    records,
+                    quotes: text.contains('"')
+                }),
                 "{text:?}"
             );
         }
@@ -627,7 +634,8 @@ mod tests {
             inspect(b"a;b\n1,5;\"2\n", semicolon),
             Ok(Shape {
                 fields: 2,
-                records: 2
+                records: 2,
+                quotes: false
             })
         );
     }
@@ -665,9 +673,15 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             inspect_file(&path, COMMA, &never).unwrap()
         };
-        let good = |records| Ok(Shape { fields: 2, records });
-        assert_eq!(look(text.as_bytes()), good(600_001));
-        assert_eq!(look(quoted.as_bytes()), good(600_003));
+        let good = |records, quotes| {
+            Ok(Shape {
+                fields: 2,
+                records,
+                quotes,
+            })
+        };
+        assert_eq!(look(text.as_bytes()), good(600_001, false));
+        assert_eq!(look(quoted.as_bytes()), good(600_003, true));
         let expected = Flaw::Ragged {
             line: 600_005,
             expected: 2,

@@ -19,6 +19,10 @@ use super::{
 
 /// How many objects are fetched at once.
 const FETCHES_AT_ONCE: usize = 32;
+/// How many when there is a large one among them.
+const LARGE_FETCHES_AT_ONCE: usize = 4;
+/// From how many bytes on an object is a large one.
+const LARGE: u64 = 1 << 20;
 
 /// Where something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,12 +209,18 @@ async fn fetched(
     }
     let name = |entry: &Entry| below(key, &entry.key, wanted.hive).to_owned();
     let entries = chosen(entries, wanted, key, name)?;
+    // Many small ones, or a few large ones: those are read in several parts at once already.
+    let at_once = if entries.iter().any(|(entry, _)| entry.size > LARGE) {
+        LARGE_FETCHES_AT_ONCE
+    } else {
+        FETCHES_AT_ONCE
+    };
     let fetches = entries.into_iter().map(|(entry, partitions)| async move {
         let (found, temporary) = fetch(context, bucket, entry).await?;
         Ok::<_, TaskError>(((found, partitions), temporary))
     });
     let files: Vec<_> = stream::iter(fetches)
-        .buffered(FETCHES_AT_ONCE)
+        .buffered(at_once)
         .try_collect()
         .await?;
     let (found, copies): (Vec<_>, Vec<_>) = files.into_iter().unzip();

@@ -20,6 +20,9 @@ use super::{files::io_error, frame::polars_error, location::Temporary};
 /// From this size of its files on a table is streamed.
 pub(crate) const LARGE: u64 = 64 << 20;
 
+/// How many rows stand together in a file: so many are held in memory, and statistics about them let readers pass them.
+pub(crate) const ROW_GROUP: usize = 1 << 18;
+
 /// A plan that reads files, with what has to stay while it is run.
 #[derive(Clone)]
 pub(crate) struct Reading {
@@ -70,7 +73,11 @@ pub(crate) fn written(
 ) -> Result<Dataset, TaskError> {
     // Removed when the writing fails; else it belongs to the dataset.
     let mut temporary = Temporary::new(context)?;
-    sink(plan, &temporary.0, ParquetWriteOptions::default()).map_err(&fail)?;
+    let options = ParquetWriteOptions {
+        row_group_size: Some(ROW_GROUP),
+        ..ParquetWriteOptions::default()
+    };
+    sink(plan, &temporary.0, options).map_err(&fail)?;
     Dataset::from_file(std::mem::take(&mut temporary.0)).map_err(fail)
 }
 

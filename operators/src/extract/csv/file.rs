@@ -108,6 +108,7 @@ fn inspected(
         // What is ragged is sifted out later.
         Err(Flaw::Ragged { .. }) if config.rejects.is_some() => Shape {
             records: u64::MAX,
+            quotes: true,
             ..Shape::default()
         },
         Err(flaw) => return Err(describe(&flaw, &plain.file.shown, config)),
@@ -187,11 +188,12 @@ impl Source {
         let path = PlRefPath::try_from_path(&self.plain.file.path).map_err(fail)?;
         let plain = Arc::new(as_read(&schema));
         let read = options(config, &Schema::default());
+        let quote = dialect(config).quote.filter(|_| self.shape.quotes);
         let plan = LazyCsvReader::new(path)
             .with_glob(false)
             .with_rechunk(false)
             .with_has_header(read.has_header)
-            .map_parse_options(|_| read.parse_options.as_ref().clone())
+            .map_parse_options(|_| read.parse_options.as_ref().clone().with_quote_char(quote))
             .with_schema(Some(plain))
             .finish()
             .map_err(fail)?;

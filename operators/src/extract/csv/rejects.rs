@@ -152,6 +152,7 @@ impl Rejected {
         let shape = Shape {
             fields: sieve.fields,
             records: sieve.rows,
+            quotes: true,
         };
         drop(sieve);
         let size = std::fs::metadata(&temporary.0).map_err(full)?.len();

@@ -1,0 +1,132 @@
+//! XML in a workbook: elements with their attributes, and texts.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use quick_xml::{
+    Reader,
+    events::{BytesStart, Event},
+};
+
+/// What comes next in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    /// An element begins.
+    Start(Element),
+    /// An element ends.
+    End(String),
+    /// Text.
+    Text(String),
+    /// The document ends.
+    Done,
+}
+
+/// An element's name and attributes, without their namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Element {
+    /// Its name.
+    pub(super) name: String,
+    attributes: Vec<(String, String)>,
+}
+
+impl Element {
+    /// An attribute's value.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.attributes.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A document that is read from its beginning to its end.
+pub(super) struct Document<R: BufRead> {
+    reader: Reader<R>,
+    buffer: Vec<u8>,
+    /// The end of an element that had no content.
+    ended: Option<String>,
+}
+
+impl<R: Read> Document<BufReader<R>> {
+    /// Begins to read.
+    pub(super) fn new(content: R) -> Self {
+        Self {
+            reader: Reader::from_reader(BufReader::with_capacity(1 << 18, content)),
+            buffer: Vec::new(),
+            ended: None,
+        }
+    }
+}
+
+fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn local(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    name.rsplit(':').next().unwrap_or(&name).to_owned()
+}
+
+fn element(start: &BytesStart<'_>) -> io::Result<Element> {
+    let mut attributes = Vec::new();
+    for attribute in start.attributes().with_checks(false) {
+        let attribute = attribute.map_err(wrong)?;
+        let value = attribute
+            .decode_and_unescape_value(start.decoder())
+            .map_err(wrong)?;
+        attributes.push((local(attribute.key.as_ref()), value.into_owned()));
+    }
+    Ok(Element {
+        name: local(start.name().as_ref()),
+        attributes,
+    })
+}
+
+impl<R: BufRead> Document<R> {
+    /// What comes next.
+    ///
+    /// # Errors
+    /// When it is no XML.
+    pub(super) fn next(&mut self) -> io::Result<Node> {
+        if let Some(name) = self.ended.take() {
+            return Ok(Node::End(name));
+        }
+        loop {
+            self.buffer.clear();
+            return Ok(
+                match self
+                    .reader
+                    .read_event_into(&mut self.buffer)
+                    .map_err(wrong)?
+                {
+                    Event::Start(start) => Node::Start(element(&start)?),
+                    Event::Empty(start) => {
+                        let element = element(&start)?;
+                        self.ended = Some(element.name.clone());
+                        Node::Start(element)
+                    }
+                    Event::End(end) => Node::End(local(end.name().as_ref())),
+                    Event::Text(text) => Node::Text(text.decode().map_err(wrong)?.into_owned()),
+                    Event::CData(text) => Node::Text(text.decode().map_err(wrong)?.into_owned()),
+                    Event::GeneralRef(entity) => {
+                        Node::Text(match entity.resolve_char_ref().map_err(wrong)? {
+                            Some(character) => character.to_string(),
+                            None => match &*entity.decode().map_err(wrong)? {
+                                "lt" => "<".to_owned(),
+                                "gt" => ">".to_owned(),
+                                "amp" => "&".to_owned(),
+                                "apos" => "'".to_owned(),
+                                "quot" => "\"".to_owned(),
+                                other => {
+                                    return Err(io::Error::new(
+                                        io::ErrorKind::InvalidData,
+                                        format!("`&{other};` means nothing"),
+                                    ));
+                                }
+                            },
+                        })
+                    }
+                    Event::Eof => Node::Done,
+                    _ => continue,
+                },
+            );
+        }
+    }
+}
