@@ -135,6 +135,7 @@ async fn work(context: &TaskContext) -> Result<Outcome, TaskError> {
         .metric("f1", 0.1 + 0.2)
         .value("item", context.item.clone().unwrap_or_default())
         .warning("careful")
+        .remember(json!({"zone": context.run.zone.to_string()}))
         .artifact(file());
     output.model = Some(model);
     Ok(Outcome::Done(output))
@@ -220,6 +221,7 @@ async fn all_that_is_put_out_comes_over() {
     assert!(output.metrics["f1"].to_bits() == (0.1_f64 + 0.2).to_bits());
     assert_eq!(output.values["item"], json!({"city": "Köln"}));
     assert_eq!(output.warnings, ["careful"]);
+    assert_eq!(output.state, Some(json!({"zone": "UTC"})));
     assert_eq!(output.artifacts[0].content, "a\n1\n");
     assert_eq!(output.artifacts[0].path, Some("reports/rows.csv".into()));
     assert_eq!(output.model.unwrap().content, "onnx");

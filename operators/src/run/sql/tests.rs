@@ -28,8 +28,8 @@ async fn statements_take_effect_once_and_together() {
         ]);
         let output = run(&context, statements.clone()).await.unwrap();
         assert_eq!(
-            output.values["rows"],
-            output.metrics["rows_affected"] as i64
+            output.values["rows"].as_f64(),
+            Some(output.metrics["rows_affected"])
         );
         assert_eq!(output.values["each"][0], 2);
         assert_eq!(output.values["each"][2], 2);

@@ -84,6 +84,12 @@ impl Job {
         }
         let fail = |error: PolarsError| polars_error("look for duplicate keys", &error);
         let keys = self.frame.select(self.key.iter()).map_err(fail)?;
+        // Mostly there are none, and for a single column that is told sooner.
+        if let [key] = keys.columns()
+            && key.n_unique().map_err(fail)? == key.len()
+        {
+            return Ok(());
+        }
         let duplicated = keys.is_duplicated().map_err(fail)?;
         let Some(first) = duplicated.iter().position(|twice| twice == Some(true)) else {
             return Ok(());

@@ -116,7 +116,9 @@ pub(crate) async fn load(
     job: Job,
 ) -> Result<Once<u64>, TaskError> {
     match database(context, connection).await? {
-        Database::Postgres(pool) => postgres_load::load(&pool, connection, job, context).await,
+        Database::Postgres(pool) => {
+            Box::pin(postgres_load::load(&pool, connection, job, context)).await
+        }
         Database::Sqlite(pool) => sqlite_load::load(&pool, connection, job, context).await,
     }
 }
