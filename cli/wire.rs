@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
-use pipectl_connections::Connector;
+use async_trait::async_trait;
+use pipectl_connections::{Connector, SharedTurns, Turns};
 use pipectl_daemon::{Postman, give_up_lost};
 use pipectl_engine::{
     env::Env,
@@ -62,6 +63,17 @@ pub(crate) fn services() -> Services {
             command: "__shim".to_owned(),
         })),
         Err(_) => services,
+    }
+}
+
+/// Rate limits that all processes of a history share.
+struct StoreTurns(Arc<dyn Store>);
+
+#[async_trait]
+impl SharedTurns for StoreTurns {
+    async fn reserve(&self, name: &str, spacing: Duration, count: u32) -> Result<Duration, String> {
+        let turns = self.0.take_turns(name, spacing * count).await;
+        turns.map_err(|error| error.to_string())
     }
 }
 
@@ -186,14 +198,16 @@ impl House {
     }
 
     /// What operators share in this house. Tasks of a test stay in this process: another one could not see its history.
-    fn services(&self) -> Services {
+    pub(crate) fn services(&self) -> Services {
+        let turns = Turns(Arc::new(StoreTurns(Arc::clone(&self.store))));
+        let services = services().with(Arc::new(Connector::default().with_turns(turns)));
         match std::env::current_exe() {
             Ok(program) if self.lasting => {
                 let arguments = vec!["__task".to_owned()];
                 let isolation = ProcessIsolation { program, arguments };
-                services().with(Arc::new(Isolator::new(Arc::new(isolation))))
+                services.with(Arc::new(Isolator::new(Arc::new(isolation))))
             }
-            _ => services(),
+            _ => services,
         }
     }
 

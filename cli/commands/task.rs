@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     project::registry,
-    wire::{House, block_on, services},
+    wire::{House, block_on},
 };
 
 /// Runs the task that standard input names.
@@ -46,8 +46,8 @@ async fn open(child: ChildProject, env: &Env) -> Result<ChildHouse, TaskError> {
     });
     Ok(ChildHouse {
         clock: house.clock_of_all(),
+        services: house.services(),
         project: house.project,
-        services: services(),
         artifacts: house.artifacts,
         models: house.store,
         checkpoint: Checkpoint::new(Arc::clone(&memory) as _),

@@ -20,8 +20,13 @@ macro_rules! migrations {
 }
 
 /// All steps in their order.
-pub(crate) const MIGRATIONS: &[Migration] =
-    migrations!["0001_history", "0002_daemons", "0003_states", "0004_cache"];
+pub(crate) const MIGRATIONS: &[Migration] = migrations![
+    "0001_history",
+    "0002_daemons",
+    "0003_states",
+    "0004_cache",
+    "0005_rate_limits"
+];
 
 /// The steps that are missing in a database that has gone through those `applied`.
 ///

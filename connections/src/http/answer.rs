@@ -66,10 +66,10 @@ impl Answer {
         }
         let mut message = format!("`{}` answered {}", self.asked, self.status_text());
         if self.tries > 1 {
-            message.push_str(&format!(" to {} tries", self.tries));
+            message = format!("{message} to {} tries", self.tries);
         }
         if !self.excerpt.is_empty() {
-            message.push_str(&format!(": {}", self.excerpt));
+            message = format!("{message}: {}", self.excerpt);
         }
         Err(match self.status {
             408 | 425 | 429 | 500..=599 => TaskError::external(message),

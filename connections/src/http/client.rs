@@ -81,7 +81,13 @@ impl HttpClient {
             .dns_resolver(Arc::new(reach.clone()))
             .build()
             .map_err(failed)?;
-        let queue = Queue::new(&settings.name, settings.limit, settings.concurrency, turns);
+        // Projects that share a history may call different APIs the same.
+        let limit = format!(
+            "{} {}",
+            settings.name,
+            settings.base.origin().ascii_serialization()
+        );
+        let queue = Queue::new(&limit, settings.limit, settings.concurrency, turns);
         Ok(Self(Arc::new(Inner {
             settings,
             client,
@@ -198,9 +204,9 @@ impl HttpClient {
         let mut tries = 0;
         loop {
             tries += 1;
-            let tried = self.once(call, url.clone(), patience).await;
+            let outcome = self.once(call, url.clone(), patience).await;
             let last = tries > patience.retries;
-            let (what, wish) = match tried {
+            let (what, wish) = match outcome {
                 Ok((mut answer, token)) => {
                     answer.tries = tries;
                     if let (401, Some(token), false) = (answer.status, token, renewed) {
@@ -217,7 +223,7 @@ impl HttpClient {
                 }
                 Err(failure) => {
                     if last || !failure.error.retryable || !(failure.unheard || call.repeatable) {
-                        return Err(failure.error);
+                        return Err(*failure.error);
                     }
                     (failure.error.full_message(), Wish::None)
                 }

@@ -46,50 +46,18 @@ impl HttpClient {
                         "`{asked}` did not answer within {} s",
                         patience.timeout.as_secs_f64()
                     );
-                    Err(Failure {
-                        error: TaskError::external(message)
-                            .hint("raise `answer_within`, or ask for less at once"),
-                        unheard: false,
-                    })
+                    let error = TaskError::external(message)
+                        .hint("raise `answer_within`, or ask for less at once");
+                    Err(Failure::new(error, false))
                 })?;
             drop(place);
-            match self.redirected(call, &answer, &asked)? {
+            match redirected(call, &answer, &asked)? {
                 Some(next) => at = next,
                 None => return Ok((answer, token)),
             }
         }
         let message = format!("`{asked}` is redirected more than {REDIRECTS} times");
         Err(Failure::user(TaskError::user(message)))
-    }
-
-    /// Where an answer sends a call that only reads; others are not sent anywhere else.
-    fn redirected(
-        &self,
-        call: &Call,
-        answer: &Answer,
-        asked: &str,
-    ) -> Result<Option<Url>, Failure> {
-        if !matches!(answer.status, 301 | 302 | 303 | 307 | 308)
-            || !matches!(call.method, Method::GET | Method::HEAD)
-        {
-            return Ok(None);
-        }
-        let Some(next) = answer
-            .header("location")
-            .and_then(|to| answer.url.join(to).ok())
-        else {
-            return Ok(None);
-        };
-        if answer.url.scheme() == "https" && next.scheme() != "https"
-            || !matches!(next.scheme(), "http" | "https")
-        {
-            let message = format!(
-                "`{asked}` is redirected to `{}`, which is not encrypted",
-                shown(&next)
-            );
-            return Err(Failure::user(TaskError::user(message)));
-        }
-        Ok(Some(next))
     }
 
     /// The request, with credentials only where they belong.
@@ -132,7 +100,7 @@ impl HttpClient {
                 headers.insert(name, value.clone());
             }
             Auth::Basic(user, password) if own => {
-                request = request.basic_auth(user, Some(password))
+                request = request.basic_auth(user, Some(password));
             }
             Auth::Bearer(bearer) if own => request = request.bearer_auth(bearer),
             Auth::OAuth2(oauth2) if own => {
@@ -208,4 +176,29 @@ impl HttpClient {
             headers,
         })
     }
+}
+
+/// Where an answer sends a call that only reads; others are not sent anywhere else.
+fn redirected(call: &Call, answer: &Answer, asked: &str) -> Result<Option<Url>, Failure> {
+    if !matches!(answer.status, 301 | 302 | 303 | 307 | 308)
+        || !matches!(call.method, Method::GET | Method::HEAD)
+    {
+        return Ok(None);
+    }
+    let Some(next) = answer
+        .header("location")
+        .and_then(|to| answer.url.join(to).ok())
+    else {
+        return Ok(None);
+    };
+    if answer.url.scheme() == "https" && next.scheme() != "https"
+        || !matches!(next.scheme(), "http" | "https")
+    {
+        let message = format!(
+            "`{asked}` is redirected to `{}`, which is not encrypted",
+            shown(&next)
+        );
+        return Err(Failure::user(TaskError::user(message)));
+    }
+    Ok(Some(next))
 }

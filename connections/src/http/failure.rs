@@ -9,18 +9,22 @@ use super::address::Refused;
 /// A call without an answer.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) error: TaskError,
+    pub(super) error: Box<TaskError>,
     /// Whether the server surely has not heard of the call.
     pub(super) unheard: bool,
 }
 
 impl Failure {
+    pub(super) fn new(error: TaskError, unheard: bool) -> Self {
+        Self {
+            error: Box::new(error),
+            unheard,
+        }
+    }
+
     /// Nothing was sent, and another try gives the same.
     pub(super) fn user(error: TaskError) -> Self {
-        Self {
-            error,
-            unheard: false,
-        }
+        Self::new(error, false)
     }
 
     /// What reqwest complains about while `asked` is under way. Its own text would hold the whole address.
@@ -44,7 +48,7 @@ impl Failure {
             Some(cause) => TaskError::external(message).because(cause),
             None => TaskError::external(message),
         };
-        Self { error, unheard }
+        Self::new(error, unheard)
     }
 
     /// An address that is not called.

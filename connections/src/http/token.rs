@@ -120,10 +120,7 @@ async fn fetch(client: &reqwest::Client, oauth2: &OAuth2) -> Result<Given, Failu
         } else {
             TaskError::user(message).hint("check `auth.oauth2` of the connection")
         };
-        return Err(Failure {
-            error,
-            unheard: again,
-        });
+        return Err(Failure::new(error, again));
     }
     serde_json::from_slice(&body).map_err(|_| {
         Failure::user(TaskError::user(format!(

@@ -145,6 +145,10 @@ pub trait Queue: Send + Sync {
     /// Gives the slots back.
     async fn give_pool(&self, pool: &str, run: RunId, key: &TaskKey) -> Result<(), StoreError>;
 
+    /// Reserves a stretch of time of a rate limit that all processes share, after all that were reserved before, on the
+    /// store's own clock. Answers how long it is until the stretch begins.
+    async fn take_turns(&self, limit: &str, time: Duration) -> Result<Duration, StoreError>;
+
     /// Waits until somebody may have enqueued, requeued or cancelled a run, finished one, or changed a backfill. What
     /// happens from the call on counts, also before the future is first polled: call it, look, then wait. May never
     /// answer (behind a pooler of transactions; on a store without such messages): those who wait look again from time

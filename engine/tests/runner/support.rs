@@ -120,23 +120,7 @@ impl Operator for Act {
                     })
                     .await?;
             }
-            "await" => match &context.woken {
-                None => {
-                    let interval = context
-                        .run
-                        .interval
-                        .map(|interval| (interval.start, interval.end));
-                    return Ok(Outcome::Wait(Wait::Run {
-                        pipeline: argument.to_owned(),
-                        interval,
-                    }));
-                }
-                Some(Woken::Run(run)) => {
-                    let run = run.map(|run| run.to_string());
-                    return Ok(Outcome::Done(Output::default().value("run", run)));
-                }
-                other => panic!("woken by {other:?}"),
-            },
+            "await" => return Ok(awaited(argument, context)),
             "wait" if context.woken.is_none() => {
                 let ms: i64 = argument.parse().expect("ms");
                 return Ok(Outcome::Wait(Wait::Until(
@@ -154,9 +138,8 @@ impl Operator for Act {
                 return Err(TaskError::user("counted in vain"));
             }
         }
-        if let Some(value) = config.value {
-            output = output.value("value", value);
-        }
+        let value = config.value.map(|value| ("value".to_owned(), value));
+        output.values.extend(value);
         let seen: i64 = match context.inputs.iter().next() {
             Some((_, dataset)) => sum(&dataset.collect().expect("rows")),
             None => 0,
@@ -165,6 +148,22 @@ impl Operator for Act {
             output = output.dataset("data", Dataset::from_frame(frame(&rows)));
         }
         Ok(Outcome::Done(output.metric("seen", seen as f64)))
+    }
+}
+
+/// Waits for another pipeline, then says which of its runs has ended the wait.
+fn awaited(pipeline: &str, context: &TaskContext) -> Outcome {
+    let interval = context.run.interval;
+    match &context.woken {
+        None => Outcome::Wait(Wait::Run {
+            pipeline: pipeline.to_owned(),
+            interval: interval.map(|interval| (interval.start, interval.end)),
+        }),
+        Some(Woken::Run(run)) => {
+            let run = run.map(|run| run.to_string());
+            Outcome::Done(Output::default().value("run", run))
+        }
+        other => panic!("woken by {other:?}"),
     }
 }
 

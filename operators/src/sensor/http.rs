@@ -239,7 +239,7 @@ mod tests {
         Http::run(config, &project.context()).await
     }
 
-    fn waits(outcome: Result<Outcome, TaskError>) -> bool {
+    fn waits(outcome: &Result<Outcome, TaskError>) -> bool {
         matches!(outcome, Ok(Outcome::Wait(Wait::Until(_))))
     }
 
@@ -258,7 +258,7 @@ mod tests {
         ] {
             api.set_value(status, value.clone());
             assert_eq!(
-                waits(sense(&project, settings.clone()).await),
+                waits(&sense(&project, settings.clone()).await),
                 !over,
                 "{status} {value}"
             );
@@ -297,7 +297,7 @@ mod tests {
     async fn a_server_that_is_not_there_is_waited_for() {
         let project = TestProject::new();
         assert!(waits(
-            sense(&project, json!({"url": "http://127.0.0.1:1/health"})).await
+            &sense(&project, json!({"url": "http://127.0.0.1:1/health"})).await
         ));
         let api = TestApi::start();
         let url = format!("{}/status/202?x=1", api.url());

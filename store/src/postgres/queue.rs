@@ -251,6 +251,22 @@ impl Queue for PostgresStore {
             .map_err(|error| failed("give slots of a pool back", error))
     }
 
+    async fn take_turns(&self, limit: &str, time: Duration) -> Result<Duration, StoreError> {
+        let sql = "insert into pipectl.rate_limits as l (name, next_turn)
+            values ($1, clock_timestamp() + $2)
+            on conflict (name) do update
+                set next_turn = greatest(l.next_turn, clock_timestamp()) + $2
+            returning (extract(epoch from l.next_turn - $2 - clock_timestamp()) * 1000000)::bigint";
+        let wait = sqlx::query_scalar::<_, i64>(sql)
+            .bind(text(limit))
+            .bind(lasting(time)?)
+            .fetch_one(&self.pool);
+        let wait = wait
+            .await
+            .map_err(|error| failed("take turns of a rate limit", error))?;
+        Ok(Duration::from_micros(u64::try_from(wait).unwrap_or(0)))
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         self.news.next(&self.pool).boxed()
     }

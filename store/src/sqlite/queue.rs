@@ -162,6 +162,22 @@ impl Queue for SqliteStore {
             .map(drop)
     }
 
+    async fn take_turns(&self, limit: &str, time: Duration) -> Result<Duration, StoreError> {
+        let wrong = |error| failed("take turns of a rate limit", error);
+        let sql = "insert into rate_limits (name, next_turn) values ($1, {now} + $2)
+            on conflict (name) do update set next_turn = max(next_turn, {now}) + $2
+            returning next_turn - {now} - $2";
+        let take = sqlx::query_scalar::<_, i64>(now(sql))
+            .bind(text(limit))
+            .bind(lasting(time)?);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let wait = take
+            .fetch_one(&mut writer.connection)
+            .await
+            .map_err(wrong)?;
+        Ok(Duration::from_micros(u64::try_from(wait).unwrap_or(0)))
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         self.changed.notified().boxed()
     }

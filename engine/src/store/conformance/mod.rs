@@ -83,6 +83,7 @@ macro_rules! each_store_promise {
             queue::unfinished_runs_are_counted,
             pools::a_pool_is_shared,
             pools::slots_of_lost_runs_are_free,
+            pools::turns_of_a_limit_follow_each_other,
             queue::those_who_wait_hear_of_changes,
             records::a_run_reads_back,
             records::tasks_read_back,

@@ -1,5 +1,7 @@
 //! The slots that all daemons share.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 
 use super::fixture::{LONG, Owned, SHORT, after_short, beat, enqueued, key, started};
@@ -76,4 +78,29 @@ pub async fn slots_of_lost_runs_are_free(store: &dyn Store) {
     assert!(!store.take_pool(&slots(next.run, "a", 3)).await.unwrap());
     assert!(store.take_pool(&slots(next.run, "a", 2)).await.unwrap());
     assert!(store.take_pool(&slots(runs[0], "a", 1)).await.unwrap());
+}
+
+/// Whoever asks gets turns after all that were given before; turns that nobody took are gone.
+pub async fn turns_of_a_limit_follow_each_other(store: &dyn Store) {
+    let time = Duration::from_secs(2);
+    let take = |limit: &'static str| store.take_turns(limit, time);
+    let waits = join_all((0..3).map(|_| take("api"))).await;
+    let mut waits: Vec<Duration> = waits.into_iter().map(Result::unwrap).collect();
+    waits.sort_unstable();
+    // Two seconds for each before, less the time that has gone by meanwhile.
+    for (before, wait) in waits.iter().enumerate() {
+        let most = time * u32::try_from(before).unwrap();
+        assert!(
+            *wait <= most && *wait + Duration::from_secs(1) >= most,
+            "{waits:?}"
+        );
+    }
+    assert_eq!(take("other").await.unwrap(), Duration::ZERO);
+    let brief = Duration::from_millis(1);
+    store.take_turns("brief", brief).await.unwrap();
+    after_short().await;
+    assert_eq!(
+        store.take_turns("brief", brief).await.unwrap(),
+        Duration::ZERO
+    );
 }

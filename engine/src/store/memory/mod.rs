@@ -69,6 +69,8 @@ struct Content {
     states: HashMap<(String, TaskKey), Value>,
     daemons: BTreeMap<String, DaemonEntry>,
     pools: BTreeMap<(String, RunId, TaskKey), u32>,
+    /// When the next turn of each rate limit is.
+    turns: BTreeMap<String, Timestamp>,
     schedules: BTreeMap<String, ScheduleRecord>,
     sensors: BTreeMap<SensorKey, SensorRecord>,
     things: BTreeMap<SensorKey, IndexMap<String, ThingRecord>>,

@@ -206,6 +206,13 @@ impl Queue for MemoryStore {
         Ok(())
     }
 
+    async fn take_turns(&self, limit: &str, time: Duration) -> Result<Duration, StoreError> {
+        let (now, mut content) = (self.clock.now(), self.lock());
+        let first = *content.turns.get(limit).unwrap_or(&now).max(&now);
+        content.turns.insert(limit.to_owned(), first + time);
+        Ok((first - now).to_std().unwrap_or_default())
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         self.changed.notified().boxed()
     }

@@ -104,6 +104,10 @@ impl<H: Hooks> Queue for Wrapped<H> {
             .await
     }
 
+    async fn take_turns(&self, limit: &str, time: Duration) -> Result<Duration, StoreError> {
+        self.0.through(self.0.inner().take_turns(limit, time)).await
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         self.0.inner().changed()
     }

@@ -98,18 +98,17 @@ impl Fetch<'_> {
             if pages.send(page).await.is_err() {
                 return Ok(());
             }
-            match after {
-                Some(next) => position = next,
-                None => {
-                    if let Some(cut) = cut {
-                        let all = position.records + found as u64;
-                        self.context
-                            .log
-                            .info(format!("{}: {}", cut.start, count(all, "record")));
-                    }
-                    return Ok(());
-                }
+            if let Some(next) = after {
+                position = next;
+                continue;
             }
+            if let Some(cut) = cut {
+                let all = position.records + found as u64;
+                self.context
+                    .log
+                    .info(format!("{}: {}", cut.start, count(all, "record")));
+            }
+            return Ok(());
         }
     }
 
@@ -234,8 +233,13 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            path.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     path
+}
+
+/// A number below 16 as a hexadecimal digit.
+fn digit(number: u8) -> char {
+    char::from_digit(number.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }

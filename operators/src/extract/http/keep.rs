@@ -94,14 +94,11 @@ impl Progress {
     fn took(&mut self, slice: u32, records: u64, after: Option<Position>) {
         self.pages += 1;
         self.records += records;
-        match after {
-            Some(position) => {
-                self.open.insert(slice, position);
-            }
-            None => {
-                self.open.remove(&slice);
-                self.finish(slice);
-            }
+        if let Some(position) = after {
+            self.open.insert(slice, position);
+        } else {
+            self.open.remove(&slice);
+            self.finish(slice);
         }
     }
 

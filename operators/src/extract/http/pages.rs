@@ -176,12 +176,12 @@ impl Pagination {
         }
         match (next, self.by) {
             (Next::First, By::Page) => {
-                parameters.push((self.parameter(), self.first.unwrap_or(1).into()))
+                parameters.push((self.parameter(), self.first.unwrap_or(1).into()));
             }
             (Next::First, By::Offset) => parameters.push((self.parameter(), 0.into())),
             (Next::Number(number), _) => parameters.push((self.parameter(), (*number).into())),
             (Next::Cursor(cursor), _) => {
-                parameters.push((self.parameter(), cursor.as_str().into()))
+                parameters.push((self.parameter(), cursor.as_str().into()));
             }
             _ => {}
         }

@@ -54,7 +54,7 @@ impl Records {
                 ))
                 .hint("say with `records` where the list of records is"));
             };
-            self.flat(String::new(), record).map_err(|name| {
+            self.flat("", record).map_err(|name| {
                 TaskError::user(format!("{} has two values for the column `{name}`", row_name(page, number)))
                     .hint("a map within a record gives columns of both names, as in `site_name` for `name` in `site`")
             })?;
@@ -78,7 +78,7 @@ impl Records {
         Ok(())
     }
 
-    fn flat(&mut self, prefix: String, record: Map<String, Value>) -> Result<(), String> {
+    fn flat(&mut self, prefix: &str, record: Map<String, Value>) -> Result<(), String> {
         for (name, value) in record {
             let name = if prefix.is_empty() {
                 name
@@ -86,7 +86,7 @@ impl Records {
                 format!("{prefix}_{name}")
             };
             match value {
-                Value::Object(inner) => self.flat(name, inner)?,
+                Value::Object(inner) => self.flat(&name, inner)?,
                 value => {
                     let value = match value {
                         Value::Array(_) => Value::String(value.to_string()),
@@ -290,7 +290,7 @@ mod tests {
 
     use super::*;
 
-    fn table(records: Value, types: Value) -> Result<DataFrame, TaskError> {
+    fn table(records: &Value, types: Value) -> Result<DataFrame, TaskError> {
         let mut all = Records::default();
         all.add((0, 0), records.as_array().unwrap().clone(), &[])?;
         all.tagged(&serde_json::from_value(types).unwrap())
@@ -304,7 +304,7 @@ mod tests {
             {"id": null, "none": null, "mixed": 1},
             {"mixed": "a"},
         ]);
-        let frame = table(records, json!({})).unwrap();
+        let frame = table(&records, json!({})).unwrap();
         let expected = df![
             SLICE => [0_u32; 4],
             PAGE => [0_u32; 4],
@@ -327,7 +327,7 @@ mod tests {
             {"s": null, "i": 8.0, "n": "", "b": null, "d": "", "t": null, "f": 2.5},
         ]);
         let types = json!({"s": "string", "i": "integer", "n": "number", "b": "boolean", "d": "date", "t": "timestamp", "f": "float32"});
-        let frame = table(records, types).unwrap();
+        let frame = table(&records, types).unwrap();
         let names: Vec<String> = frame
             .columns()
             .iter()
@@ -375,7 +375,7 @@ mod tests {
                 "`x` of record 2 of page 1 is 1, which is no timestamp",
             ),
         ] {
-            let error = table(json!([{"x": null}, {"x": value}]), json!({"x": of})).unwrap_err();
+            let error = table(&json!([{"x": null}, {"x": value}]), json!({"x": of})).unwrap_err();
             assert_eq!(error.message, message);
         }
     }

@@ -55,12 +55,12 @@ impl CheckpointStore for Kept {
     }
 }
 
-fn days(from: &str, to: &str) -> Option<Interval> {
+fn days(from: &str, to: &str) -> Interval {
     let moment = |day: &str| format!("{day}T00:00:00Z").parse().unwrap();
-    Some(Interval {
+    Interval {
         start: moment(from),
         end: moment(to),
-    })
+    }
 }
 
 fn ids(table: &DataFrame) -> Vec<String> {
@@ -164,7 +164,7 @@ async fn slices_keep_their_order_whatever_arrives_first() {
     });
     let project = TestProject::new();
     let mut context = project.context();
-    context.run.interval = days("2026-01-01", "2026-01-06");
+    context.run.interval = Some(days("2026-01-01", "2026-01-06"));
     let mut settings = sliced(&api);
     settings["columns"] = json!(["id", "pm2_5_value", "time", "note"]);
     settings["types"] = json!({"time": "timestamp"});
@@ -218,7 +218,7 @@ async fn an_attempt_that_was_lost_goes_on_at_its_page() {
     let project = TestProject::new();
     let kept = Kept::new(4);
     let mut context = project.context();
-    context.run.interval = days("2026-01-01", "2026-01-04");
+    context.run.interval = Some(days("2026-01-01", "2026-01-04"));
     context.checkpoint = Checkpoint::new(kept.clone());
     let mut settings = sliced(&api);
     settings["parallel"] = json!(1);
@@ -251,7 +251,7 @@ async fn what_was_fetched_before_a_failure_is_kept() {
     let project = TestProject::new();
     let kept = Kept::new(usize::MAX);
     let mut context = project.context();
-    context.run.interval = days("2026-01-01", "2026-01-03");
+    context.run.interval = Some(days("2026-01-01", "2026-01-03"));
     context.checkpoint = Checkpoint::new(kept.clone());
     let mut settings = sliced(&api);
     (settings["parallel"], settings["retries"]) = (json!(1), json!(0));
@@ -456,7 +456,7 @@ async fn a_search_is_asked_for_by_a_body() {
     let api = TestApi::start();
     let project = TestProject::new().with_connection("api", &api.url());
     let mut context = project.context();
-    context.run.interval = days("2026-01-01", "2026-01-03");
+    context.run.interval = Some(days("2026-01-01", "2026-01-03"));
     let settings = json!({
         "connection": "api", "path": "records/offset", "method": "post", "records": "data.items",
         "query": {"zone": "a b", "none": null}, "headers": {"X-Team": "data"}, "body": {"sort": "id"},

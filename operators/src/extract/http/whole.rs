@@ -1,6 +1,9 @@
 //! The pages of all slices as one table, in the order of slices, pages and records, whatever the order of their arrival.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use indexmap::IndexMap;
 use pipectl_engine::{dataset::Dataset, operator::TaskError};
@@ -110,7 +113,7 @@ pub(super) fn empty(wanted: &Wanted) -> Option<DataFrame> {
     }
 }
 
-fn scan(file: &PathBuf) -> PolarsResult<LazyFrame> {
+fn scan(file: &Path) -> PolarsResult<LazyFrame> {
     LazyFrame::scan_parquet(PlRefPath::try_from_path(file)?, ScanArgsParquet::default())
 }
 
@@ -190,8 +193,8 @@ fn selected(
     if wanted.columns.is_empty() {
         return Ok(schema);
     }
-    let names = wanted.columns.iter().chain(&wanted.key);
-    Ok(names
+    let all = wanted.columns.iter().chain(&wanted.key);
+    Ok(all
         .filter_map(|name| Some((name.clone(), schema.get(name)?.clone())))
         .collect())
 }
@@ -235,7 +238,7 @@ fn order(files: &[PathBuf]) -> PolarsResult<Vec<Stretch>> {
     for page in pages.into_values() {
         match order.last_mut() {
             Some(last) if last.file == page.file && last.offset + last.length == page.offset => {
-                last.length += page.length
+                last.length += page.length;
             }
             _ => order.push(page),
         }
@@ -313,6 +316,8 @@ mod tests {
 
     use super::{super::table::Records, *};
 
+    type Page = ((u32, u32), Vec<serde_json::Value>);
+
     /// Two files: pages 0 and 2 of slice 0 and page 0 of slice 1; page 1 of slice 0.
     fn files(directory: &std::path::Path) -> Vec<PathBuf> {
         let record = |id: i32| json!({"id": id, "x": f64::from(id) / 2.0});
@@ -324,7 +329,7 @@ mod tests {
             ],
             vec![((0, 1), vec![record(2), json!({"id": 3, "y": "z"})])],
         ];
-        let write = |(number, pages): (usize, Vec<((u32, u32), Vec<serde_json::Value>)>)| {
+        let write = |(number, pages): (usize, Vec<Page>)| {
             let mut records = Records::default();
             for (tag, page) in pages {
                 records.add(tag, page, &[]).unwrap();

@@ -77,11 +77,11 @@ impl Results {
         for key in
             files.flat_map(|(prefix, count)| (0..*count).map(move |number| key(prefix, number)))
         {
-            let content = context.artifacts.get(&key).await;
-            let content = content.map_err(|error| {
+            let bytes = context.artifacts.get(&key).await;
+            let bytes = bytes.map_err(|error| {
                 TaskError::external("cannot read the answers that were kept").because(error)
             })?;
-            let lines = content
+            let lines = bytes
                 .split(|byte| *byte == b'\n')
                 .filter(|line| !line.is_empty());
             for line in lines {
@@ -158,7 +158,7 @@ impl Results {
         });
         let mut message = format!("{} failed", count(self.failed, "row"));
         if allowed > 0 {
-            message.push_str(&format!(", more than {allowed}"));
+            message = format!("{message}, more than {allowed}");
         }
         let lines: Vec<String> = failed()
             .map(|answer| json!(answer).to_string() + "\n")

@@ -23,9 +23,9 @@ pub(super) fn record(day: &str, number: u32) -> Value {
         "id": format!("{day}-{number:04}"),
         "time": format!("{day}T{hour:02}:{minute:02}:00Z"),
         "site": format!("site_{}", number % 7),
-        "pm2_5": {"value": f64::from(number) / 4.0, "calibrated": number % 3 == 0},
+        "pm2_5": {"value": f64::from(number) / 4.0, "calibrated": number.is_multiple_of(3)},
         "tags": ["a", format!("b{number}")],
-        "note": if number % 5 == 0 { Value::Null } else { json!(format!("note {number}")) },
+        "note": if number.is_multiple_of(5) { Value::Null } else { json!(format!("note {number}")) },
     })
 }
 
