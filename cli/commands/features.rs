@@ -183,7 +183,7 @@ fn get(context: &Context, project: &Arc<Project>, arguments: &FeaturesGet) -> an
             past: Past::none(),
             clock: house.clock_of_all(),
         };
-        online_features(house, &view, &entity)
+        Box::pin(online_features(house, &view, &entity))
             .await
             .map_err(|error| problem(&error).into())
     })?;

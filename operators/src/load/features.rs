@@ -111,7 +111,7 @@ impl Operator for Features {
         let checked = job.clone();
         context.compute(move || checked.check_rows()).await?;
         let connection = &view.online.connection;
-        let rows = match database::load(context, connection, job).await? {
+        let rows = match Box::pin(database::load(context, connection, job)).await? {
             Once::Now(rows) => rows,
             Once::Before(rows) => {
                 context
@@ -231,12 +231,11 @@ mod tests {
 
     /// Rows of one day: customer, event's hour, hour of creation, amount.
     fn bills(project: &TestProject, rows: &[(&str, u32, u32, i64)]) {
-        let mut text = "customer,at,known,amount\n".to_owned();
-        for (customer, at, known, amount) in rows {
-            text += &format!(
-                "{customer},2026-03-01T{at:02}:00:00Z,2026-03-01T{known:02}:00:00Z,{amount}\n"
-            );
-        }
+        let line = |(customer, at, known, amount): &(&str, u32, u32, i64)| {
+            format!("{customer},2026-03-01T{at:02}:00:00Z,2026-03-01T{known:02}:00:00Z,{amount}")
+        };
+        let lines: Vec<String> = rows.iter().map(line).collect();
+        let text = format!("customer,at,known,amount\n{}\n", lines.join("\n"));
         project.write("bills.csv", text);
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn rows(
         error.message = format!("feature view `{}`: {}", view.name, error.message);
         error
     };
-    read(context, view, wanted).await.map_err(named)
+    Box::pin(read(context, view, wanted)).await.map_err(named)
 }
 
 async fn read(

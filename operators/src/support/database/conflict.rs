@@ -18,18 +18,18 @@ impl Job {
         if set.is_empty() {
             return format!(" on conflict ({key}) do nothing");
         }
-        let mut conflict = format!(" on conflict ({key}) do update set {}", set.join(", "));
-        if !self.newer.is_empty() {
-            let row = |of: &str| {
-                let columns = self
-                    .newer
-                    .iter()
-                    .map(|name| format!("{of}.{}", quoted(name)));
-                columns.collect::<Vec<_>>().join(", ")
-            };
-            let table = quoted(&self.table.name);
-            conflict += &format!(" where ({}) > ({})", row("excluded"), row(&table));
+        let update = format!(" on conflict ({key}) do update set {}", set.join(", "));
+        if self.newer.is_empty() {
+            return update;
         }
-        conflict
+        let row = |of: &str| {
+            let columns = self
+                .newer
+                .iter()
+                .map(|name| format!("{of}.{}", quoted(name)));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        let there = row(&quoted(&self.table.name));
+        format!("{update} where ({}) > ({there})", row("excluded"))
     }
 }

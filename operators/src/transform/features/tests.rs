@@ -45,7 +45,9 @@ async fn amounts(
     settings: Value,
 ) -> Vec<Option<i64>> {
     let context = project.context_with([("orders", at(rows))]);
-    let output = run_in::<Features>(&context, settings).await.unwrap();
+    let output = Box::pin(run_in::<Features>(&context, settings))
+        .await
+        .unwrap();
     let found = frame(&output);
     assert_eq!(found.get_column_names(), ["customer", "time", "amount"]);
     let amount = found
@@ -135,7 +137,7 @@ async fn several_views_are_joined_under_their_names() {
         "orders",
         at(&[(Some("a"), Some(12)), (Some("b"), Some(12))]),
     )]);
-    let output = run_in::<Features>(&context, settings.clone())
+    let output = Box::pin(run_in::<Features>(&context, settings.clone()))
         .await
         .unwrap();
     let found = frame(&output);
@@ -169,7 +171,9 @@ async fn several_views_are_joined_under_their_names() {
     let mut clash = settings;
     clash["prefix"] = false.into();
     clash["columns"] = json!({});
-    let error = run_in::<Features>(&context, clash).await.unwrap_err();
+    let error = Box::pin(run_in::<Features>(&context, clash))
+        .await
+        .unwrap_err();
     assert_eq!(
         error.message,
         "`orders` already has a column `amount`, which the feature view `plans` adds"
@@ -223,7 +227,9 @@ async fn misuse_is_explained() {
     ] {
         let project = project(&view);
         let context = project.context_with([("orders", rows.clone())]);
-        let error = run_in::<Features>(&context, settings).await.unwrap_err();
+        let error = Box::pin(run_in::<Features>(&context, settings))
+            .await
+            .unwrap_err();
         assert_eq!(error.message, message);
     }
 }

@@ -86,7 +86,7 @@ impl Total for WholeSum {
     }
 }
 
-/// Count, sum, mean and the sum of squared distances from the mean (Chan, Golub, LeVeque: Updating formulae and a
+/// Count, sum, mean and the sum of squared distances from the mean (Chan, Golub, `LeVeque`: Updating formulae and a
 /// pairwise algorithm for computing sample variances, 1979).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Moments {
