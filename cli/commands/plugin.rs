@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use pipectl_engine::{
-    operator::{Registry, Takes},
+    operator::{DynOperator, Registry, Takes},
     project::{Overrides, Project},
 };
 use pipectl_operators::{Finding, Plugins, describe, inspect, parse_program};
@@ -73,7 +73,7 @@ fn trial(program: &Path, settings: Option<Value>) -> anyhow::Result<Option<Findi
     let directory = program.parent().unwrap_or(Path::new("/"));
     let plugins = Plugins::new(directory.to_str());
     let registry = pipectl_operators::all().with_finder(Arc::new(plugins));
-    let takes = registry.get(kind, name).map(|operator| operator.takes());
+    let takes = registry.get(kind, name).map(DynOperator::takes);
     let settings = settings.unwrap_or(Value::Object(description.example));
     let mut task = json!({kind.name(): name, "with": settings});
     match takes {

@@ -90,13 +90,12 @@ fn show(output: &Output, preview: &Preview) {
     }
     output.print(head.render(output.out));
     let rows = preview.rows;
-    let mut line = format!("\n{} of {rows} rows", preview.head.len());
-    if preview.looked_at < rows {
-        line.push_str(&format!(
-            "; the columns' facts are about the first {}",
-            preview.looked_at
-        ));
-    }
+    let (shown, looked_at) = (preview.head.len(), preview.looked_at);
+    let line = if looked_at < rows {
+        format!("\n{shown} of {rows} rows; the columns' facts are about the first {looked_at}")
+    } else {
+        format!("\n{shown} of {rows} rows")
+    };
     output.line(output.out.paint(DIM, line));
 }
 

@@ -269,7 +269,7 @@ fn gathered(
     };
     if config.rejects.is_some() {
         for source in sources {
-            let source = rejected.sifted(context, config, source, gathering.expected())?;
+            let source = rejected.sifted(context, config, &source, gathering.expected())?;
             let table = source.table(config, gathering.expected(), large)?;
             add(source, table, &mut gathering)?;
         }

@@ -175,13 +175,13 @@ fn of_file(config: &Config, file: &Found) -> Result<DataFrame, TaskError> {
             let message = format!("`{}` has no sheet {number}", file.shown);
             return Err(TaskError::user(message).hint(known("")));
         }
-        Some(Sheet::Name(name)) => match names.iter().position(|own| own == name) {
-            Some(sheet) => sheet,
-            None => {
+        Some(Sheet::Name(name)) => {
+            let Some(sheet) = names.iter().position(|own| own == name) else {
                 let message = format!("`{}` has no sheet `{name}`", file.shown);
                 return Err(TaskError::user(message).hint(known(name)));
-            }
-        },
+            };
+            sheet
+        }
     };
     let area = config.area().unwrap_or(Area::ALL);
     let rows = book.rows(sheet, area).map_err(unread)?;

@@ -142,8 +142,8 @@ impl Operator for Parquet {
         let rows = Arc::new(AtomicU64::new(0));
         let written = Arc::clone(&rows);
         target
-            .write(context, move |writing| {
-                let rows = write(&config, &shown, &dataset, writing)?;
+            .write(context, move |mut writing| {
+                let rows = write(&config, &shown, &dataset, &mut writing)?;
                 written.store(rows, Ordering::Relaxed);
                 Ok(())
             })
@@ -163,12 +163,12 @@ fn write(
     config: &Config,
     shown: &str,
     dataset: &Dataset,
-    writing: Writing<'_>,
+    writing: &mut Writing<'_>,
 ) -> Result<u64, TaskError> {
     let doing = format!("write `{shown}`");
     let fail = |error: PolarsError| dataset_error(dataset, &doing, &error);
     if let (None, Some(ours)) = (writing.old, as_it_is(dataset, config.compression.polars())) {
-        copy(&ours, writing.file, shown)?;
+        copy(&ours, &mut *writing.file, shown)?;
         return dataset
             .known_rows()
             .map_or_else(|| rows_of(&ours).map_err(fail), Ok);

@@ -171,7 +171,7 @@ fn in_parts<E: From<io::Error>>(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {
     /// The line on which it begins.
-    pub(crate) line: u64,
+    pub(crate) number: u64,
     /// Its text, without the end of its line.
     pub(crate) text: &'a [u8],
     /// How many fields it has.
@@ -209,7 +209,12 @@ pub(crate) fn each_record(
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             let fields = record.fields;
             if !(fields == 1 && text.trim_ascii().is_empty()) {
-                enough = each(Line { line, text, fields })?.is_break();
+                enough = each(Line {
+                    number: line,
+                    text,
+                    fields,
+                })?
+                .is_break();
             }
             position = record.next;
             line += record.lines;
@@ -661,7 +666,8 @@ mod tests {
         let path = directory.join("a.csv");
         let mut text = String::from("\u{feff}a,b\n");
         for row in 0..600_000 {
-            text.push_str(&format!("{row},some text\n"));
+            text += &row.to_string();
+            text += ",some text\n";
         }
         let quoted = text.clone() + "\"x\ny\",1\n" + "1,2\n";
         let (mut short, mut latin) = (quoted.clone(), quoted.clone().into_bytes());

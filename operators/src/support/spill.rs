@@ -45,7 +45,7 @@ impl Reading {
     pub(crate) fn table(self, context: &TaskContext, doing: &str) -> Result<Dataset, TaskError> {
         let fail = |error: PolarsError| {
             let better = self.explain.as_ref().and_then(|explain| explain(&error));
-            match better.map(|better| better.downcast::<TaskError>()) {
+            match better.map(<dyn std::error::Error + Send + Sync>::downcast::<TaskError>) {
                 Some(Ok(better)) => *better,
                 _ => polars_error(doing, &error),
             }
@@ -125,7 +125,7 @@ pub(crate) fn are_large(inputs: &Inputs) -> bool {
 pub(crate) fn dataset_error(dataset: &Dataset, doing: &str, error: &PolarsError) -> TaskError {
     match dataset
         .explained(error)
-        .map(|better| better.downcast::<TaskError>())
+        .map(<dyn std::error::Error + Send + Sync>::downcast::<TaskError>)
     {
         Some(Ok(better)) => *better,
         _ => polars_error(doing, error),

@@ -120,14 +120,14 @@ impl Rejected {
         &mut self,
         context: &TaskContext,
         config: &Config,
-        source: Source,
+        source: &Source,
         earlier: Option<&SchemaRef>,
     ) -> Result<Source, TaskError> {
-        let types = types_of(&source, config, earlier)?;
+        let types = types_of(source, config, earlier)?;
         let temporary = Temporary::new(context)?;
         let full = |error| io_error("write", &temporary.0.display().to_string(), error);
         let mut sieve = Sieve {
-            source: &source,
+            source,
             config,
             types,
             fields: 0,
@@ -197,15 +197,13 @@ impl Sieve<'_> {
             let found = count(record.fields as u64, "field");
             Some(format!("{found}, the first line has {}", self.fields))
         };
-        match reason {
-            Some(reason) => Ok(rejected.add(self.source, record.line, &reason, record.text)),
-            None => {
-                self.rows += 1;
-                self.clean.write_all(record.text)?;
-                self.clean.write_all(b"\n")?;
-                Ok(Ok(()))
-            }
+        if let Some(reason) = reason {
+            return Ok(rejected.add(self.source, record.number, &reason, record.text));
         }
+        self.rows += 1;
+        self.clean.write_all(record.text)?;
+        self.clean.write_all(b"\n")?;
+        Ok(Ok(()))
     }
 }
 

@@ -300,10 +300,9 @@ impl Book {
                     .and_then(|index: usize| self.texts.get(index));
                 text.map_or(Cell::Empty, |text| Cell::Text(text.clone()))
             }
-            "str" | "inlineStr" => Cell::Text(value.to_owned()),
+            "str" | "inlineStr" | "d" => Cell::Text(value.to_owned()),
             "b" => Cell::Boolean(value == "1"),
             "e" => Cell::Error(value.to_owned()),
-            "d" => Cell::Text(value.to_owned()),
             _ => {
                 let Ok(number) = value.parse::<f64>() else {
                     return Cell::Empty;
@@ -355,9 +354,8 @@ fn is_date(code: &str) -> bool {
             ']' => bracket = false,
             _ if bracket => {}
             // What follows is for negative numbers.
-            ';' => return false,
+            ';' | 'G' | 'g' => return false,
             'y' | 'Y' | 'm' | 'M' | 'd' | 'D' | 'h' | 'H' | 's' | 'S' => return true,
-            'G' | 'g' => return false,
             _ => {}
         }
     }
