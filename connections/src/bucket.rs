@@ -247,10 +247,7 @@ impl Bucket {
             .await;
         put.map(drop).map_err(|error| match error {
             object_store::Error::AlreadyExists { .. }
-            | object_store::Error::Precondition { .. } => TaskError::external(format!(
-                "`{key}` in {} was replaced while we were at it",
-                self.shown
-            )),
+            | object_store::Error::Precondition { .. } => self.replaced(key),
             other => self.failed("write", key, &other),
         })
     }
@@ -353,12 +350,17 @@ impl Bucket {
         }
     }
 
+    /// Somebody else has written an object that was being read or written.
+    pub(crate) fn replaced(&self, key: &str) -> TaskError {
+        let shown = &self.shown;
+        TaskError::external(format!(
+            "`{key}` in {shown} was replaced while we were at it"
+        ))
+    }
+
     pub(crate) fn failed(&self, doing: &str, key: &str, error: &object_store::Error) -> TaskError {
         if let object_store::Error::Precondition { .. } = error {
-            return TaskError::external(format!(
-                "`{key}` in {} was replaced while we were at it",
-                self.shown
-            ));
+            return self.replaced(key);
         }
         object_error(&format!("{doing} `{key}` in"), &self.shown, error)
     }

@@ -34,6 +34,16 @@ impl Bucket {
     /// # Errors
     /// When it is not there any more, or the server or a disk refuses.
     pub async fn fetch(&self, entry: &Entry, target: &Path) -> Result<(), TaskError> {
+        let fetched = self.fetch_known(entry, target).await;
+        let Err(error) = fetched else { return Ok(()) };
+        // A part that a shorter successor does not have is refused in other words than the tag is.
+        match self.head(&entry.key).await {
+            Ok(Some(now)) if now.tag != entry.tag => Err(self.replaced(&entry.key)),
+            _ => Err(error),
+        }
+    }
+
+    async fn fetch_known(&self, entry: &Entry, target: &Path) -> Result<(), TaskError> {
         let key = &entry.key;
         match &self.place {
             Place::Objects(place) => {

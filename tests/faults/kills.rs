@@ -88,7 +88,8 @@ pub(crate) fn every_effect_once(project: &Project, runs: usize) {
     );
 }
 
-/// Waits until every run is over. What was lost three times has failed by the rule, and is done again by hand.
+/// Waits until every run is over. What was lost three times has failed by the rule, and is done again by hand; so is what
+/// died at the armed point in its third try, which is made in a process of its own.
 #[track_caller]
 pub(crate) fn all_end(project: &Project, count: usize, within: Duration) {
     wait_for(within, || {
@@ -104,10 +105,8 @@ pub(crate) fn all_end(project: &Project, count: usize, within: Duration) {
     for run in runs(project) {
         if run["state"] == "failed" && run["kind"] != "child" {
             let error = run["error"].as_str().unwrap();
-            assert!(
-                error.contains("was gone before it ended") || error.contains("child"),
-                "{error}"
-            );
+            let known = ["was gone before it ended", "child", "killed by SIGABRT"];
+            assert!(known.iter().any(|one| error.contains(one)), "{error}");
             project.succeed(&["retry", run["run"].as_str().unwrap(), "--failed"]);
         }
     }

@@ -5,13 +5,14 @@ use std::fs;
 use super::{production, root, sources};
 
 /// The engine's rooms from the top; rooms of one line may use each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["runner"],
     &["scheduler", "store"],
     &["plan"],
     &["operator"],
     &["project"],
     &["spec", "trigger"],
+    &["preview"],
     &[
         "alert",
         "artifact",

@@ -4,7 +4,7 @@ use pipectl_engine::operator::{
     Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, ValueType, Wait, Woken,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `sensor: pipeline`.
 pub(crate) struct Pipeline;
@@ -21,7 +21,7 @@ pub(crate) struct Config {
 }
 
 /// What is waited for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Until {
     /// Its run of this run's interval has succeeded, whenever that was. One that has failed may still be done again.
