@@ -19,6 +19,10 @@ use crate::{
 const READERS: u32 = 4;
 /// How long a write waits for another process's write.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often opening is tried again while another process makes the file, and after how long. SQLite itself does not wait
+/// for the change to a write-ahead log.
+const TRIES: u32 = 200;
+const BETWEEN: Duration = Duration::from_millis(50);
 /// What marks a file as ours: "pctl" as a number.
 const APPLICATION: i64 = 0x7063_746c;
 
@@ -42,7 +46,7 @@ impl SqliteStore {
             .pragma("temp_store", "memory")
             // 16 MiB of log before it is folded into the file: fewer and larger steps.
             .pragma("wal_autocheckpoint", "4000");
-        let mut connection = SqliteConnection::connect_with(&options)
+        let mut connection = connect(&options)
             .await
             .map_err(|error| failed(&what, error))?;
         sqlx::raw_sql(TEMPORARY)
@@ -64,6 +68,23 @@ impl SqliteStore {
             changed: Arc::default(),
         })
     }
+}
+
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    for _ in 0..TRIES {
+        match SqliteConnection::connect_with(options).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(BETWEEN).await,
+            connected => return connected,
+        }
+    }
+    SqliteConnection::connect_with(options).await
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // The low byte is the code, whatever the extended one says.
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 async fn migrate(writing: &mut Writing, path: &Path) -> Result<(), StoreError> {

@@ -337,3 +337,20 @@ async fn an_older_history_is_brought_up_to_date() {
 async fn helper_process() {
     helper::work().await;
 }
+
+/// Several commands may come to a new project at once: one of them makes the file, the others wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_new_file_is_opened_by_many_at_once() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.db");
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let path = path.clone();
+            all.spawn(async move { pipectl_store::SqliteStore::open(&path).await.map(drop) });
+        }
+        while let Some(opened) = all.join_next().await {
+            opened.unwrap().unwrap();
+        }
+    }
+}
