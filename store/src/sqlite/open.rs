@@ -81,7 +81,9 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sql
 }
 
 fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     // The low byte is the code, whatever the extended one says.
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
