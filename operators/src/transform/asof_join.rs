@@ -9,7 +9,7 @@ use pipectl_engine::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::support::{
     asof::{Direction, Tables, join},
@@ -63,7 +63,7 @@ fn right() -> String {
 }
 
 /// Which row is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Strategy {
     /// The last one that is not after the left row.

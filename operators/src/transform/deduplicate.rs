@@ -8,7 +8,7 @@ use pipectl_engine::{
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::support::{
     frame::{only_input, polars_error},
@@ -38,7 +38,7 @@ pub(crate) struct Config {
 }
 
 /// Which row stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Keep {
     /// The first one.
