@@ -12,6 +12,7 @@ mod whole;
 use std::{path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
+use pipectl_connections::Patience;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
@@ -32,7 +33,7 @@ use self::{
     whole::{Wanted, empty, whole},
 };
 use crate::support::{
-    api::{Method, Place, headers, minute, patience, query, unless_cancelled},
+    api::{Method, Place, defaults, headers, query, unless_cancelled},
     settings::{ColumnType, Names},
     text::count,
 };
@@ -73,7 +74,7 @@ pub(crate) struct Config {
     /// Cuts the run's interval into slices, each with pages of its own. Without it the API is asked once for everything.
     slice: Option<Slice>,
     /// How many slices are read at once.
-    #[serde(default = "four")]
+    #[serde(default = "defaults::four")]
     parallel: u16,
     /// The columns that tell records apart: of several with the same key the first is kept. Records move to other pages
     /// when some are added meanwhile.
@@ -88,14 +89,14 @@ pub(crate) struct Config {
     #[serde(default)]
     types: IndexMap<String, ColumnType>,
     /// How long an answer may take, to its last byte.
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     answer_within: DurationText,
     /// How often a call is tried again that breaks off or is answered with 429 or 5xx, with growing pauses or those that
     /// the API asks for (`Retry-After`).
-    #[serde(default = "five")]
+    #[serde(default = "defaults::five")]
     retries: u32,
     /// When the API asks for a longer pause than this, the attempt fails, and its own `retry` decides.
-    #[serde(default = "five_minutes")]
+    #[serde(default = "defaults::five_minutes")]
     longest_wait: DurationText,
     /// How large an answer may be.
     #[serde(default = "large")]
@@ -104,22 +105,6 @@ pub(crate) struct Config {
 
 fn get() -> Method {
     Method::Get
-}
-
-fn four() -> u16 {
-    4
-}
-
-fn five() -> u32 {
-    5
-}
-
-fn one_minute() -> DurationText {
-    DurationText(minute())
-}
-
-fn five_minutes() -> DurationText {
-    DurationText(minute() * 5)
 }
 
 fn large() -> SizeText {
@@ -195,11 +180,7 @@ impl Operator for Http {
 
     async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
         // No call: it might count against a limit, or cost something.
-        config
-            .place()
-            .open(&context.project, &context.services)
-            .await
-            .map(drop)
+        config.place().probe(context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
@@ -234,12 +215,12 @@ async fn read(config: Config, context: &TaskContext) -> Result<Outcome, TaskErro
         pagination: config.pagination,
         slice: config.slice,
         parallel: usize::from(config.parallel.max(1)),
-        patience: patience(
-            config.answer_within.0,
-            config.retries,
-            config.longest_wait.0,
-            config.max_bytes.0,
-        ),
+        patience: Patience {
+            timeout: config.answer_within.0,
+            retries: config.retries,
+            longest_wait: config.longest_wait.0,
+            max_bytes: config.max_bytes.0,
+        },
     };
     let wanted = Wanted {
         key: config.key.0,

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::support::api::{Method, Place, minute, unless_cancelled};
+use crate::support::api::{Method, Place, Statuses, defaults, unless_cancelled};
 
 /// `run: http`.
 pub(crate) struct Http;
@@ -43,7 +43,7 @@ pub(crate) struct Config {
     body: Option<Value>,
     /// The statuses that count as success; every 2xx when it is left out.
     #[serde(default)]
-    status: Vec<u16>,
+    status: Statuses,
     /// How many rows may fail before the task fails. It then sends no more, and what was answered so far is kept with
     /// the failure. Rows that have failed stand in the dataset with their `error`.
     #[serde(default)]
@@ -55,7 +55,7 @@ pub(crate) struct Config {
     /// The columns of the rows that stand in the dataset beside `status`, `body` and `error`; all when it is left out.
     keep: Option<Vec<String>>,
     /// How many calls are under way at once.
-    #[serde(default = "four")]
+    #[serde(default = "defaults::four")]
     parallel: u16,
     /// Whether the API may get the same call twice without harm. What breaks off is then tried again; without it only
     /// what the API surely has not heard or not served. `get`, `put` and `delete` always may be. Each call bears an
@@ -63,13 +63,13 @@ pub(crate) struct Config {
     #[serde(default)]
     repeatable: bool,
     /// How long an answer may take, to its last byte.
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     answer_within: DurationText,
     /// How often a call is tried again, with growing pauses or those that the API asks for (`Retry-After`).
-    #[serde(default = "five")]
+    #[serde(default = "defaults::five")]
     retries: u32,
     /// When the API asks for a longer pause than this, the call has failed.
-    #[serde(default = "five_minutes")]
+    #[serde(default = "defaults::five_minutes")]
     longest_wait: DurationText,
     /// How large an answer may be.
     #[serde(default = "large")]
@@ -78,22 +78,6 @@ pub(crate) struct Config {
 
 fn post() -> Method {
     Method::Post
-}
-
-fn four() -> u16 {
-    4
-}
-
-fn five() -> u32 {
-    5
-}
-
-fn one_minute() -> DurationText {
-    DurationText(minute())
-}
-
-fn five_minutes() -> DurationText {
-    DurationText(minute() * 5)
 }
 
 fn large() -> SizeText {
@@ -163,21 +147,11 @@ impl Operator for Http {
                 )
                 .hint("give it another name");
         }
-        if let Some(wrong) = config
-            .status
-            .iter()
-            .find(|status| !(100..600).contains(*status))
-        {
-            found.error(&["status"], format!("`{wrong}` is no status"));
-        }
+        config.status.check(found);
     }
 
     async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
-        config
-            .place()
-            .open(&context.project, &context.services)
-            .await
-            .map(drop)
+        config.place().probe(context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

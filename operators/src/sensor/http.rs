@@ -1,8 +1,10 @@
 //! `sensor: http`: waits until an API says what is waited for.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use indexmap::IndexMap;
-use pipectl_connections::Answer;
+use pipectl_connections::Patience;
 use pipectl_engine::operator::{
     Complaints, ConnectionName, DurationText, Fault, Kind, Operator, Outcome, Output, Outputs,
     ProbeContext, Takes, TaskContext, TaskError, ValueType, Wait,
@@ -12,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::support::api::{
-    Method, Place, at, headers, minute, patience, query, text_of, unless_cancelled, with_caller,
+    Method, Place, Statuses, at, defaults, headers, query, text_of, unless_cancelled, with_caller,
 };
 
 /// No answer that a sensor looks at is larger.
@@ -41,7 +43,7 @@ pub(crate) struct Config {
     /// The statuses that are waited for; every 2xx when it is left out. Others are waited away, but for 400, 401, 403 and
     /// those between 405 and 422, which do not change by waiting.
     #[serde(default)]
-    status: Vec<u16>,
+    status: Statuses,
     /// What the answer has to hold: values by their place in its JSON, as in `{job.state: done}`. A list stands for any of
     /// its values.
     #[serde(default)]
@@ -53,16 +55,12 @@ pub(crate) struct Config {
     #[serde(default = "half_a_minute")]
     poll: DurationText,
     /// How long an answer may take.
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     answer_within: DurationText,
 }
 
 fn half_a_minute() -> DurationText {
-    DurationText(minute() / 2)
-}
-
-fn one_minute() -> DurationText {
-    DurationText(minute())
+    DurationText(Duration::from_secs(30))
 }
 
 impl Config {
@@ -71,14 +69,6 @@ impl Config {
             connection: self.connection.as_ref(),
             path: &self.path,
             url: self.url.as_deref(),
-        }
-    }
-
-    fn has_status(&self, answer: &Answer) -> bool {
-        if self.status.is_empty() {
-            answer.is_success()
-        } else {
-            self.status.contains(&answer.status)
         }
     }
 }
@@ -110,21 +100,11 @@ impl Operator for Http {
                 )
                 .hint("write `1s`");
         }
-        if let Some(wrong) = config
-            .status
-            .iter()
-            .find(|status| !(100..600).contains(*status))
-        {
-            found.error(&["status"], format!("`{wrong}` is no status"));
-        }
+        config.status.check(found);
     }
 
     async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
-        config
-            .place()
-            .open(&context.project, &context.services)
-            .await
-            .map(drop)
+        config.place().probe(context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
@@ -141,7 +121,12 @@ async fn sense(config: Config, context: &TaskContext) -> Result<Outcome, TaskErr
     call.query = query(&config.query)?;
     call.headers = headers(&config.headers);
     // Asking again is what the wait is for.
-    let patience = patience(config.answer_within.0, 0, minute() * 5, LARGEST);
+    let patience = Patience {
+        timeout: config.answer_within.0,
+        retries: 0,
+        longest_wait: defaults::five_minutes().0,
+        max_bytes: LARGEST,
+    };
     let again = || {
         let poll = TimeDelta::from_std(config.poll.0).unwrap_or(TimeDelta::MAX);
         let at = context.clock.now().checked_add_signed(poll);
@@ -159,7 +144,7 @@ async fn sense(config: Config, context: &TaskContext) -> Result<Outcome, TaskErr
         }
         Err(error) => return Err(error),
     };
-    if !config.has_status(&answer) {
+    if !config.status.have(answer.status) {
         if matches!(answer.status, 400 | 401 | 403 | 405..=407 | 410..=422) {
             let status = answer.status_text();
             return Err(answer.success().err().unwrap_or_else(|| {

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use pipectl_connections::{Call, Caller, HttpClient, Patience, Target};
+use pipectl_connections::{Call, Caller, HttpClient, Target};
 use pipectl_engine::{
-    operator::{Complaints, ConnectionName, TaskContext, TaskError},
+    operator::{Complaints, ConnectionName, DurationText, ProbeContext, TaskContext, TaskError},
     project::Project,
     services::Services,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::sensing::connector;
 
 /// What an API is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Method {
     /// To answer.
@@ -104,25 +104,64 @@ impl Place<'_> {
         let query = query.map_or_else(String::new, |query| format!("?{query}"));
         Ok((client, Target::Path(format!("{path}{query}"))))
     }
+
+    /// Whether a call could be made there.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(crate) async fn probe(&self, context: &ProbeContext) -> Result<(), TaskError> {
+        self.open(&context.project, &context.services)
+            .await
+            .map(drop)
+    }
 }
 
-/// How long one answer may take, when nobody says.
-pub(crate) fn minute() -> Duration {
-    Duration::from_secs(60)
+/// The statuses that an operator calls success; every 2xx when none is named.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub(crate) struct Statuses(Vec<u16>);
+
+impl Statuses {
+    /// Looks for numbers that are no status.
+    pub(crate) fn check(&self, found: &mut Complaints) {
+        if let Some(wrong) = self.0.iter().find(|status| !(100..600).contains(*status)) {
+            found.error(&["status"], format!("`{wrong}` is no status"));
+        }
+    }
+
+    /// Whether `status` is one of them.
+    pub(crate) fn have(&self, status: u16) -> bool {
+        if self.0.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.0.contains(&status)
+        }
+    }
 }
 
-/// Patience as most have it.
-pub(crate) fn patience(
-    answer_within: Duration,
-    retries: u32,
-    longest_wait: Duration,
-    max_bytes: u64,
-) -> Patience {
-    Patience {
-        timeout: answer_within,
-        retries,
-        longest_wait,
-        max_bytes,
+/// What the settings of a call are when they are left out.
+pub(crate) mod defaults {
+    use super::{Duration, DurationText};
+
+    /// `answer_within`.
+    pub(crate) fn one_minute() -> DurationText {
+        DurationText(Duration::from_secs(60))
+    }
+
+    /// `longest_wait`.
+    pub(crate) fn five_minutes() -> DurationText {
+        DurationText(Duration::from_secs(300))
+    }
+
+    /// `retries`.
+    pub(crate) fn five() -> u32 {
+        5
+    }
+
+    /// `parallel`.
+    pub(crate) fn four() -> u16 {
+        4
     }
 }
 

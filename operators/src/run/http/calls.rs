@@ -14,7 +14,7 @@ use super::{
     results::{Answered, Results},
 };
 use crate::support::{
-    api::{Method, at, headers, patience, query, text_of, with_caller},
+    api::{Method, Statuses, at, headers, query, text_of, with_caller},
     frame::only_input,
 };
 
@@ -27,7 +27,7 @@ struct Sender<'a> {
     template: RowTemplate,
     method: Method,
     repeatable: bool,
-    statuses: Vec<u16>,
+    statuses: Statuses,
     values: Vec<(String, String)>,
     patience: Patience,
 }
@@ -53,12 +53,12 @@ pub(super) async fn all(config: Config, context: &TaskContext) -> Result<Outcome
         repeatable: config.repeatable,
         statuses: config.status.clone(),
         values: config.values.clone().into_iter().collect(),
-        patience: patience(
-            config.answer_within.0,
-            config.retries,
-            config.longest_wait.0,
-            config.max_bytes.0,
-        ),
+        patience: Patience {
+            timeout: config.answer_within.0,
+            retries: config.retries,
+            longest_wait: config.longest_wait.0,
+            max_bytes: config.max_bytes.0,
+        },
     };
     match rows {
         None => sender.once().await,
@@ -73,7 +73,7 @@ impl Sender<'_> {
             self.client.send(&call, &self.patience, caller).await
         })
         .await?;
-        if !self.is_success(answer.status) {
+        if !self.statuses.have(answer.status) {
             let status = answer.status_text();
             let asked = answer.asked.clone();
             return Err(answer.success().err().unwrap_or_else(|| {
@@ -138,7 +138,7 @@ impl Sender<'_> {
         })
         .await;
         Ok(match answer {
-            Ok(answer) if self.is_success(answer.status) => self.answered(
+            Ok(answer) if self.statuses.have(answer.status) => self.answered(
                 row,
                 answer.status,
                 &answer.body,
@@ -175,14 +175,6 @@ impl Sender<'_> {
             body: Some(String::from_utf8_lossy(body).into_owned()),
             error: None,
             values: self.values.iter().map(value).collect(),
-        }
-    }
-
-    fn is_success(&self, status: u16) -> bool {
-        if self.statuses.is_empty() {
-            (200..300).contains(&status)
-        } else {
-            self.statuses.contains(&status)
         }
     }
 
