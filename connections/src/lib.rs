@@ -23,7 +23,7 @@ pub use connector::{Connector, Database, local_directory};
 pub use entry::Entry;
 pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};
-pub use http::{Answer, Call, Caller, HttpClient, Patience, SharedTurns, Target, Turns};
+pub use http::{Answer, Call, Caller, Fetched, HttpClient, Patience, SharedTurns, Target, Turns};
 pub use object::{ObjectPlace, is_object_store, object_error, object_place};
 pub use pattern::{is_pattern, matches_below};
 pub use place::described;

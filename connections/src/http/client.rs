@@ -10,6 +10,7 @@ use super::{
     address::Reach,
     answer::{Answer, shown},
     call::{Call, Target},
+    fetch::Into,
     patience::{Caller, Patience, Wish, pause, retry_after},
     settings::{Auth, Settings},
     token::Token,
@@ -198,13 +199,24 @@ impl HttpClient {
         patience: &Patience,
         caller: &Caller<'_>,
     ) -> Result<Answer, TaskError> {
+        self.send_into(call, Into::Memory, patience, caller).await
+    }
+
+    /// The same, for an answer whose body goes to `into` when it is a success.
+    pub(super) async fn send_into(
+        &self,
+        call: &Call,
+        into: Into<'_>,
+        patience: &Patience,
+        caller: &Caller<'_>,
+    ) -> Result<Answer, TaskError> {
         let url = self.url(call)?;
         let asked = format!("{} {}", call.method, shown(&url));
         let mut renewed = false;
         let mut tries = 0;
         loop {
             tries += 1;
-            let outcome = self.once(call, url.clone(), patience).await;
+            let outcome = self.once(call, url.clone(), into, patience).await;
             let last = tries > patience.retries;
             let (what, wish) = match outcome {
                 Ok((mut answer, token)) => {

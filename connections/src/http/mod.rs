@@ -5,10 +5,12 @@
 
 mod address;
 mod answer;
+mod body;
 mod call;
 mod client;
 mod exchange;
 mod failure;
+mod fetch;
 mod patience;
 mod settings;
 #[cfg(test)]
@@ -19,5 +21,6 @@ mod turns;
 pub use answer::Answer;
 pub use call::{Call, Target};
 pub use client::HttpClient;
+pub use fetch::Fetched;
 pub use patience::{Caller, Patience};
 pub use turns::{SharedTurns, Turns};

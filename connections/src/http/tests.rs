@@ -201,6 +201,54 @@ async fn answers_have_limits() {
 }
 
 #[tokio::test]
+async fn answers_come_packed() {
+    use std::io::Write as _;
+    let packed = |content: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let api = TestApi::start();
+    let client = client(&api.url(), &[]).unwrap();
+    let records = json!([{"id": 1, "note": "x".repeat(10_000)}]);
+    let gzip = packed(records.to_string().as_bytes());
+    assert!(gzip.len() < 200);
+    api.serve_file("packed", gzip.clone(), Some("gzip"));
+    let answer = send(&client, "files/packed").await.unwrap();
+    assert_eq!(answer.json().unwrap(), records);
+    let asked = api.calls().pop().unwrap();
+    assert_eq!(asked.headers["accept-encoding"], "gzip");
+    // Small on the way, larger than allowed when it is unpacked.
+    api.serve_file("bomb", packed(&vec![b' '; 20_000_000]), Some("gzip"));
+    api.serve_file("cut", &gzip[..gzip.len() - 5], Some("gzip"));
+    api.serve_file("none", "", Some("gzip"));
+    api.serve_file("other", "x", Some("br"));
+    for (path, message) in [
+        ("bomb", "/files/bomb` is larger than 1000000 bytes"),
+        (
+            "other",
+            "/files/other` is packed by `br`, which nobody has asked for",
+        ),
+    ] {
+        let error = send(&client, &format!("files/{path}")).await.unwrap_err();
+        assert_eq!(error.fault, Fault::User, "{path}");
+        assert!(error.message.ends_with(message), "{}", error.message);
+    }
+    assert!(send(&client, "files/none").await.unwrap().body.is_empty());
+    let once = Patience {
+        retries: 0,
+        ..PATIENCE
+    };
+    let error = told(&client, &get("files/cut"), &once).await.0.unwrap_err();
+    assert_eq!((error.fault, error.retryable), (Fault::External, true));
+    assert!(
+        error.message.contains("is damaged or cut off"),
+        "{}",
+        error.message
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_json_is_told() {
     let api = TestApi::start();
     let client = client(&api.url(), &[]).unwrap();

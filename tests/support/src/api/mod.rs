@@ -83,7 +83,7 @@ pub struct ApiCall {
 /// Below `/records/` are `page` (`page`, `per_page`), `offset` (`offset`, `limit`), `cursor` (`cursor`, `limit`), `link` (a
 /// `Link` header) and `next` (the next address in the body), each with `start` and `end`, two days. Its records are
 /// [`TestApi::record`]. `/echo` answers with what is posted, `/status/<code>` with that code, `/value` with what
-/// [`TestApi::set_value`] has set, `/token` with a token for the client `pipectl` with the secret `correct horse`.
+/// [`TestApi::set_value`] has set, `/files/<name>` with what [`TestApi::serve_file`] has put there, `/token` with a token for the client `pipectl` with the secret `correct horse`.
 #[derive(Debug)]
 pub struct TestApi {
     address: SocketAddr,
@@ -99,7 +99,14 @@ struct State {
     troubles: Mutex<VecDeque<ApiTrouble>>,
     recent: Mutex<VecDeque<Instant>>,
     value: Mutex<(u16, Value)>,
+    files: Mutex<BTreeMap<String, File>>,
     under_way: Mutex<(usize, usize)>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    content: Vec<u8>,
+    packing: Option<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,6 +134,7 @@ impl TestApi {
             troubles: Mutex::default(),
             recent: Mutex::default(),
             value: Mutex::new((200, Value::Null)),
+            files: Mutex::default(),
             under_way: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -169,6 +177,15 @@ impl TestApi {
     /// What `/value` answers from now on.
     pub fn set_value(&self, status: u16, value: Value) {
         *lock(&self.state.value) = (status, value);
+    }
+
+    /// What `/files/<name>` answers from now on, and its `Content-Encoding`.
+    pub fn serve_file(&self, name: &str, content: impl Into<Vec<u8>>, packing: Option<&str>) {
+        let file = File {
+            content: content.into(),
+            packing: packing.map(ToOwned::to_owned),
+        };
+        lock(&self.state.files).insert(name.to_owned(), file);
     }
 
     /// A record of a day.

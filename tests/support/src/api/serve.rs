@@ -14,7 +14,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot};
 
-use super::{ApiCall, ApiTrouble, State, lock, pages};
+use super::{ApiCall, ApiTrouble, File, State, lock, pages};
 
 /// The page that troubles answer with.
 const HTML: &str =
@@ -211,6 +211,10 @@ fn routed(state: &State, call: &ApiCall) -> Response<Body> {
             let (status, value) = lock(&state.value).clone();
             json(status, &value)
         }
+        ["files", name] => match lock(&state.files).get(*name).cloned() {
+            Some(found) => file(found),
+            None => text(404, "text/plain", "no such file"),
+        },
         ["status", code] => text(
             code.parse().unwrap_or(500),
             "text/plain",
@@ -236,6 +240,18 @@ fn routed(state: &State, call: &ApiCall) -> Response<Body> {
         ["token"] => token(call),
         _ => json(404, &json!({"error": "there is nothing"})),
     }
+}
+
+fn file(found: File) -> Response<Body> {
+    let mut response = text(200, "application/octet-stream", found.content);
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, header::HeaderValue::from_static("\"v1\""));
+    let changed = header::HeaderValue::from_static("Sun, 01 Mar 2026 11:00:00 GMT");
+    headers.insert(header::LAST_MODIFIED, changed);
+    if let Some(Ok(packing)) = found.packing.map(|packing| packing.parse()) {
+        headers.insert(header::CONTENT_ENCODING, packing);
+    }
+    response
 }
 
 fn moved(to: &str) -> Response<Body> {
