@@ -28,7 +28,7 @@ use self::{
 };
 use crate::support::{
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, open_files},
+    location::{Files, Wanted, check_read, open_files},
     settings::ColumnType,
     spill::{LARGE, Reading},
     text::count,
@@ -42,8 +42,8 @@ pub(crate) struct Csv;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
-    /// any name, `**` for any directories. Several files become one table, in the order of their paths. What is packed
-    /// (gzip, zstd, zip) is unpacked.
+    /// any name, `**` for any directories. `https://host/key` is one file of a web server. Several files become one table, in
+    /// the order of their paths. What is packed (gzip, zstd, zip) is unpacked.
     pub(crate) path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     pub(crate) connection: Option<ConnectionName>,
@@ -150,6 +150,7 @@ impl Operator for Csv {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_read(&config.path, found);
         if one_byte(&config.delimiter).is_none() {
             found
                 .error(&["delimiter"], "the delimiter is one ASCII character")

@@ -24,7 +24,7 @@ use crate::support::{
     files::io_error,
     frame::polars_error,
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, open_files},
+    location::{Files, Wanted, check_read, open_files},
     partitions::Partitions,
     plain::{Plain, decoded, marked, unpacked},
     spill::{LARGE, Reading},
@@ -39,8 +39,8 @@ pub(crate) struct Json;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
-    /// any name, `**` for any directories. Several files become one table, in the order of their paths. What is packed
-    /// (gzip, zstd, zip) is unpacked.
+    /// any name, `**` for any directories. `https://host/key` is one file of a web server. Several files become one table, in
+    /// the order of their paths. What is packed (gzip, zstd, zip) is unpacked.
     path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     connection: Option<ConnectionName>,
@@ -95,6 +95,7 @@ impl Operator for Json {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_read(&config.path, found);
         config.rules().check(found);
     }
 

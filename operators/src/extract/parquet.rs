@@ -17,7 +17,7 @@ use crate::support::{
     files::Found,
     frame::polars_error,
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, open_files},
+    location::{Files, Wanted, check_read, open_files},
     polars_sql,
     spill::{LARGE, Reading},
     text::count,
@@ -31,7 +31,8 @@ pub(crate) struct Parquet;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
-    /// any name, `**` for any directories. Several files become one table, in the order of their paths.
+    /// any name, `**` for any directories. `https://host/key` is one file of a web server. Several files become one table, in
+    /// the order of their paths.
     path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     connection: Option<ConnectionName>,
@@ -73,6 +74,7 @@ impl Operator for Parquet {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_read(&config.path, found);
         Rules {
             columns: config.columns.clone(),
             ..config.rules()

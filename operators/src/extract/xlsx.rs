@@ -22,7 +22,7 @@ use self::{
 use crate::support::{
     files::{Found, io_error},
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, open_files},
+    location::{Files, Wanted, check_read, open_files},
     settings::ColumnType,
     spill::Reading,
     text::{count, hint_for_name},
@@ -36,7 +36,8 @@ pub(crate) struct Xlsx;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The file, relative to the project, or `connection://key`, or `s3://bucket/key` (also `gs://`, `az://`); `*` stands for
-    /// any name, `**` for any directories. Several files become one table, in the order of their paths.
+    /// any name, `**` for any directories. `https://host/key` is one file of a web server. Several files become one table, in
+    /// the order of their paths.
     path: String,
     /// The connection that the path is below, when it is not the project: a bucket, or a directory that is used like one.
     connection: Option<ConnectionName>,
@@ -106,6 +107,7 @@ impl Operator for Xlsx {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_read(&config.path, found);
         if config.area().is_none() {
             found
                 .error(&["range"], "this is no part of a sheet")

@@ -25,6 +25,7 @@ use crate::support::{
     csv::without_mark,
     files::io_error,
     frame::{batches, only_dataset, polars_error},
+    location::check_write,
     target::{Target, WriteMode},
     text::{count, list},
 };
@@ -76,6 +77,7 @@ impl Operator for Csv {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_write(&config.path, found);
         if delimiter(&config.delimiter).is_none() {
             found
                 .error(&["delimiter"], "the delimiter is one ASCII character")

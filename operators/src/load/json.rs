@@ -13,8 +13,8 @@ use std::{
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-        ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+        TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::{
     files::io_error,
     frame::{batches, only_dataset, polars_error},
+    location::check_write,
     target::{Target, WriteMode},
     text::count,
 };
@@ -69,6 +70,10 @@ impl Operator for Json {
         Outputs::none()
             .value("path", ValueType::String, "the file")
             .value("rows", ValueType::Integer, "its rows")
+    }
+
+    fn check(config: &Config, found: &mut Complaints) {
+        check_write(&config.path, found);
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

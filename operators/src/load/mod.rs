@@ -2,9 +2,9 @@
 
 use pipectl_engine::operator::DynOperator;
 
-mod csv;
+pub(crate) mod csv;
 mod features;
-mod json;
+pub(crate) mod json;
 pub(crate) mod parquet;
 pub(crate) mod sql;
 

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::{
     files::io_error,
     frame::{only_dataset, polars_error},
+    location::check_write,
     set::{FileSet, Partitioning},
     settings::type_name,
     spill::{ROW_GROUP, as_it_is, copy, dataset_error, sink},
@@ -114,6 +115,7 @@ impl Operator for Parquet {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        check_write(&config.path, found);
         if let Some(size) = &config.file_size
             && let Err(wrong) = parse_size(size)
         {

@@ -1,5 +1,7 @@
 //! Where files are: in the project, behind a connection (`connection://key`), or at an address (`s3://bucket/key`).
 
+mod web;
+
 use std::{any::Any, path::PathBuf, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -10,6 +12,8 @@ use pipectl_engine::{
     services::Services,
 };
 
+use self::web::only_read;
+pub(crate) use self::web::{check_read, check_write};
 use super::{
     files::{Found, at_least_one, is_pattern},
     manifest,
@@ -33,6 +37,8 @@ pub(crate) enum Location {
     Connection(String, String),
     /// A bucket's address, and a key or pattern in it.
     Address(String, String),
+    /// The address of a file on a web server.
+    Web(String),
 }
 
 impl Location {
@@ -51,11 +57,12 @@ impl Location {
             ))
             .hint("leave `connection` out: the path says it")),
             (None, Some(("s3" | "gs" | "az", _))) => address(path),
+            (None, Some(("http" | "https", _))) => Ok(Self::Web(path.to_owned())),
             (_, Some((name, key))) => Ok(Self::Connection(name.to_owned(), key.to_owned())),
         }
     }
 
-    /// What it leads to.
+    /// What it leads to, a place where files may be written, too.
     ///
     /// # Errors
     /// When there is no such connection, or it is none of a bucket.
@@ -70,6 +77,7 @@ impl Location {
                 let bucket = connector(services).bucket_at(project, &address).await?;
                 Place::Bucket(bucket, key)
             }
+            Self::Web(address) => return Err(only_read(&address)),
         })
     }
 }
@@ -121,7 +129,6 @@ pub(crate) async fn bucket(
     let opened = connector(services).bucket(project, name).await;
     opened.map_err(|error| match name {
         "file" => error.hint("write the path alone: relative to the project, or from `/` on"),
-        "http" | "https" => error.hint("pages and APIs are read by `extract: http`"),
         _ => error,
     })
 }
@@ -148,6 +155,14 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// One file that is removed when nobody reads it any more.
+    fn temporary(found: Found, temporary: Temporary) -> Self {
+        Self {
+            found: vec![(found, Partitions::default())],
+            kept: vec![Arc::new(temporary)],
+        }
+    }
+
     /// What must stay as long as they are read.
     pub(crate) fn kept(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::new(self.kept.clone())
@@ -162,10 +177,11 @@ pub(crate) async fn open_files(
     context: &TaskContext,
     wanted: Wanted<'_>,
 ) -> Result<Files, TaskError> {
-    match Location::read(wanted.connection, wanted.path)?
-        .open(context)
-        .await?
-    {
+    let location = Location::read(wanted.connection, wanted.path)?;
+    if let Some(page) = web::Page::of(context, &location).await? {
+        return page.fetched(context).await;
+    }
+    match location.open(context).await? {
         Place::Project(path) => {
             let (inner, pattern) = (context.clone(), path.clone());
             let found = context
@@ -328,6 +344,11 @@ mod tests {
             (Some(&lake), "lake://in/a.csv", connection("in/a.csv")),
             (None, "C://a.csv", Location::Project("C://a.csv".to_owned())),
             (None, "s3://b/in/*.csv", address("s3://b", "in/*.csv")),
+            (
+                None,
+                "https://h/a.csv?x=1",
+                Location::Web("https://h/a.csv?x=1".to_owned()),
+            ),
             (
                 None,
                 "s3://b/a?.csv?endpoint=http://localhost:9000",

@@ -42,6 +42,32 @@ async fn types_come_from_the_rows() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packed_file_comes_from_a_web_server() {
+    let api = pipectl_test_support::TestApi::start();
+    let content = b"id,name\n1,ada\n2,bob\n";
+    for (name, packed) in [
+        ("plain.csv", content.to_vec()),
+        ("a.csv.zst", zstd::encode_all(&content[..], 3).unwrap()),
+        ("a.csv.gz", gzip(content)),
+    ] {
+        api.serve_file(name, packed, None);
+        let path = format!("{}/files/{name}", api.url());
+        let project = TestProject::new();
+        let with = json!({"path": path, "file_column": "source"});
+        let table = frame(&project.run::<Csv>(with).await.unwrap());
+        assert_eq!(types(&table), ["integer", "string", "string"], "{name}");
+        let source = table.column("source").unwrap().str().unwrap().get(1);
+        assert_eq!(source, Some(&*path));
+    }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[tokio::test]
 async fn the_way_a_file_is_written_can_be_told() {
     let table = extract(
@@ -227,6 +253,13 @@ fn settings_are_checked() {
         ]
     );
     assert!(complaints::<Csv>(json!({"path": "a", "delimiter": "tab", "quote": ""})).is_empty());
+    assert_eq!(
+        complaints::<Csv>(json!({"path": "https://host/in/*.csv?all=*"})),
+        [
+            "path: `https://host/in/*.csv` is a pattern, and the address of a web server names one file"
+        ]
+    );
+    assert!(complaints::<Csv>(json!({"path": "https://host/a.csv?all=*"})).is_empty());
 }
 
 #[tokio::test]
