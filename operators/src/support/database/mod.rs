@@ -19,6 +19,7 @@ mod postgres_session;
 mod postgres_table;
 mod request;
 mod rows;
+mod session;
 mod sqlite_load;
 mod sqlite_read;
 mod sqlite_run;
@@ -152,4 +153,8 @@ fn at_statement(mut failure: TaskError, number: usize, of: usize) -> TaskError {
 
 fn stopped_statements() -> TaskError {
     TaskError::external("the attempt was stopped; none of its statements has happened")
+}
+
+fn stopped_rows() -> TaskError {
+    TaskError::external("the attempt was stopped before its rows were committed")
 }

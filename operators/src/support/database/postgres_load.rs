@@ -13,7 +13,8 @@ use super::{
     interval::Bounds,
     job::{Job, LEDGER, Mode, Once},
     postgres_session::Session,
-    table::{Holds, TableColumn, postgres_type, quoted, quoted_list},
+    stopped_rows,
+    table::{Holds, TableColumn, quoted, quoted_list},
 };
 
 /// The table that rows are gathered in before they meet the others.
@@ -37,8 +38,11 @@ pub(super) async fn load(
     connection.close_on_drop();
     let mut transaction = connection.begin().await.map_err(fail)?;
     let rows = job.frame.height() as u64;
-    if let Some(before) = session.claim(&mut transaction, &ledger, rows).await? {
+    if let Some(before) = session.enter(&mut transaction, &ledger, rows).await? {
         return Ok(Once::Before(before));
+    }
+    if job.create || job.add_columns {
+        session.lock_making(&mut transaction, &job.table).await?;
     }
     let columns = session.ready_table(&mut transaction, &job).await?;
     let (job, columns, bounds) = context
@@ -61,55 +65,15 @@ pub(super) async fn load(
     };
     tokio::select! {
         done = load.write(&mut transaction, bounds.as_ref()) => done?,
-        () = context.cancel.cancelled() => return Err(stopped()),
+        () = context.cancel.cancelled() => return Err(stopped_rows()),
     }
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
-        return Err(stopped());
+        return Err(stopped_rows());
     }
     transaction.commit().await.map_err(fail)?;
     failpoint::hit("load_sql_after_commit");
     Ok(Once::Now(rows))
-}
-
-fn stopped() -> TaskError {
-    TaskError::external("the attempt was stopped before its rows were committed")
-}
-
-impl Session {
-    /// Makes the table and its columns where that was asked for, and gives those that are written.
-    async fn ready_table(
-        &self,
-        session: &mut PgConnection,
-        job: &Job,
-    ) -> Result<Vec<TableColumn>, TaskError> {
-        if job.create || job.add_columns {
-            // Two that make a table at once: without the lock the later one fails although the table is there.
-            let lock = "select pg_advisory_xact_lock(hashtext('pipectl create ' || $1))";
-            let locked = sqlx::query(lock)
-                .bind(job.table.quoted())
-                .execute(&mut *session)
-                .await;
-            locked.map_err(|error| self.fail(error))?;
-        }
-        if job.create {
-            self.run(&mut *session, job.create_table(postgres_type)?)
-                .await?;
-        }
-        let mut columns = self.columns(&mut *session, &job.table).await?;
-        if job.add_columns && !job.missing(&columns).is_empty() {
-            for column in job.missing(&columns) {
-                let sql = job.add_column(column, postgres_type)?;
-                self.run(&mut *session, sql).await?;
-            }
-            columns = self.columns(&mut *session, &job.table).await?;
-        }
-        let columns = job.matched(&columns)?;
-        if job.mode == Mode::Upsert {
-            job.check_unique(&self.unique_indexes(session, &job.table).await?)?;
-        }
-        Ok(columns)
-    }
 }
 
 /// One load under way.
@@ -270,7 +234,7 @@ impl Load<'_> {
         let (encoded, sent) = tokio::join!(encode, transfer);
         sent.map_err(fail)?;
         let stop = if self.context.cancel.is_cancelled() {
-            encoded.and(Err(stopped()))
+            encoded.and(Err(stopped_rows()))
         } else {
             encoded
         };

@@ -33,7 +33,7 @@ pub(super) async fn run(
     // The statements may change the tables that earlier ones were prepared for.
     connection.clear_cached_statements().await.map_err(fail)?;
     let mut transaction = connection.begin().await.map_err(fail)?;
-    if let Some(before) = session.claim(&mut transaction, &ledger, 0).await? {
+    if let Some(before) = session.enter(&mut transaction, &ledger, 0).await? {
         return Ok(Once::Before(before));
     }
     let mut rows = Vec::new();

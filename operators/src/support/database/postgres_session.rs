@@ -1,42 +1,18 @@
-//! A transaction of Postgres that counts once: its ledger, its statements, its errors.
+//! A transaction of Postgres that counts once, and the ledger that it needs.
 
 use pipectl_connections::database_error;
 use pipectl_engine::operator::{TaskContext, TaskError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::{job::Identity, table::TableName};
+use super::{
+    job::{Identity, Job, Mode},
+    session::session,
+    table::{TableColumn, TableName, postgres_type},
+};
 
-/// What is done, and by whom.
-pub(super) struct Session {
-    doing: String,
-    identity: Identity,
-}
+session!(PgConnection, postgres_type);
 
 impl Session {
-    /// A session of an attempt; `doing` says what is done, as in ``write to `warehouse` ``.
-    pub(super) fn new(doing: String, context: &TaskContext) -> Self {
-        Self {
-            doing,
-            identity: Identity::of(context),
-        }
-    }
-
-    /// A failure of the database.
-    pub(super) fn fail(&self, error: sqlx::Error) -> TaskError {
-        database_error(&self.doing, error)
-    }
-
-    /// Runs a statement that is made of quoted names and our own words.
-    pub(super) async fn run(
-        &self,
-        session: &mut PgConnection,
-        sql: String,
-    ) -> Result<u64, TaskError> {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(session).await;
-        done.map(|done| done.rows_affected())
-            .map_err(|error| self.fail(error))
-    }
-
     /// Makes the ledger, unless it is there.
     pub(super) async fn make_ledger(
         &self,
@@ -68,82 +44,15 @@ impl Session {
         }
     }
 
-    /// Enters the load in the ledger. If it is there already, its rows are too: how many they were.
-    pub(super) async fn claim(
+    /// Keeps others from making a table while this transaction may: of two that make it at once, the later one fails
+    /// although the table is there.
+    pub(super) async fn lock_making(
         &self,
         session: &mut PgConnection,
-        ledger: &TableName,
-        rows: u64,
-    ) -> Result<Option<u64>, TaskError> {
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "insert into {} (run, task, element, redo, rows) values ($1, $2, $3, $4, $5) on conflict do nothing",
-            ledger.quoted()
-        );
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let entered = sqlx::query(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo)
-            .bind(rows);
-        if entered
-            .execute(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?
-            .rows_affected()
-            == 1
-        {
-            return Ok(None);
-        }
-        let sql = format!(
-            "select rows from {} where run = $1 and task = $2 and element = $3 and redo = $4",
-            ledger.quoted()
-        );
-        let before = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo);
-        let before = before
-            .fetch_one(session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        Ok(Some(u64::try_from(before).unwrap_or(0)))
-    }
-
-    /// Says in the ledger how many rows it were, when that is known only now.
-    pub(super) async fn counted(
-        &self,
-        session: &mut PgConnection,
-        ledger: &TableName,
-        rows: u64,
+        table: &TableName,
     ) -> Result<(), TaskError> {
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "update {} set rows = $5 where run = $1 and task = $2 and element = $3 and redo = $4",
-            ledger.quoted()
-        );
-        let update = sqlx::query(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo)
-            .bind(i64::try_from(rows).unwrap_or(i64::MAX));
-        update
-            .execute(session)
-            .await
-            .map(|_| ())
-            .map_err(|error| self.fail(error))
+        let lock = sqlx::query("select pg_advisory_xact_lock(hashtext('pipectl create ' || $1))");
+        let locked = lock.bind(table.quoted()).execute(session).await;
+        locked.map(|_| ()).map_err(|error| self.fail(error))
     }
 }

@@ -13,7 +13,8 @@ use super::{
     job::{Job, LEDGER, Mode, Once},
     numeric,
     sqlite_session::Session,
-    table::{TableColumn, quoted, quoted_list, sqlite_type},
+    stopped_rows,
+    table::{TableColumn, quoted, quoted_list},
 };
 use crate::support::{frame::polars_error, text::count};
 
@@ -61,42 +62,11 @@ pub(super) async fn load(
     load.write(&session, &mut transaction, context).await?;
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
-        return Err(stopped());
+        return Err(stopped_rows());
     }
     transaction.commit().await.map_err(fail)?;
     failpoint::hit("load_sql_after_commit");
     Ok(Once::Now(rows))
-}
-
-fn stopped() -> TaskError {
-    TaskError::external("the attempt was stopped before its rows were committed")
-}
-
-impl Session {
-    /// Makes the table and its columns where that was asked for, and gives those that are written.
-    async fn ready_table(
-        &self,
-        session: &mut SqliteConnection,
-        job: &Job,
-    ) -> Result<Vec<TableColumn>, TaskError> {
-        if job.create {
-            let sql = job.create_table(sqlite_type)?;
-            self.run(&mut *session, sql).await?;
-        }
-        let mut columns = self.columns(&mut *session, &job.table).await?;
-        if job.add_columns && !job.missing(&columns).is_empty() {
-            for column in job.missing(&columns) {
-                let sql = job.add_column(column, sqlite_type)?;
-                self.run(&mut *session, sql).await?;
-            }
-            columns = self.columns(&mut *session, &job.table).await?;
-        }
-        let columns = job.matched(&columns)?;
-        if job.mode == Mode::Upsert {
-            job.check_unique(&self.unique_indexes(session, &job.table).await?)?;
-        }
-        Ok(columns)
-    }
 }
 
 /// One load under way.
@@ -177,7 +147,7 @@ impl Load {
         );
         for row in 0..self.job.frame.height() {
             if context.cancel.is_cancelled() {
-                return Err(stopped());
+                return Err(stopped_rows());
             }
             let mut arguments = SqliteArguments::default();
             for (_, cell) in &keys {
@@ -206,7 +176,7 @@ impl Load {
         let at_once = (VALUES / self.columns.len().max(1)).clamp(1, ROWS);
         for first in (0..height).step_by(at_once) {
             if context.cancel.is_cancelled() {
-                return Err(stopped());
+                return Err(stopped_rows());
             }
             let last = (first + at_once).min(height);
             let places = vec!["?"; self.columns.len()].join(", ");

@@ -5,124 +5,31 @@ use pipectl_engine::operator::{TaskContext, TaskError};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use super::{
-    job::Identity,
+    job::{Identity, Job, Mode},
     postgres_table::missing_table,
-    table::{Holds, TableColumn, TableName},
+    session::session,
+    table::{Holds, TableColumn, TableName, sqlite_type},
 };
 
-/// What is done, and by whom.
-pub(super) struct Session {
-    doing: String,
-    identity: Identity,
-}
+session!(SqliteConnection, sqlite_type);
 
 impl Session {
-    /// A session of an attempt; `doing` says what is done, as in ``write to `warehouse` ``.
-    pub(super) fn new(doing: String, context: &TaskContext) -> Self {
-        Self {
-            doing,
-            identity: Identity::of(context),
-        }
-    }
-
-    /// A failure of the database.
-    pub(super) fn fail(&self, error: sqlx::Error) -> TaskError {
-        database_error(&self.doing, error)
-    }
-
-    /// Runs a statement that is made of quoted names and our own words.
-    pub(super) async fn run(
-        &self,
-        session: &mut SqliteConnection,
-        sql: String,
-    ) -> Result<u64, TaskError> {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(session).await;
-        done.map(|done| done.rows_affected())
-            .map_err(|error| self.fail(error))
-    }
-
-    /// Enters the work in the ledger. If it is there already, its rows are too: how many they were.
+    /// Makes the ledger, unless it is there, and enters the work in it. If it is there already, its rows are too: how many
+    /// they were.
     pub(super) async fn claim(
         &self,
         session: &mut SqliteConnection,
         ledger: &TableName,
         rows: u64,
     ) -> Result<Option<u64>, TaskError> {
-        let table = ledger.quoted();
         let sql = format!(
-            "create table if not exists {table} (run text not null, task text not null, element integer not null, \
+            "create table if not exists {} (run text not null, task text not null, element integer not null, \
              redo integer not null, rows integer not null, at text not null default current_timestamp, \
-             primary key (run, task, element, redo))"
-        );
-        self.run(session, sql).await?;
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "insert into {table} (run, task, element, redo, rows) values (?, ?, ?, ?, ?) on conflict do nothing"
-        );
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let entered = sqlx::query(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo)
-            .bind(rows);
-        if entered
-            .execute(&mut *session)
-            .await
-            .map_err(|error| self.fail(error))?
-            .rows_affected()
-            == 1
-        {
-            return Ok(None);
-        }
-        let sql = format!(
-            "select rows from {table} where run = ? and task = ? and element = ? and redo = ?"
-        );
-        let before = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo);
-        let before = before
-            .fetch_one(session)
-            .await
-            .map_err(|error| self.fail(error))?;
-        Ok(Some(u64::try_from(before).unwrap_or(0)))
-    }
-
-    /// Says in the ledger how many rows it were, when that is known only now.
-    pub(super) async fn counted(
-        &self,
-        session: &mut SqliteConnection,
-        ledger: &TableName,
-        rows: u64,
-    ) -> Result<(), TaskError> {
-        let Identity {
-            run,
-            task,
-            element,
-            redo,
-        } = &self.identity;
-        let sql = format!(
-            "update {} set rows = ? where run = ? and task = ? and element = ? and redo = ?",
+             primary key (run, task, element, redo))",
             ledger.quoted()
         );
-        let update = sqlx::query(AssertSqlSafe(sql))
-            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-            .bind(run)
-            .bind(task)
-            .bind(element)
-            .bind(redo);
-        update
-            .execute(session)
-            .await
-            .map(|_| ())
-            .map_err(|error| self.fail(error))
+        self.run(session, sql).await?;
+        self.enter(session, ledger, rows).await
     }
 
     /// The columns of a table.
