@@ -4,6 +4,7 @@ use pipectl_engine::{
     operator::{DynOperator, Kind, Outputs, Registry, Takes, ValueType},
     plan::sample_settings,
 };
+use pipectl_operators::example;
 use serde_json::{Value, json};
 
 use crate::{
@@ -104,9 +105,11 @@ fn page(output: &Output, one: &'static dyn DynOperator) {
     }
     output.line("");
     put_out(output, &outputs(one));
-    let example = format!("examples/{}_{}.yaml", one.kind(), one.name());
-    output.line("");
-    output.line(painter.paint(DIM, format_args!("Example: {example}")));
+    if let Some(example) = example(one.kind(), one.name()) {
+        output.line("");
+        output.line(painter.paint(BOLD, "Example"));
+        output.print(example);
+    }
 }
 
 fn takes(takes: Takes) -> String {
@@ -192,6 +195,7 @@ fn document(one: &'static dyn DynOperator) -> Value {
         "takes": takes(one.takes()),
         "schema": one.schema(),
         "outputs": {"datasets": datasets, "values": values, "open": outputs.open},
+        "example": example(one.kind(), one.name()),
     })
 }
 

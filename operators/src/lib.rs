@@ -4,6 +4,7 @@
 //! `examples/<kind>_<name>.yaml`.
 
 mod check;
+mod examples;
 mod external;
 mod extract;
 mod isolated;
@@ -19,6 +20,7 @@ mod transform;
 
 use pipectl_engine::operator::Registry;
 
+pub use examples::example;
 pub use external::{Description, Finding, Plugins, describe, inspect, parse as parse_program};
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use online::{OnlineRow, online_features};
@@ -48,8 +50,6 @@ pub fn all() -> Registry {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use pipectl_engine::plan::sample_settings;
     use serde_json::Value;
 
@@ -57,25 +57,17 @@ mod tests {
 
     #[test]
     fn every_operator_has_an_example_of_its_name() {
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
         for operator in all().iter() {
             let (kind, name) = (operator.kind(), operator.name());
-            let path = examples.join(format!("{kind}_{name}.yaml"));
-            let text = std::fs::read_to_string(&path)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            assert!(
-                text.starts_with("# "),
-                "{}: say what it shows",
-                path.display()
-            );
+            let text = example(kind, name).unwrap_or_else(|| panic!("{kind}: {name}: no example"));
+            assert!(text.starts_with("# "), "{kind}: {name}: say what it shows");
             for line in [
                 format!("name: {kind}_{name}"),
                 format!("    {kind}: {name}"),
             ] {
                 assert!(
                     text.lines().any(|found| found == line),
-                    "{}: {line}",
-                    path.display()
+                    "{kind}: {name}: {line}"
                 );
             }
         }

@@ -103,6 +103,8 @@ async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::R
 fn state(backfill: &Backfill, progress: Progress) -> &'static str {
     match backfill.state {
         BackfillState::Cancelled => "cancelled",
+        // Later backfills have taken its runs over, to do them again.
+        _ if progress.total() == 0 => "superseded",
         _ if progress.over() == progress.total() => "done",
         BackfillState::Running => "running",
         BackfillState::Paused => "paused",
