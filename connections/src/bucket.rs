@@ -358,6 +358,14 @@ impl Bucket {
         ))
     }
 
+    /// Somebody has removed an object that was being read.
+    pub(crate) fn removed(&self, key: &str) -> TaskError {
+        let shown = &self.shown;
+        TaskError::external(format!(
+            "`{key}` in {shown} was removed while we were at it"
+        ))
+    }
+
     pub(crate) fn failed(&self, doing: &str, key: &str, error: &object_store::Error) -> TaskError {
         if let object_store::Error::Precondition { .. } = error {
             return self.replaced(key);

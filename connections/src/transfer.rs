@@ -36,9 +36,11 @@ impl Bucket {
     pub async fn fetch(&self, entry: &Entry, target: &Path) -> Result<(), TaskError> {
         let fetched = self.fetch_known(entry, target).await;
         let Err(error) = fetched else { return Ok(()) };
-        // A part that a shorter successor does not have is refused in other words than the tag is.
+        // A part that a shorter successor does not have is refused in other words than the tag is, and servers differ in
+        // how they refuse what is gone.
         match self.head(&entry.key).await {
             Ok(Some(now)) if now.tag != entry.tag => Err(self.replaced(&entry.key)),
+            Ok(None) => Err(self.removed(&entry.key)),
             _ => Err(error),
         }
     }
@@ -116,11 +118,7 @@ impl Bucket {
         range: Option<Range<u64>>,
     ) -> Result<Vec<Bytes>, TaskError> {
         let fail = |error: object_store::Error| match error {
-            object_store::Error::NotFound { .. } => TaskError::external(format!(
-                "`{}` in {} was removed while we were at it",
-                entry.key,
-                self.shown()
-            )),
+            object_store::Error::NotFound { .. } => self.removed(&entry.key),
             other => self.failed("read", &entry.key, &other),
         };
         let expected = range

@@ -1,5 +1,5 @@
 //! An S3 server within the test's process: it checks signatures, writes under conditions, and tells of new objects as
-//! MinIO does. With `PIPECTL_TEST_S3_URL` and `AWS_*` in the environment the tests use that bucket instead.
+//! MinIO does. With `PIPECTL_TEST_S3_URL` and `AWS_*` in the environment (or `PIPECTL_TEST_AZURE_URL` and `AZURE_*`) the tests use that bucket instead.
 
 mod mended;
 
@@ -195,7 +195,7 @@ impl Default for TestBucket {
 }
 
 impl TestBucket {
-    /// A new prefix in the bucket of `PIPECTL_TEST_S3_URL`, else in that of a server which all tests of this process
+    /// A new prefix in the bucket of `PIPECTL_TEST_S3_URL` or `PIPECTL_TEST_AZURE_URL`, else in that of a server which all tests of this process
     /// share.
     ///
     /// # Panics
@@ -203,13 +203,14 @@ impl TestBucket {
     pub fn new() -> Self {
         static SERVER: LazyLock<TestS3> = LazyLock::new(TestS3::start);
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let given = environment().find(|(name, _)| name == "PIPECTL_TEST_S3_URL");
+        let given = environment()
+            .find(|(name, _)| name == "PIPECTL_TEST_S3_URL" || name == "PIPECTL_TEST_AZURE_URL");
         let bucket = match given {
             None => SERVER.bucket(),
             Some((_, address)) => Self {
                 address,
                 environment: environment()
-                    .filter(|(name, _)| name.starts_with("AWS_"))
+                    .filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("AZURE_"))
                     .collect(),
             },
         };
