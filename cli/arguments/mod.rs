@@ -201,17 +201,20 @@ pub(crate) struct Run {
     /// Set a parameter; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
-    /// Start at this task: what comes before is taken from the newest successful run
+    /// Start at this task: what comes before is taken from the newest run of the whole pipeline that succeeded
     #[arg(long, value_name = "TASK", conflicts_with = "only")]
     pub(crate) from: Option<String>,
-    /// Run this task alone: what it reads is taken from the newest successful run
+    /// Run this task alone: what it reads is taken from the newest run of the whole pipeline that succeeded
     #[arg(long, value_name = "TASK")]
     pub(crate) only: Option<String>,
+    /// With --from or --only, take it from this run, however it ended
+    #[arg(long, value_name = "RUN")]
+    pub(crate) inputs: Option<String>,
     /// Show what would run, and run nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) dry_run: bool,
     /// Go on with a run that was stopped or lost: what has succeeded is not done again
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["pipeline", "params", "from", "only"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["pipeline", "params", "from", "only", "inputs"])]
     pub(crate) resume: Option<String>,
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -11,6 +11,7 @@ mod init;
 mod models;
 mod operators;
 mod params;
+mod part;
 mod plan;
 mod plugin;
 mod retry;

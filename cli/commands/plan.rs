@@ -1,7 +1,5 @@
 //! `pipectl plan FILE`: what would run, and in which order.
 
-use std::collections::HashSet;
-
 use pipectl_engine::plan::{Plan, TaskIndex};
 use serde_json::{Value, json};
 
@@ -46,8 +44,8 @@ fn upstream(plan: &Plan, task: TaskIndex) -> Vec<&str> {
         .collect()
 }
 
-/// Prints the waves; of a partial run, what is done of them.
-pub(super) fn text(output: &Output, plan: &Plan, runs: Option<&HashSet<TaskIndex>>) {
+/// Prints the waves; of a run, what becomes of each task.
+pub(super) fn text(output: &Output, plan: &Plan, says: Option<&dyn Fn(TaskIndex) -> String>) {
     let painter = output.out;
     let waves = plan.waves();
     let count =
@@ -85,11 +83,7 @@ pub(super) fn text(output: &Output, plan: &Plan, runs: Option<&HashSet<TaskIndex
                 .foreach
                 .is_some()
                 .then(|| "for each item".to_owned());
-            let part = match runs {
-                Some(runs) if runs.contains(task) => "runs",
-                Some(_) => "does not run",
-                None => "",
-            };
+            let part = says.map_or_else(String::new, |says| says(*task));
             table.row([
                 Cell::right(wave),
                 name(plan, *task).into(),

@@ -20,6 +20,7 @@ mod isolation;
 mod losses;
 mod mail;
 mod neighbours;
+mod parts;
 mod plugins;
 mod readme;
 mod schedules;

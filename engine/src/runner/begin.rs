@@ -12,18 +12,19 @@ use super::{
     drive::Drive,
     inputs::Shelf,
     job::UnitState,
-    journal::{Details, Journal, row},
+    journal::Journal,
     leave::lost,
     log::secrets_of,
+    preset::take_part,
     scope,
     timers::{Due, Timers},
 };
 use crate::{
-    id::{RunId, TaskKey},
+    id::RunId,
     plan::{Plan, TaskIndex},
     scheduler::{Scheduler, Unit},
     state::{RunState, TaskState},
-    store::{AttemptRecord, Change, OutputRecord, RunChange, RunRecord, Sensed, TaskRecord},
+    store::{AttemptRecord, Change, Part, RunChange, RunRecord, Sensed, TaskRecord},
 };
 
 impl Drive {
@@ -41,6 +42,9 @@ impl Drive {
             .run(run)
             .await?
             .ok_or(RunnerError::Unknown(run))?;
+        if let Some(part) = Part::of(&record.run) {
+            take_part(&parts, part, &mut options).await?;
+        }
         let tasks = if record.started.is_some() {
             parts.store.tasks(run).await?
         } else {
@@ -104,21 +108,27 @@ impl Drive {
         };
         self.journal.change(Change::Run(change));
         self.journal.run(RunState::Running, None, now);
-        let (whole, elements): (Vec<_>, Vec<_>) = tasks
-            .into_iter()
-            .partition(|task| task.key.element.is_none());
         if let Some(sensed) = Sensed::of(record) {
             self.options
                 .reuse
                 .insert(sensed.task, Reuse::Given(Vec::new(), sensed.values));
         }
-        self.preset();
+        let preset = self.preset().await;
+        // What is not run needs no memory of earlier attempts.
+        let known = |task: &TaskRecord| {
+            let index = self.plan.find(&task.key.task);
+            index.is_none_or(|index| !preset.contains(&index))
+        };
+        let (whole, elements): (Vec<_>, Vec<_>) = tasks
+            .into_iter()
+            .filter(known)
+            .partition(|task| task.key.element.is_none());
         // Going on after a loss tries nothing again that had failed for good: it has its mail, its tries are used up.
         let (settled, whole): (Vec<_>, Vec<_>) = whole
             .into_iter()
             .partition(|task| self.stays_failed(record, task));
         self.remember_elements(record, elements, all);
-        let again = self.again(&whole, all);
+        let again = self.again(&whole, &preset, all);
         for task in settled {
             self.remember_failure(&task);
         }
@@ -152,63 +162,13 @@ impl Drive {
         }
     }
 
-    /// Tasks that are not run, because a person or a test has said so.
-    fn preset(&mut self) {
-        let now = self.parts.clock.now();
-        for name in std::mem::take(&mut self.options.leave_out) {
-            let Some(index) = self.plan.find(&name) else {
-                continue;
-            };
-            let mut change = row(&TaskKey::task(name), TaskState::Skipped);
-            (change.ended, change.note) = (Some(now), Some("left out".to_owned()));
-            self.journal.task(change, now, Details::default());
-            self.shelf.set_state(index, TaskState::Skipped);
-            self.scheduler.restore(index, TaskState::Skipped);
-        }
-        for (name, reuse) in std::mem::take(&mut self.options.reuse) {
-            let Some(index) = self.plan.find(&name) else {
-                continue;
-            };
-            let key = TaskKey::task(name);
-            let mut change = row(&key, TaskState::Success);
-            change.ended = Some(now);
-            let record = match reuse {
-                Reuse::Earlier(run, record) => {
-                    change.note = Some(format!("taken from run {run}"));
-                    self.shelf.put(index, &record, Vec::new());
-                    *record
-                }
-                Reuse::Given(datasets, values) => {
-                    change.note = Some("given".to_owned());
-                    let record = OutputRecord {
-                        values,
-                        ..OutputRecord::default()
-                    };
-                    self.shelf.put(index, &record, datasets);
-                    record
-                }
-            };
-            let rows = record.datasets.first().map(|dataset| dataset.rows);
-            self.journal.task(
-                change,
-                now,
-                Details {
-                    rows,
-                    ..Details::default()
-                },
-            );
-            self.journal.change(Change::Output {
-                key,
-                attempt: 0,
-                output: record,
-                at: now,
-            });
-            self.scheduler.restore(index, TaskState::Success);
-        }
-    }
-
-    /// The tasks that are done again: those that have not succeeded, and all that come after them.
-    fn again(&self, whole: &[TaskRecord], all: bool) -> HashSet<TaskIndex> {
+    /// The tasks that are done again: those that have not succeeded, and all that come after them; none that is `preset`.
+    fn again(
+        &self,
+        whole: &[TaskRecord],
+        preset: &HashSet<TaskIndex>,
+        all: bool,
+    ) -> HashSet<TaskIndex> {
         if all {
             return self.plan.graph.node_indices().collect();
         }
@@ -217,7 +177,7 @@ impl Drive {
             .filter(|task| task.state == TaskState::Success)
             .filter_map(|task| self.plan.find(&task.key.task))
             .collect();
-        self.needed_again(&mut succeeded);
+        self.needed_again(&mut succeeded, preset);
         let mut open: Vec<TaskIndex> = self
             .plan
             .graph
@@ -226,7 +186,7 @@ impl Drive {
             .collect();
         let mut again = HashSet::new();
         while let Some(task) = open.pop() {
-            if again.insert(task) {
+            if !preset.contains(&task) && again.insert(task) {
                 open.extend(self.plan.downstream(task));
             }
         }
@@ -234,7 +194,7 @@ impl Drive {
     }
 
     /// Datasets that are passed on and not kept are gone: who made them works again if their reader does.
-    fn needed_again(&self, succeeded: &mut HashSet<TaskIndex>) {
+    fn needed_again(&self, succeeded: &mut HashSet<TaskIndex>, preset: &HashSet<TaskIndex>) {
         let readers = |index: TaskIndex| {
             self.plan.tasks().filter(move |(_, task)| {
                 let mut sources = task.from.iter().flat_map(|from| &from.tasks);
@@ -243,7 +203,9 @@ impl Drive {
         };
         loop {
             let gone = succeeded.iter().copied().find(|index| {
-                let done = |(reader, _): (TaskIndex, _)| succeeded.contains(&reader);
+                let done = |(reader, _): (TaskIndex, _)| {
+                    succeeded.contains(&reader) || preset.contains(&reader)
+                };
                 !self.plan.graph[*index].persist && !readers(*index).all(done)
             });
             match gone {
@@ -267,10 +229,7 @@ impl Drive {
         }
         if !again {
             if repeated {
-                // An element's dataset that is gone shows when it is read.
-                if let Err(error) = self.shelf.gather(&self.parts, index).await {
-                    tracing::warn!(task = %task.key, error = error.full_message(), "cannot gather its elements");
-                }
+                self.gather_again(index).await;
             } else {
                 self.shelf
                     .put(index, &task.output.unwrap_or_default(), Vec::new());

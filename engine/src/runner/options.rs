@@ -28,8 +28,8 @@ pub struct Options {
 /// What a task put out elsewhere.
 #[derive(Clone, Debug)]
 pub enum Reuse {
-    /// In an earlier run.
-    Earlier(RunId, Box<OutputRecord>),
+    /// In an earlier run: the task itself, or the elements that it was repeated for.
+    Earlier(RunId, Box<OutputRecord>, Vec<(u32, OutputRecord)>),
     /// Given by a test.
     Given(
         Vec<(String, Dataset)>,

@@ -12,7 +12,7 @@ use crate::{
     project::Project,
     spec::{Expression, Scope},
     state::TaskState,
-    store::NewRun,
+    store::{NewRun, Part},
 };
 
 /// The scope of a run without its tasks: `params`, `run`, `interval`, `trigger`, `env`.
@@ -30,7 +30,9 @@ pub(super) fn base(plan: &Plan, run: &NewRun, project: &Project) -> Arc<Scope> {
             json!({"start": moment(interval, zone, true), "end": moment(interval, zone, false)}),
         );
     }
-    scope.set("trigger", run.trigger.clone());
+    // What a person leaves out is nothing that has triggered the run.
+    let trigger = Part::of(run).map_or_else(|| run.trigger.clone(), |_| Value::Null);
+    scope.set("trigger", trigger);
     scope.set("env", allowed_env(project));
     Arc::new(scope)
 }

@@ -7,6 +7,7 @@ mod change;
 pub mod conformance;
 mod history;
 mod memory;
+mod part;
 mod promotion;
 mod queue;
 mod record;
@@ -23,6 +24,7 @@ pub use crate::{
 pub use change::{Change, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
 pub use history::{History, PruneRule};
 pub use memory::MemoryStore;
+pub use part::Part;
 pub use promotion::{CHAMPION, promotion};
 pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo};
 pub use record::{

@@ -120,7 +120,7 @@ pub struct NewRun {
     /// What makes it unique within its pipeline: `interval:…`, `thing:…`, `child:…`; `None` for manual runs. A very long
     /// one may read back as its hash.
     pub trigger_key: Option<String>,
-    /// What `trigger` shows in expressions.
+    /// What `trigger` shows in expressions; of a run that a person has asked for, the [`Part`](super::Part) that it is.
     pub trigger: Value,
     /// Its parameters, complete.
     pub params: Map<String, Value>,

@@ -1,0 +1,251 @@
+//! Runs of a part of a pipeline: what they leave out stays left out, what they take comes from a run that is whole.
+
+use std::{
+    fs,
+    process::Child,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::harness::{Project, Ran};
+
+/// A chain of which every task writes its name; `c` fails as long as there is no file `mended`.
+const CHAIN: &str = "\
+name: chain
+params:
+  size: {type: number, default: 1}
+  word: {type: string, default: x}
+tasks:
+  a:
+    run: shell
+    with: {script: 'echo a >> ran', env: {SIZE: '${{ params.size }}'}}
+  b:
+    run: shell
+    needs: a
+    with: {script: 'echo b >> ran; test -f go || sleep \"$PAUSE\"', env: {PAUSE: '${{ env.PAUSE }}'}}
+  c:
+    run: shell
+    needs: b
+    with: {script: 'echo c >> ran; test -f mended', env: {WORD: '${{ params.word }}'}}
+  d:
+    run: shell
+    needs: c
+    with: {script: 'echo d >> ran'}
+";
+
+fn chain(pause: &str) -> Project {
+    let mut project = Project::with("chain", CHAIN);
+    project.write("pipectl.yaml", "env: [PAUSE]\n");
+    project.set("PAUSE", pause);
+    project
+}
+
+/// What has run since this was last asked.
+fn ran(project: &Project) -> String {
+    let path = project.path("ran");
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let _none = fs::remove_file(path);
+    text.split_whitespace().collect()
+}
+
+fn id(ran: &Ran) -> String {
+    let json = ran.json();
+    json["run"].as_str().unwrap().to_owned()
+}
+
+/// A project with one run of the whole pipeline that succeeded.
+fn whole() -> (Project, String) {
+    let project = chain("0");
+    project.write("mended", "");
+    let run = id(&project.succeed(&["run", "chain", "--format", "json"]));
+    fs::remove_file(project.path("mended")).unwrap();
+    assert_eq!(ran(&project), "abcd");
+    (project, run)
+}
+
+#[test]
+fn a_retry_leaves_out_what_its_run_left_out() {
+    let (project, _) = whole();
+    let failed = project.run(&["run", "chain", "--only", "c", "--format", "json"]);
+    assert_eq!(
+        (failed.code, ran(&project).as_str()),
+        (Some(1), "c"),
+        "{failed}"
+    );
+    let run = id(&failed);
+    let again = project.run(&["retry", &run, "--failed"]);
+    assert_eq!(
+        (again.code, ran(&project).as_str()),
+        (Some(1), "c"),
+        "{again}"
+    );
+    project.write("mended", "");
+    for arguments in [&["retry", &run, "--failed"][..], &["retry", &run]] {
+        let again = project.succeed(&[arguments, &["--format", "json"]].concat());
+        assert_eq!(ran(&project), "c", "{again}");
+        let tasks = &again.json()["tasks"];
+        assert_eq!(tasks["a"]["note"], "left out");
+        assert_eq!(tasks["d"]["note"], "left out");
+        assert!(
+            tasks["b"]["note"]
+                .as_str()
+                .unwrap()
+                .starts_with("taken from run")
+        );
+    }
+    let failed = project.run(&["run", "chain", "--from", "c", "--format", "json"]);
+    assert_eq!(
+        (failed.code, ran(&project).as_str()),
+        (Some(0), "cd"),
+        "{failed}"
+    );
+}
+
+fn wait_for(project: &Project, task: &str) {
+    let start = Instant::now();
+    while !fs::read_to_string(project.path("ran")).is_ok_and(|text| text.contains(task)) {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "`{task}` never runs"
+        );
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_with_its_part_only() {
+    let (mut project, _) = whole();
+    project.write("mended", "");
+    project.set("PAUSE", "30");
+    let child = project.start(&["run", "chain", "--only", "b"]);
+    wait_for(&project, "b");
+    kill(child);
+    assert_eq!(ran(&project), "b");
+    project.write("go", "");
+    let resumed = project.succeed(&["run", "--resume", "last", "--format", "json"]);
+    assert_eq!(
+        (resumed.json()["state"].as_str(), ran(&project).as_str()),
+        (Some("success"), "b")
+    );
+}
+
+#[test]
+fn a_part_takes_from_the_newest_whole_run_that_succeeded() {
+    let (project, good) = whole();
+    // A run that failed, one with another parameter, and one of a part.
+    project.run(&["run", "chain"]);
+    project.write("mended", "");
+    let other = id(&project.succeed(&["run", "chain", "-p", "size=2", "--format", "json"]));
+    project.succeed(&["run", "chain", "--from", "b"]);
+    ran(&project);
+    let taken = |arguments: &[&str]| {
+        let ran = project.succeed(&[&["run", "chain", "--format", "json"], arguments].concat());
+        let note = ran.json()["tasks"]["b"]["note"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(ran.stderr.contains("`b` taken from run"), "{ran}");
+        note.strip_prefix("taken from run ").unwrap().to_owned()
+    };
+    assert_eq!(taken(&["--only", "c"]), good);
+    assert_eq!(taken(&["--only", "c", "-p", "size=2"]), other);
+    // What goes into later tasks only may be another.
+    assert_eq!(taken(&["--only", "c", "-p", "word=y"]), good);
+    assert_eq!(taken(&["--only", "c", "--inputs", &other]), other);
+    let none = project.run(&["run", "chain", "--only", "c", "-p", "size=3"]);
+    assert_eq!(none.code, Some(2), "{none}");
+    assert!(
+        none.stderr
+            .contains("no run of `chain` that has succeeded has the outputs of `b`"),
+        "{none}"
+    );
+    assert!(none.stderr.contains("which was of a part itself"), "{none}");
+    assert_eq!(ran(&project), "cccc");
+    let dry = project.succeed(&["run", "chain", "--only", "c", "--dry-run"]);
+    assert!(
+        dry.stdout.contains(&format!("taken from run {good}")),
+        "{dry}"
+    );
+    assert_eq!(ran(&project), "");
+    for (arguments, message) in [
+        (&["--inputs", "last"][..], "--inputs is of no use here"),
+        (
+            &["--only", "a", "--inputs", "last"],
+            "--inputs is of no use here",
+        ),
+        (&["--only", "c", "--inputs", "0000aaaa"], "there is no run"),
+    ] {
+        let misused = project.run(&[&["run", "chain"], arguments].concat());
+        assert_eq!(misused.code, Some(2), "{misused}");
+        assert!(misused.stderr.contains(message), "{misused}");
+    }
+}
+
+#[test]
+fn a_part_says_when_the_file_has_changed_since() {
+    let (project, _) = whole();
+    project.write("mended", "");
+    let quiet = project.succeed(&["run", "chain", "--only", "c"]);
+    assert!(!quiet.stderr.contains("changed"), "{quiet}");
+    project.write("pipelines/chain.yaml", CHAIN.replace("echo d", "echo  d"));
+    let quiet = project.succeed(&["run", "chain", "--only", "c"]);
+    assert!(!quiet.stderr.contains("changed"), "{quiet}");
+    project.write("pipelines/chain.yaml", CHAIN.replace("echo a", "echo  a"));
+    for dry in [&[][..], &["--dry-run"]] {
+        let warned = project.succeed(&[&["run", "chain", "--only", "c"], dry].concat());
+        assert!(
+            warned
+                .stderr
+                .contains("warning: `a` has changed in the file"),
+            "{warned}"
+        );
+    }
+}
+
+/// A repeated task, and one behind a branch that is never taken.
+const REPEATED: &str = "\
+name: repeated
+interval: 1d
+tasks:
+  one:
+    extract: csv
+    with: {path: one.csv}
+  each:
+    transform: sql
+    from: one
+    foreach: {items: '[1, 2, 3]'}
+    with: {query: 'select n * ${{ item }} as n from one'}
+  never:
+    transform: sql
+    from: each
+    if: 1 > 2
+    with: {query: select * from each}
+  sum:
+    transform: sql
+    from: {rows: {first: [never, each]}}
+    trigger_rule: none_failed_min_one_success
+    with: {query: select sum(n) as n from rows}
+";
+
+#[test]
+fn elements_are_taken_gathered_and_what_was_skipped_is_skipped() {
+    let project = Project::with("repeated", REPEATED);
+    project.write("one.csv", "n\n1\n");
+    let first = project
+        .succeed(&["run", "repeated", "--format", "json"])
+        .json();
+    let part = project
+        .succeed(&["run", "repeated", "--only", "sum", "--format", "json"])
+        .json();
+    assert_eq!(part["interval"], first["interval"]);
+    assert_eq!(part["tasks"]["never"]["state"], "skipped");
+    let sum = project
+        .succeed(&["runs", "preview", "last", "sum", "--format", "json"])
+        .json();
+    assert_eq!(sum["preview"]["head"][0][0], 6, "{sum}");
+}
