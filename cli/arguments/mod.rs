@@ -276,7 +276,7 @@ pub(crate) enum Runs {
     Logs(RunsLogs),
     /// Look into what a task of a run has put out: columns, gaps, distribution, first rows
     Preview(RunsPreview),
-    /// Stop a run that a daemon works on, or that waits in the queue
+    /// Stop a run, whoever works on it, or one that waits in the queue
     Cancel {
         /// The run: its id, the beginning of it, or `last`
         run: String,

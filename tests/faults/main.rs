@@ -14,6 +14,7 @@
 )]
 
 mod api;
+mod cancel;
 mod children;
 mod daemons;
 mod database;

@@ -1,4 +1,4 @@
-//! `pipectl runs cancel`: stops a run that some daemon works on, or that waits.
+//! `pipectl runs cancel`: stops a run, whoever works on it, or one that waits.
 
 use pipectl_engine::store::Cancelled;
 
@@ -13,6 +13,8 @@ pub(super) fn run(context: &Context, run: &str) -> anyhow::Result<Exit> {
     let project = context.project()?;
     wire::block_on(async {
         let house = House::open(project).await?;
+        // Of a command that is gone nobody would hear it.
+        house.give_up_lost().await?;
         let run = find(&*house.store, run).await?.run.id;
         match house.store.cancel(run, house.clock().now()).await? {
             Cancelled::AtOnce => context.output.note(format_args!("run {run} is cancelled")),

@@ -183,13 +183,15 @@ impl Runner {
         plan: Arc<Plan>,
         run: RunId,
         claim: Claim,
-        options: Options,
+        mut options: Options,
     ) -> BoxFuture<'static, Result<RunState, RunnerError>> {
         let parts = Arc::clone(&self.0);
         Box::pin(async move {
+            let cancel = options.cancel.child_token();
+            options.cancel = cancel.clone();
             let drive =
                 drive::Drive::load(Arc::clone(&parts), plan, run, claim.fence, options).await?;
-            let end = owner::while_leased(&parts, drive.run()).await;
+            let end = owner::while_leased(&parts, run, cancel, drive.run()).await;
             if matches!(end, Ok(_) | Err(RunnerError::Left(_))) {
                 release(&parts, run, claim).await;
             }

@@ -6,12 +6,18 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{LEASE, Parts, RunnerError};
 use crate::{id::RunId, store::Claim};
+
+/// How often the owner of a run in the foreground looks whether it is to stop.
+const HEARING: Duration = Duration::from_millis(700);
 
 /// What kind of process an owner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +120,21 @@ pub(super) async fn claim(parts: &Arc<Parts>, run: RunId) -> Result<Claim, Runne
     Err(RunnerError::Busy { run, owner: holder })
 }
 
-/// Renews the owner's leases while `work` goes on. A daemon does that itself, once for all of its runs.
-pub(super) async fn while_leased<T>(parts: &Arc<Parts>, work: impl Future<Output = T>) -> T {
+/// Renews the owner's leases while `work` goes on, and tells `cancel` when somebody wants the run to be stopped. A daemon
+/// does that itself, once for all of its runs.
+pub(super) async fn while_leased<T>(
+    parts: &Arc<Parts>,
+    run: RunId,
+    cancel: CancellationToken,
+    work: impl Future<Output = T>,
+) -> T {
     if parts.owner.role() == Role::Daemon {
         return work.await;
     }
     let mut work = std::pin::pin!(work);
     let mut beat = tokio::time::interval(LEASE / 3);
+    let mut hear = tokio::time::interval(HEARING);
+    hear.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat.tick().await;
     loop {
         tokio::select! {
@@ -128,6 +142,15 @@ pub(super) async fn while_leased<T>(parts: &Arc<Parts>, work: impl Future<Output
             _ = beat.tick() => {
                 if let Err(error) = parts.store.renew(parts.owner.name(), LEASE).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the leases");
+                }
+            }
+            _ = hear.tick(), if !cancel.is_cancelled() => {
+                // A history that is away is complained about by whoever writes it.
+                if let Ok(Some(record)) = parts.store.run(run).await
+                    && record.cancelling
+                {
+                    tracing::warn!(%run, "stopping: somebody has asked for it");
+                    cancel.cancel();
                 }
             }
         }
