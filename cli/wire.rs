@@ -25,6 +25,17 @@ use crate::{
     project::registry,
 };
 
+/// What polars calls the number of groups that a streamed `group by` keeps as groups; rows of others it remembers one by one.
+const GROUPS: &str = "POLARS_HOT_TABLE_SIZE";
+
+/// What processes of tasks find in their environment besides ours: room for more groups, since their memory is watched.
+fn of_children(env: &Env) -> Vec<(String, String)> {
+    match env.get(GROUPS) {
+        Some(_) => Vec::new(),
+        None => vec![(GROUPS.to_owned(), "65536".to_owned())],
+    }
+}
+
 /// How many attempts may be under way at once.
 pub(crate) const SLOTS: u32 = 16;
 /// How long a command may spend on mail before it ends.
@@ -204,7 +215,11 @@ impl House {
         match std::env::current_exe() {
             Ok(program) if self.lasting => {
                 let arguments = vec!["__task".to_owned()];
-                let isolation = ProcessIsolation { program, arguments };
+                let isolation = ProcessIsolation {
+                    program,
+                    arguments,
+                    environment: of_children(&self.project.env),
+                };
                 services.with(Arc::new(Isolator::new(Arc::new(isolation))))
             }
             _ => services,

@@ -67,6 +67,14 @@ impl Operator for Bad {
             }
             "skip" => return Ok(Outcome::Skipped("nothing to do".to_owned())),
             "wait" => return Ok(Outcome::Wait(Wait::Model("churn".to_owned()))),
+            "groups" => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "what polars reads of its environment"
+                )]
+                let groups = std::env::var("POLARS_HOT_TABLE_SIZE").unwrap_or_default();
+                return Ok(Outcome::Skipped(groups));
+            }
             "panic" => panic!("oh no"),
             "exit" => std::process::exit(3),
             "overflow" => {
@@ -179,6 +187,7 @@ fn isolation() -> ProcessIsolation {
     ProcessIsolation {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.map(str::to_owned).into(),
+        environment: vec![("POLARS_HOT_TABLE_SIZE".to_owned(), "65536".to_owned())],
     }
 }
 
@@ -237,6 +246,8 @@ async fn other_ends_come_over() {
     let isolation = isolation();
     let outcome = isolation.run(told("skip", None), &context).await.unwrap();
     assert!(matches!(outcome, Outcome::Skipped(reason) if reason == "nothing to do"));
+    let outcome = isolation.run(told("groups", None), &context).await.unwrap();
+    assert!(matches!(outcome, Outcome::Skipped(reason) if reason == "65536"));
     let outcome = isolation.run(told("wait", None), &context).await.unwrap();
     assert!(matches!(outcome, Outcome::Wait(Wait::Model(name)) if name == "churn"));
     let error = fails(&project, "fail", None).await;

@@ -38,6 +38,8 @@ pub struct ProcessIsolation {
     pub program: PathBuf,
     /// The arguments with which it does what [`child`](super::child) does.
     pub arguments: Vec<String>,
+    /// What its environment has besides ours.
+    pub environment: Vec<(String, String)>,
 }
 
 #[async_trait]
@@ -79,6 +81,7 @@ impl ProcessIsolation {
     fn start(&self) -> Result<Child, TaskError> {
         let started = Command::new(&self.program)
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
