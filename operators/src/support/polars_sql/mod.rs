@@ -2,29 +2,23 @@
 
 mod bind;
 mod condition;
+mod explain;
 mod parse;
-
-use std::collections::BTreeSet;
+mod refused;
 
 use pipectl_engine::operator::{SqlText, TaskError};
-use polars::{
-    prelude::{LazyFrame, PlSmallStr, PolarsError},
-    sql::SQLContext,
-};
+use polars::{prelude::LazyFrame, sql::SQLContext};
 
 use self::{
     bind::bind,
-    parse::{place_of, tables},
+    explain::{at, explain},
+    parse::tables,
 };
 pub(crate) use self::{
     condition::{check_condition, condition_on, filtered},
     parse::{Flaw, parse, parse_expression},
 };
-use super::{
-    frame::{polars_error, root},
-    order,
-    text::{hint_for_name, list},
-};
+use super::{frame::polars_error, order, text::hint_for_name};
 
 /// The plan of a query over `tables`. Its rows come in the same order whenever the tables' rows do.
 ///
@@ -80,67 +74,6 @@ pub(crate) fn plan_at(
             Ok(plan)
         });
     planned.map_err(|error| explain(&text.sql, offset, &columns, &error))
-}
-
-type Columns = Vec<(String, polars::prelude::SchemaRef)>;
-
-/// polars' complaint about a query, with the place and what was probably meant.
-fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsError) -> TaskError {
-    let text = root(error).to_string();
-    let unknown_column = matches!(
-        root(error),
-        PolarsError::ColumnNotFound(_) | PolarsError::SchemaFieldNotFound(_)
-    ) || text.contains("unable to find column")
-        || text.contains("no column named");
-    let Some(name) = unknown_column.then(|| quoted(&text)).flatten() else {
-        return polars_error("run the query", error);
-    };
-    let read = tables_of(sql);
-    let known: Vec<_> = columns
-        .iter()
-        .filter(|(table, _)| read.contains(table))
-        .flat_map(|(_, schema)| schema.iter_names().map(PlSmallStr::as_str))
-        .collect();
-    let hint = if known.contains(&name) {
-        format!(
-            "it is not there at this point of the query; the columns are {}",
-            list(known)
-        )
-    } else {
-        hint_for_name(name, "the columns are", known)
-    };
-    TaskError::user(format!(
-        "{}there is no column `{name}`",
-        at(sql, name, offset)
-    ))
-    .hint(hint)
-}
-
-fn tables_of(sql: &str) -> BTreeSet<String> {
-    parse(sql)
-        .map(|statement| tables(&statement))
-        .unwrap_or_default()
-}
-
-/// The first word in quotes of any kind.
-fn quoted(text: &str) -> Option<&str> {
-    let start = text.find(['"', '\'', '`'])?;
-    let quote = text.get(start..)?.chars().next()?;
-    let rest = text.get(start + 1..)?;
-    rest.get(..rest.find(quote)?)
-        .filter(|name| !name.is_empty())
-}
-
-/// The place of a word, as the beginning of a message.
-fn at(sql: &str, word: &str, offset: u64) -> String {
-    place_of(sql, word).map_or_else(String::new, |(line, column)| {
-        let column = if line == 1 {
-            column.saturating_sub(offset)
-        } else {
-            column
-        };
-        format!("line {line}, column {column} of the query: ")
-    })
 }
 
 #[cfg(test)]
@@ -314,6 +247,31 @@ mod tests {
                 "line 1, column 8 of the query: unterminated string literal",
                 "",
             ),
+            (
+                "select name,\n  uper(name) from people",
+                "line 2, column 3 of the query: there is no function `uper`",
+                "did you mean `upper`?",
+            ),
+            (
+                "select name, sum(age) from people group by name order by sum(age)",
+                "line 1, column 58 of the query: `order by` behind a `group by` knows only what `select` names",
+                "name the aggregate with `as`",
+            ),
+            (
+                "select name, sum(age) as n from people group by name order by height",
+                "there is no column `height`",
+                "name the aggregate with `as`",
+            ),
+            (
+                "select * from people p where exists (select 1 from people q where q.age > p.age)",
+                "the query has `exists (…)`, which is not understood here",
+                "a join says most such things",
+            ),
+            (
+                "select * from people where (name, age) in (select name, age from people)",
+                "the query has `(a, b)",
+                "a join says most such things",
+            ),
         ];
         for (sql, message, hint) in cases {
             let error = run(sql, &[json!(1)]).unwrap_err();
@@ -334,5 +292,70 @@ mod tests {
             ["people"]
         );
         assert_eq!(run(sql, &[]).unwrap().height(), 2);
+    }
+
+    /// What docs/sql.md says of the dialect.
+    #[test]
+    fn the_dialect_is_as_documented() {
+        let page = include_str!("../../../../docs/sql.md");
+        let words: std::collections::HashSet<&str> = page
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .collect();
+        let unlisted: Vec<_> = polars::sql::keywords::all_functions()
+            .into_iter()
+            // Files are read by `extract`, and functions of bits are not built in.
+            .filter(|name| !name.starts_with("read_") && !name.starts_with("bit_"))
+            .filter(|name| *name != "columns")
+            .filter(|name| !words.contains(name))
+            .collect();
+        assert_eq!(unlisted, Vec::<&str>::new());
+        for (expression, expected) in [
+            ("7 / 2", "3.5"),
+            ("div(7, 2)", "3"),
+            ("1 / 0", "inf"),
+            ("-4 % 3", "2"),
+            ("cast(date_part('month', date '2026-03-01') as int)", "3"),
+            ("strftime(date '2026-03-01', '%Y-%m')", "2026-03"),
+            ("strptime('01.03.2026', '%d.%m.%Y')", "2026-03-01 00:00:00"),
+            (
+                "strptime(strftime(date '2026-03-17', '%Y-%m-01'), '%Y-%m-%d')",
+                "2026-03-01 00:00:00",
+            ),
+            (
+                "cast(date '2026-03-01' + interval '1 day' as date)",
+                "2026-03-02",
+            ),
+        ] {
+            let sql = format!("select {expression} as v from people limit 1");
+            let frame = run(&sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let value = frame.column("v").unwrap().get(0).unwrap();
+            assert_eq!(value.str_value(), expected, "{expression}");
+        }
+        let rows = |sql: &str| run(sql, &[]).map(|frame| frame.height());
+        for (sql, height) in [
+            (
+                "select name from people where age in (select max(age) from people)",
+                1,
+            ),
+            ("select distinct age from people union select 1 as age", 4),
+            (
+                "select name, row_number() over (order by age) as n from people",
+                3,
+            ),
+            (
+                "select age > 30 as old, count(*) as n from people group by age > 30 having count(*) > 1",
+                1,
+            ),
+        ] {
+            assert_eq!(rows(sql).unwrap(), height, "{sql}");
+        }
+        for refused in [
+            "select name from people where age = (select max(age) from people)",
+            "select date_trunc('month', date '2026-03-01') from people",
+            "select sum(age) over (order by age rows between 1 preceding and current row) from people",
+        ] {
+            let error = rows(refused).unwrap_err();
+            assert!(error.full_message().len() < 300, "{error}");
+        }
     }
 }

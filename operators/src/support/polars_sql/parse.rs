@@ -10,6 +10,8 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer},
 };
 
+use super::refused::refuse;
+
 /// What is wrong with a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
@@ -60,7 +62,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Flaw> {
     let mut statements = statements.into_iter();
     match (statements.next(), statements.next()) {
         (Some(statement @ Statement::Query(_)), None) => {
-            refuse_table_functions(&statement)?;
+            refuse(&statement)?;
             Ok(statement)
         }
         (Some(other), None) => {
@@ -95,30 +97,6 @@ fn syntax(error: &ParserError) -> Flaw {
             lower(what)
         )),
         None => Flaw::new(format!("the query cannot be read: {}", lower(&text))),
-    }
-}
-
-fn refuse_table_functions(statement: &Statement) -> Result<(), Flaw> {
-    struct Functions;
-    impl Visitor for Functions {
-        type Break = String;
-        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<String> {
-            match factor {
-                TableFactor::Table {
-                    name,
-                    args: Some(_),
-                    ..
-                } if name.to_string().starts_with("read_") => ControlFlow::Break(name.to_string()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    match statement.visit(&mut Functions) {
-        ControlFlow::Break(name) => Err(Flaw::new(format!(
-            "`{name}(…)` reads a file behind the pipeline's back"
-        ))
-        .hint("read it in a task of its own with `extract:` and name that task in `from:`")),
-        ControlFlow::Continue(()) => Ok(()),
     }
 }
 

@@ -1,0 +1,118 @@
+//! What is wrong with a query, with its place and what was probably meant.
+
+use std::collections::BTreeSet;
+
+use pipectl_engine::operator::TaskError;
+use polars::{
+    prelude::{PlSmallStr, PolarsError},
+    sql::keywords::all_functions,
+};
+
+use super::parse::{parse, place_of, tables};
+use crate::support::{
+    frame::{polars_error, root},
+    text::{did_you_mean, hint_for_name, list},
+};
+
+pub(super) type Columns = Vec<(String, polars::prelude::SchemaRef)>;
+
+/// polars' complaint about a query, with the place and what was probably meant.
+pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsError) -> TaskError {
+    let text = root(error).to_string();
+    let unknown_column = matches!(
+        root(error),
+        PolarsError::ColumnNotFound(_) | PolarsError::SchemaFieldNotFound(_)
+    ) || text.contains("unable to find column")
+        || text.contains("no column named");
+    let Some(name) = unknown_column.then(|| quoted(&text)).flatten() else {
+        return not_understood(sql, offset, &text)
+            .unwrap_or_else(|| polars_error("run the query", error));
+    };
+    let read = tables_of(sql);
+    let known: Vec<_> = columns
+        .iter()
+        .filter(|(table, _)| read.contains(table))
+        .flat_map(|(_, schema)| schema.iter_names().map(PlSmallStr::as_str))
+        .collect();
+    let grouped = sql.to_lowercase().contains("group by");
+    let hint = if known.contains(&name) && grouped {
+        GROUPED.to_owned()
+    } else if known.contains(&name) {
+        format!(
+            "it is not there at this point of the query; the columns are {}",
+            list(known)
+        )
+    } else {
+        hint_for_name(name, "the columns are", known)
+    };
+    TaskError::user(format!(
+        "{}there is no column `{name}`",
+        at(sql, name, offset)
+    ))
+    .hint(hint)
+}
+
+/// What polars does not know of SQL, in a line: its own text shows the parsed query as its program has it.
+fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
+    if let Some(function) = text.strip_prefix("unsupported function '") {
+        let function = function.trim_end_matches('\'');
+        let known = all_functions();
+        let similar = did_you_mean(function, known.iter().copied())
+            .map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+        let message = format!(
+            "{}there is no function `{function}`",
+            at(sql, function, offset)
+        );
+        return Some(TaskError::user(message).hint(format!("{similar}{LISTED}")));
+    }
+    let what = match text.split_once([':', '{', '(']) {
+        Some((start, dump)) if dump.contains(['{', '[']) && dump.contains("span:") => start.trim(),
+        _ => return None,
+    };
+    let known = [
+        ("Exists", "`exists (…)`"),
+        ("InSubquery", "`(a, b) in (select …)`"),
+        ("Tuple", "`(a, b)`"),
+        ("Subquery", "a query in parentheses as a value"),
+    ];
+    let named = known.iter().find(|(word, _)| text.contains(word));
+    let named = named.map_or_else(
+        || format!("something (\"{what}\")"),
+        |(_, named)| (*named).to_owned(),
+    );
+    let message = format!("the query has {named}, which is not understood here");
+    Some(TaskError::user(message).hint(format!("a join says most such things; {LISTED}")))
+}
+
+/// What is there behind a `group by`.
+pub(super) const GROUPED: &str = "behind a `group by` only its columns and what `select` names are there: name the aggregate with `as`, and \
+                       order by that name";
+/// Where it stands what is understood.
+const LISTED: &str = "docs/sql.md lists what is understood";
+
+fn tables_of(sql: &str) -> BTreeSet<String> {
+    parse(sql)
+        .map(|statement| tables(&statement))
+        .unwrap_or_default()
+}
+
+/// The first word in quotes of any kind.
+fn quoted(text: &str) -> Option<&str> {
+    let start = text.find(['"', '\'', '`'])?;
+    let quote = text.get(start..)?.chars().next()?;
+    let rest = text.get(start + 1..)?;
+    rest.get(..rest.find(quote)?)
+        .filter(|name| !name.is_empty())
+}
+
+/// The place of a word, as the beginning of a message.
+pub(super) fn at(sql: &str, word: &str, offset: u64) -> String {
+    place_of(sql, word).map_or_else(String::new, |(line, column)| {
+        let column = if line == 1 {
+            column.saturating_sub(offset)
+        } else {
+            column
+        };
+        format!("line {line}, column {column} of the query: ")
+    })
+}
