@@ -262,9 +262,22 @@ fn unreachable_store(project: &Project, error: StoreError) -> Problem {
     } else {
         "is there room on the disk, and may you write there? --state-dir names another place"
     };
-    Problem::new(Exit::Environment, "cannot open the run history")
-        .because(error)
-        .hint(hint)
+    let mut message = error.to_string();
+    if !message.contains("history") {
+        message = format!("cannot open the run history: {message}");
+    }
+    let problem = Problem::new(Exit::Environment, message).hint(hint);
+    match error {
+        StoreError::Unavailable {
+            source: Some(cause),
+            ..
+        }
+        | StoreError::Invalid {
+            source: Some(cause),
+            ..
+        } => problem.because(anyhow::Error::from_boxed(cause)),
+        _ => problem,
+    }
 }
 
 /// This machine's name.

@@ -233,6 +233,13 @@ async fn connections(project: &Project) -> Vec<Finding> {
             Err(error) => broken(what, &error),
         });
     }
+    for (name, why) in project.connections.all_unset() {
+        findings.push(Finding::missing(
+            format!("connection {name}"),
+            why,
+            "pipelines that use it fail here; the others do not need it",
+        ));
+    }
     connector.close().await;
     findings
 }

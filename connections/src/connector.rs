@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use pipectl_engine::{connection::Connection, operator::TaskError, project::Project};
+use pipectl_engine::{
+    connection::Connection,
+    operator::{TaskError, connection_of},
+    project::Project,
+};
 use sqlx::{
     ConnectOptions, Connection as _, PgPool, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -97,7 +101,7 @@ impl Connector {
     /// # Errors
     /// When there is no such connection, its address is none of a bucket or a directory, or there are no keys.
     pub async fn bucket(&self, project: &Project, name: &str) -> Result<Bucket, TaskError> {
-        let connection = known(project, name)?;
+        let connection = connection_of(project, name)?;
         let address = connection.url.expose();
         // The key holds the address, and so perhaps a secret: it never leaves this map.
         let key = format!(
@@ -142,7 +146,7 @@ impl Connector {
     /// # Errors
     /// When there is no such connection, its address is none of an API, or its settings do not go together.
     pub async fn api(&self, project: &Project, name: &str) -> Result<HttpClient, TaskError> {
-        let connection = known(project, name)?;
+        let connection = connection_of(project, name)?;
         let key = format!(
             "{name} {} {:?}",
             connection.url.expose(),
@@ -201,15 +205,6 @@ impl Connector {
             }
         }
     }
-}
-
-fn known<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, TaskError> {
-    project.connections.get(name).ok_or_else(|| {
-        TaskError::user(format!("there is no connection `{name}`")).hint(format!(
-            "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
-            name.to_uppercase()
-        ))
-    })
 }
 
 /// The directory behind a connection, when it is one that is used like a bucket.

@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub fn mail_server(project: &Project, smtp: &Smtp) -> Result<MailServer, TaskError> {
     let wrong = |what: &str| {
         TaskError::user(format!("the mail server's address {what}"))
-            .hint("write `smtp://user:password@host:587` or `smtps://user:password@host`")
+            .hint("write `smtp://user:password@host:587` (STARTTLS), `smtps://user:password@host` (TLS), or `smtp+plain://host:25` for a relay nearby")
     };
     let url = Url::parse(smtp.url.expose()).map_err(|_| wrong("cannot be read"))?;
     let host = url
@@ -42,6 +42,9 @@ pub fn mail_server(project: &Project, smtp: &Smtp) -> Result<MailServer, TaskErr
         "smtp+plain" => (25, None),
         _ => return Err(wrong("does not begin with `smtp:` or `smtps:`")),
     };
+    if url.query().is_some() {
+        return Err(wrong("has parameters, of which there are none"));
+    }
     let tls = match tls {
         None => Tls::None,
         Some(from_the_start) => {

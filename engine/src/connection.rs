@@ -95,21 +95,43 @@ impl Connection {
 
 /// All connections that a project knows.
 #[derive(Clone, Debug, Default)]
-pub struct Connections(BTreeMap<String, Connection>);
+pub struct Connections {
+    known: BTreeMap<String, Connection>,
+    unset: BTreeMap<String, String>,
+}
 
 impl Connections {
     /// Adds a connection, or replaces the one of the same name.
     pub fn insert(&mut self, connection: Connection) {
-        self.0.insert(connection.name.clone(), connection);
+        self.unset.remove(&connection.name);
+        self.known.insert(connection.name.clone(), connection);
+    }
+
+    /// Says that the connection called `name` is known but cannot be used here, and why: a variable of the environment is
+    /// not set, as in ``the environment variable `KEY` is not set``.
+    pub fn insert_unset(&mut self, name: &str, why: String) {
+        self.known.remove(name);
+        self.unset.insert(name.to_owned(), why);
     }
 
     /// The connection called `name`.
     pub fn get(&self, name: &str) -> Option<&Connection> {
-        self.0.get(name)
+        self.known.get(name)
     }
 
-    /// All connections by name.
+    /// Why the connection called `name` cannot be used here, although the project knows it.
+    pub fn unset(&self, name: &str) -> Option<&str> {
+        self.unset.get(name).map(String::as_str)
+    }
+
+    /// All connections that cannot be used here, and why.
+    pub fn all_unset(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.unset.iter();
+        all.map(|(name, why)| (name.as_str(), why.as_str()))
+    }
+
+    /// All connections that can be used, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.0.values()
+        self.known.values()
     }
 }

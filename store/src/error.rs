@@ -35,7 +35,11 @@ pub(crate) fn failed(what: &str, error: Error) -> StoreError {
         }
         _ => Meaning::Invalid("the history is not as it should be".to_owned()),
     };
-    let source = Some(error.into());
+    // What a database says of itself stands in the message already.
+    let source = match error {
+        Error::Database(_) => None,
+        other => Some(other.into()),
+    };
     match meaning {
         Meaning::Unavailable(why) => StoreError::Unavailable {
             message: format!("cannot {what}: {why}"),

@@ -170,18 +170,31 @@ impl fmt::Debug for TaskContext {
     }
 }
 
+/// The project's connection called `name`.
+///
+/// # Errors
+/// When the project has none of that name, with the way to add it, or it cannot be used here.
+pub fn connection_of<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, TaskError> {
+    if let Some(why) = project.connections.unset(name) {
+        return Err(TaskError::user(format!(
+            "the connection `{name}` cannot be used: {why}"
+        )));
+    }
+    project.connections.get(name).ok_or_else(|| {
+        TaskError::user(format!("there is no connection `{name}`")).hint(format!(
+            "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
+            name.to_uppercase()
+        ))
+    })
+}
+
 impl TaskContext {
     /// The connection called `name`.
     ///
     /// # Errors
-    /// When the project has none of that name, with the way to add it.
+    /// As [`connection_of`].
     pub fn connection(&self, name: &str) -> Result<&Connection, TaskError> {
-        self.project.connections.get(name).ok_or_else(|| {
-            TaskError::user(format!("there is no connection `{name}`")).hint(format!(
-                "add it under `connections:` in pipectl.yaml, or set PIPECTL_CONNECTION_{}",
-                name.to_uppercase()
-            ))
-        })
+        connection_of(&self.project, name)
     }
 
     /// What the keys begin with under which the attempt's outputs lie in the artifact store.

@@ -25,7 +25,7 @@ pub use crate::{kind::Kind, time::Interval};
 pub use channel::{Logger, Progress};
 pub use complaint::{Complaint, Complaints};
 pub(crate) use context::panic_message;
-pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken};
+pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken, connection_of};
 pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};

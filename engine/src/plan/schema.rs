@@ -204,6 +204,7 @@ fn task(operators: &Registry, branches: &[Value]) -> Value {
         },
         "isolation": {"enum": ["process"], "description": "Where it runs: in a process of its own."},
         "memory": {"type": "string", "description": "How much memory that process may take, as in `4GiB`."},
+        "persist": {"type": "boolean", "description": "Whether its datasets are kept; else the one task that reads them computes them as part of its own work."},
         "cache": {
             "anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/duration"}],
             "description": "Whether what an earlier run has put out is taken when operator, settings and inputs are the same, and how old it may be.",

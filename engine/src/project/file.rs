@@ -8,7 +8,7 @@ use std::{
 use super::{
     Serve, Smtp,
     load::{default_sender, no_place_to_listen, not_an_address},
-    values::Values,
+    values::{Unread, Values},
 };
 use crate::{
     alert::Alert,
@@ -19,6 +19,7 @@ use crate::{
     spec::{
         Diagnostics, Found, SourceFile, codes,
         parse::{Reader, Section},
+        suggest,
         yaml::{self, Entry, Node, NodeValue},
     },
 };
@@ -43,7 +44,7 @@ const NOT_BUILT: &[&str] = &["onnxruntime", "mlflow"];
 pub(super) struct ProjectFile {
     pub(super) store: Option<Secret>,
     pub(super) artifacts: Option<String>,
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<Result<Connection, (String, String)>>,
     pub(super) pools: BTreeMap<String, u32>,
     pub(super) alerts: Vec<Alert>,
     pub(super) smtp: Option<Smtp>,
@@ -145,18 +146,41 @@ impl ProjectFile {
     }
 }
 
-/// `name: url` or `name: {url, …}`.
-fn connection(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Option<Connection> {
-    let name = reader.name(&entry.key, entry.key_mark);
+/// `name: url` or `name: {url, …}`; one that lacks a value here is kept as such.
+fn connection(
+    reader: &mut Reader<'_>,
+    values: &Values<'_>,
+    entry: &Entry,
+) -> Option<Result<Connection, (String, String)>> {
+    let name = reader.name(&entry.key, entry.key_mark).value.to_string();
+    match address_and_settings(reader, values, entry) {
+        Ok((url, settings)) => Some(Ok(Connection {
+            name,
+            url: Secret::new(url),
+            settings,
+            origin: Origin::File,
+        })),
+        Err(Unread::Unset(why)) => Some(Err((name, why))),
+        Err(Unread::Told) => None,
+    }
+}
+
+fn address_and_settings(
+    reader: &mut Reader<'_>,
+    values: &Values<'_>,
+    entry: &Entry,
+) -> Result<(String, BTreeMap<String, String>), Unread> {
     let mut settings = BTreeMap::new();
-    let (url, node) = match &entry.value.value {
-        NodeValue::Map(entries) if entry.value.get("url").is_some() => {
-            for entry in entries.iter().filter(|entry| &*entry.key != "url") {
-                settings_below(reader, values, &entry.key, &entry.value, &mut settings)?;
+    let node = match &entry.value.value {
+        NodeValue::Map(entries) => match entry.value.get("url") {
+            Some(url) => {
+                for entry in entries.iter().filter(|entry| &*entry.key != "url") {
+                    settings_below(reader, values, &entry.key, &entry.value, &mut settings)?;
+                }
+                url
             }
-            let node = entry.value.get("url")?;
-            (values.text(reader, node)?, node)
-        }
+            None => &entry.value,
+        },
         NodeValue::Null => {
             reader
                 .found
@@ -169,21 +193,65 @@ fn connection(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Op
                     "write it here, or leave the line out and set PIPECTL_CONNECTION_{}",
                     { entry.key.to_uppercase() }
                 ));
-            return None;
+            return Err(Unread::Told);
         }
-        _ => (values.text(reader, &entry.value)?, &entry.value),
+        _ => &entry.value,
     };
-    if !url.contains(':') {
+    let url = values.read(reader, node)?;
+    let Some((scheme, _)) = url.split_once(':') else {
         let complaint = not_an_address(&entry.key, node.mark.place(reader.found.file()));
         reader.found.push(complaint);
-        return None;
+        return Err(Unread::Told);
+    };
+    if let (Some(known), NodeValue::Map(entries)) = (settings_of(scheme), &entry.value.value) {
+        only_known(reader, scheme, known, entries)?;
     }
-    Some(Connection {
-        name: name.value.to_string(),
-        url: Secret::new(url),
-        settings,
-        origin: Origin::File,
+    Ok((url, settings))
+}
+
+/// What a connection of this scheme may say beside its address; `None` for those that only scripts and plugins know.
+fn settings_of(scheme: &str) -> Option<&'static [&'static str]> {
+    Some(match scheme {
+        "postgres" | "postgresql" => &["ca_file", "max_connections", "statement_cache"],
+        "sqlite" => &["max_connections"],
+        "s3" | "gs" | "az" => &["ca_file"],
+        "file" => &[],
+        "http" | "https" => &[
+            "allow_link_local",
+            "auth",
+            "ca_file",
+            "concurrency",
+            "headers",
+            "proxy",
+            "query",
+            "rate_limit",
+        ],
+        _ => return None,
     })
+}
+
+fn only_known(
+    reader: &mut Reader<'_>,
+    scheme: &str,
+    known: &[&str],
+    entries: &[Entry],
+) -> Result<(), Unread> {
+    let mut unknown = entries
+        .iter()
+        .filter(|entry| &*entry.key != "url" && !known.contains(&&*entry.key))
+        .peekable();
+    if unknown.peek().is_none() {
+        return Ok(());
+    }
+    for entry in unknown {
+        let message = format!("a connection by `{scheme}:` has no setting `{}`", entry.key);
+        let hint = suggest::hint(&entry.key, known.iter().copied());
+        reader
+            .found
+            .error(codes::UNKNOWN_KEY, entry.key_mark, message)
+            .hint(hint);
+    }
+    Err(Unread::Told)
 }
 
 /// What a connection says beside its address; maps are flattened: `auth: {basic: {username: me}}` is
@@ -194,7 +262,7 @@ fn settings_below(
     name: &str,
     node: &Node,
     settings: &mut BTreeMap<String, String>,
-) -> Option<()> {
+) -> Result<(), Unread> {
     let value = match &node.value {
         NodeValue::Number(_) | NodeValue::Bool(_) => node.to_json().to_string(),
         NodeValue::Map(entries) if !is_value(entries) => {
@@ -202,12 +270,12 @@ fn settings_below(
                 let name = format!("{name}.{}", entry.key);
                 settings_below(reader, values, &name, &entry.value, settings)?;
             }
-            return Some(());
+            return Ok(());
         }
-        _ => values.text(reader, node)?,
+        _ => values.read(reader, node)?,
     };
     settings.insert(name.to_owned(), value);
-    Some(())
+    Ok(())
 }
 
 /// Whether a map says where a value is: `{env: NAME}` or `{file: path}`.
@@ -236,32 +304,42 @@ fn serve(reader: &mut Reader<'_>, values: &Values<'_>, node: &Node) -> Option<Se
 
 /// `smtp: url` or `smtp: {url, from, ca_file}`.
 fn smtp(reader: &mut Reader<'_>, values: &Values<'_>, node: &Node) -> Option<Smtp> {
-    let single = !matches!(node.value, NodeValue::Map(_)) || node.get("url").is_none();
-    let (url, from, ca_file) = if single {
-        (values.text(reader, node)?, None, None)
-    } else {
-        let section = reader.section(node, "`smtp`", &["url", "from", "ca_file"])?;
-        let url = section
-            .get("url")
-            .and_then(|node| values.text(reader, node))?;
-        let from = section
-            .get("from")
-            .and_then(|node| values.text(reader, node));
-        let ca_file = section
-            .get("ca_file")
-            .and_then(|node| values.text(reader, node))
-            .map(PathBuf::from);
-        (url, from, ca_file)
+    let section = match &node.value {
+        NodeValue::Map(_) if node.get("url").is_some() => {
+            Some(reader.section(node, "`smtp`", &["url", "from", "ca_file"])?)
+        }
+        _ => None,
     };
-    if !(url.starts_with("smtp://") || url.starts_with("smtps://")) {
+    let address = section
+        .as_ref()
+        .map_or(Some(node), |section| section.get("url"))?;
+    let url = match values.read(reader, address) {
+        Ok(url) => url,
+        Err(Unread::Told) => return None,
+        Err(Unread::Unset(why)) => {
+            reader.found.warning(
+                codes::PROJECT,
+                address.mark,
+                format!("no mail can be sent: {why}"),
+            );
+            return None;
+        }
+    };
+    let mut text = |key: &str| {
+        let node = section.as_ref()?.get(key)?;
+        values.text(reader, node)
+    };
+    let (from, ca_file) = (text("from"), text("ca_file").map(PathBuf::from));
+    let schemes = ["smtp://", "smtps://", "smtp+plain://"];
+    if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
         reader
             .found
             .error(
                 codes::PROJECT,
-                node.mark,
+                address.mark,
                 "this is not the address of a mail server",
             )
-            .hint("`smtp://user:password@host:587` (STARTTLS) or `smtps://…` (TLS from the start)");
+            .hint("`smtp://user:password@host:587` (STARTTLS), `smtps://…` (TLS from the start), or `smtp+plain://host:25` (never encrypted, for a relay nearby)");
         return None;
     }
     let from = from.unwrap_or_else(|| default_sender(&url));

@@ -105,7 +105,10 @@ impl Project {
         self.store = file.store;
         self.artifacts = file.artifacts;
         for connection in file.connections {
-            self.connections.insert(connection);
+            match connection {
+                Ok(connection) => self.connections.insert(connection),
+                Err((name, why)) => self.connections.insert_unset(&name, why),
+            }
         }
         self.pools = file.pools;
         self.alerts = file.alerts;

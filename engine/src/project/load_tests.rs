@@ -108,10 +108,10 @@ serve: {port: 1}
 mlflow: http://x
 history: {}
 connections:
-  a: {env: NOT_SET}
   b: hunter2
   C: sqlite:c.db
-  d: {file: nowhere}
+  e: {url: 'postgres://x/y', pasword: 1}
+  f: {url: 'other://x', anything: 1}
 pools: {gpu: 0}
 smtp: http://x
 ";
@@ -123,8 +123,8 @@ smtp: http://x
     assert_eq!(
         codes,
         [
-            "P010:2", "P010:3", "P080:4", "P019:5", "P100:7", "P100:8", "P026:9", "P100:10",
-            "P017:11", "P100:12"
+            "P010:2", "P010:3", "P080:4", "P019:5", "P100:7", "P026:8", "P010:9", "P017:11",
+            "P100:12"
         ],
         "{found:?}"
     );
@@ -132,6 +132,46 @@ smtp: http://x
         !found.iter().any(|line| line.contains("hunter2")),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_connection_that_is_not_set_here_leaves_the_others() {
+    let yaml = "
+connections:
+  warehouse: {env: NOT_SET}
+  api: {url: 'https://api.example.com', auth: {bearer: {env: API_KEY}}}
+  crm: {file: nowhere}
+  other: sqlite:o.db
+smtp: {env: SMTP_URL}
+";
+    let project = load(Some(yaml), Env::default()).unwrap();
+    let unset: Vec<_> = project.connections.all_unset().collect();
+    assert_eq!(unset.len(), 3);
+    assert_eq!(
+        (unset[0], unset[2].0),
+        (
+            ("api", "the environment variable `API_KEY` is not set"),
+            "warehouse"
+        )
+    );
+    // Not the default of that name.
+    assert!(project.connections.get("warehouse").is_none());
+    let error = crate::operator::connection_of(&project, "warehouse").unwrap_err();
+    assert_eq!(
+        error.message,
+        "the connection `warehouse` cannot be used: the environment variable `NOT_SET` is not set"
+    );
+    assert!(
+        project
+            .connections
+            .unset("crm")
+            .unwrap()
+            .starts_with("cannot read `nowhere`: ")
+    );
+    assert!(project.connections.get("other").is_some() && project.smtp.is_none());
+    let env = Env::from([("PIPECTL_CONNECTION_WAREHOUSE", "sqlite:w.db")]);
+    let project = load(Some(yaml), env).unwrap();
+    assert!(project.connections.get("warehouse").is_some());
 }
 
 #[test]

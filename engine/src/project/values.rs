@@ -18,38 +18,56 @@ pub(super) struct Values<'a> {
     pub(super) root: &'a Path,
 }
 
+/// Why there is no value.
+pub(super) enum Unread {
+    /// It was complained about.
+    Told,
+    /// It is not here: a variable or a file is missing. Nothing is wrong with what is written.
+    Unset(String),
+}
+
 impl Values<'_> {
     /// `text`, `"… ${{ env.NAME }} …"`, `{env: NAME}` or `{file: path}`.
     pub(super) fn text(&self, reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+        match self.read(reader, node) {
+            Ok(text) => Some(text),
+            Err(Unread::Told) => None,
+            Err(Unread::Unset(why)) => {
+                reader.found.error(codes::PROJECT, node.mark, why);
+                None
+            }
+        }
+    }
+
+    /// As [`Self::text`], but what is not set is left to the caller.
+    pub(super) fn read(&self, reader: &mut Reader<'_>, node: &Node) -> Result<String, Unread> {
         match &node.value {
             NodeValue::Text(text) if interpolation::has_expression(text) => {
                 self.interpolated(reader, node, text)
             }
             NodeValue::Map(_) => self.source(reader, node),
-            _ => reader.text(node).map(|text| text.value.to_string()),
+            _ => {
+                let text = reader.text(node).ok_or(Unread::Told)?;
+                Ok(text.value.to_string())
+            }
         }
     }
 
-    fn source(&self, reader: &mut Reader<'_>, node: &Node) -> Option<String> {
-        let section = reader.section(node, "a value", &["env", "file"])?;
+    fn source(&self, reader: &mut Reader<'_>, node: &Node) -> Result<String, Unread> {
+        let section = reader.section(node, "a value", &["env", "file"]);
+        let section = section.ok_or(Unread::Told)?;
         match (section.get("env"), section.get("file")) {
             (Some(name), None) => {
-                let name = reader.text(name)?;
-                self.variable(reader, &name.value, node)
+                let name = reader.text(name).ok_or(Unread::Told)?;
+                self.variable(&name.value)
             }
             (None, Some(path)) => {
-                let text = reader.text(path)?;
-                match std::fs::read_to_string(self.root.join(&*text.value)) {
-                    Ok(secret) => Some(secret.trim_end_matches(['\n', '\r']).to_owned()),
-                    Err(error) => {
-                        reader.found.error(
-                            codes::PROJECT,
-                            path.mark,
-                            format!("cannot read `{}`: {error}", text.value),
-                        );
-                        None
-                    }
-                }
+                let text = reader.text(path).ok_or(Unread::Told)?;
+                let read = std::fs::read_to_string(self.root.join(&*text.value));
+                let secret = read.map_err(|error| {
+                    Unread::Unset(format!("cannot read `{}`: {error}", text.value))
+                })?;
+                Ok(secret.trim_end_matches(['\n', '\r']).to_owned())
             }
             _ => {
                 reader.found.error(
@@ -57,17 +75,22 @@ impl Values<'_> {
                     node.mark,
                     "this is either `{env: NAME}` or `{file: path}`",
                 );
-                None
+                Err(Unread::Told)
             }
         }
     }
 
-    fn interpolated(&self, reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<String> {
+    fn interpolated(
+        &self,
+        reader: &mut Reader<'_>,
+        node: &Node,
+        text: &str,
+    ) -> Result<String, Unread> {
         let Ok(pieces) = interpolation::split(text) else {
             reader
                 .found
                 .error(codes::EXPRESSION, node.mark, "this `${{` has no `}}`");
-            return None;
+            return Err(Unread::Told);
         };
         let mut value = String::new();
         for piece in pieces {
@@ -83,24 +106,17 @@ impl Values<'_> {
                                 "only `env` is in scope in the project's file",
                             )
                             .hint("`${{ env.NAME }}`");
-                        return None;
+                        return Err(Unread::Told);
                     };
-                    value.push_str(&self.variable(reader, name, node)?);
+                    value.push_str(&self.variable(name)?);
                 }
             }
         }
-        Some(value)
+        Ok(value)
     }
 
-    fn variable(&self, reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<String> {
+    fn variable(&self, name: &str) -> Result<String, Unread> {
         let value = self.env.get(name).map(ToOwned::to_owned);
-        if value.is_none() {
-            reader.found.error(
-                codes::PROJECT,
-                node.mark,
-                format!("the environment variable `{name}` is not set"),
-            );
-        }
-        value
+        value.ok_or_else(|| Unread::Unset(format!("the environment variable `{name}` is not set")))
     }
 }

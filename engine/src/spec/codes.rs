@@ -62,6 +62,8 @@ codes! {
     UNKNOWN_POOL = "P051", "a pool that the project does not have", "`pool: gpu`";
     UNKNOWN_PIPELINE = "P052", "a pipeline that the project does not have", "`run: pipeline` with `{pipeline: dialy}`; `schedule: {after: dialy}`";
     UNKNOWN_FEATURE_VIEW = "P053", "a feature view that the project does not have", "`views: [custmer_bills]`";
+    UNSET_CONNECTION = "P054", "a connection that the project has, but not here", "its address is `{env: NAME}`, and `NAME` is not set";
+    UNREACHABLE = "P055", "what a task needs cannot be reached (`validate --online`)", "a wrong password";
     DURATION = "P060", "not a duration", "`timeout: 10`";
     SIZE = "P061", "not a size", "`memory: lots`";
     CRON = "P062", "not a cron line", "`cron: 61 * * * *`";

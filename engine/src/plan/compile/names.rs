@@ -63,8 +63,13 @@ impl Compiler<'_> {
             }
             (None, Some(other)) => format!("there is `{other}: {name}`"),
             (None, None) if known.is_empty() => "`pipectl operators` lists them all".to_owned(),
-            (None, None) => format!("`{kind}` has {}", suggest::listed(&known)),
+            (None, None) => format!(
+                "`{kind}` has {}, or what a program `pipectl-{kind}-{name}` on the PATH does",
+                suggest::listed(&known)
+            ),
         };
+        // Nobody knows which parameters its settings read.
+        self.names.all_params_used = true;
         self.found
             .error(
                 codes::UNKNOWN_OPERATOR,

@@ -256,7 +256,8 @@ impl View<'_, '_> {
     }
 
     fn connection(&mut self, name: &str, mark: Mark) {
-        if self.project.connections.get(name).is_some() {
+        let connections = &self.project.connections;
+        if connections.get(name).is_some() || connections.unset(name).is_some() {
             return;
         }
         let known = self

@@ -10,6 +10,11 @@ use super::super::{
 };
 use crate::time::parse_duration;
 
+/// Keys that people look for at the top.
+const OF_SCHEDULES: [&str; 9] = [
+    "after", "catchup", "cron", "end", "every", "overlap", "start", "timezone", "match",
+];
+
 /// Reads nodes.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -94,13 +99,21 @@ impl Reader<'_> {
     pub fn check_keys(&mut self, section: &Section<'_>, what: &str, keys: &[&str]) {
         for entry in section.entries {
             if !keys.contains(&&*entry.key) {
+                let hint = if OF_SCHEDULES.contains(&&*entry.key) && keys.contains(&"schedule") {
+                    format!(
+                        "it belongs below `schedule:`, as in `schedule: {{{}: …}}`",
+                        entry.key
+                    )
+                } else {
+                    suggest::hint(&entry.key, keys.iter().copied())
+                };
                 self.found
                     .error(
                         codes::UNKNOWN_KEY,
                         entry.key_mark,
                         format!("unknown key `{}` in {what}", entry.key),
                     )
-                    .hint(suggest::hint(&entry.key, keys.iter().copied()));
+                    .hint(hint);
             }
         }
     }

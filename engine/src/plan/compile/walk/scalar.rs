@@ -149,6 +149,15 @@ impl Walk<'_> {
                     self.notes.found.error(codes::SIZE, mark, message);
                 }
             }
+            ConnectionName::FORMAT if self.project.connections.unset(text).is_some() => {
+                let why = self.project.connections.unset(text).unwrap_or_default();
+                let message = format!("the connection `{text}` cannot be used here: {why}");
+                self.notes
+                    .found
+                    .warning(codes::UNSET_CONNECTION, mark, message)
+                    .hint("a run would fail at this task");
+                self.notes.connections.push(text.to_owned());
+            }
             ConnectionName::FORMAT if self.project.connections.get(text).is_none() => {
                 let known = self
                     .project
