@@ -105,6 +105,9 @@ tasks:
   told:
     run: shell
     with: {connections: [api], script: 'true'}
+  asked:
+    extract: http
+    with: {url: 'http://127.0.0.1:1/${{ run.pipeline }}'}
 tests:
   writes_large_ones:
     given: {read: {rows: [{title: a, pages: 10}, {title: b, pages: 400}]}}
@@ -113,6 +116,8 @@ tests:
       again: {state: success}
   has_no_api:
     expect: {told: {state: success}}
+  has_no_web:
+    expect: {asked: {state: success}}
   reads_from_nothing:
     expect: {read: {state: failed}}
 ",

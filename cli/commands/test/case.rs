@@ -14,6 +14,7 @@ use pipectl_engine::{
     plan::{Given, Plan, TaskIndex, TestCase},
     project::Project,
     runner::{Options, Reuse},
+    spec::{Template, TemplateNode},
     store::{NewRun, RunKind},
     time::{Clock as _, Interval, Timestamp},
 };
@@ -82,6 +83,12 @@ fn replaceable(project: &Project, plan: &Plan, test: &TestCase) -> Result<(), St
     let runs = needed(plan, test).into_iter();
     for task in runs.filter(|task| !test.given.contains_key(task)) {
         let task = &plan.graph[task];
+        if let Some(address) = web_address(&task.with) {
+            return Err(format!(
+                "`{}` goes to {address}, for which a test has no stand-in: say under `given: {{{}: …}}` what it puts out",
+                task.name, task.name
+            ));
+        }
         for name in &task.connections {
             let connection = project.connections.get(name);
             let Some(connection) = connection.filter(|one| stand_in(one).is_none()) else {
@@ -97,6 +104,27 @@ fn replaceable(project: &Project, plan: &Plan, test: &TestCase) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Where on the web a task goes by its own settings, past all connections.
+fn web_address(with: &Template) -> Option<String> {
+    let start = |key: &str| match with.node() {
+        TemplateNode::Literal(settings) => settings.get(key)?.as_str().map(ToOwned::to_owned),
+        TemplateNode::Map(settings) => match &settings.iter().find(|(name, _)| name == key)?.1 {
+            TemplateNode::Literal(Value::String(text)) => Some(text.clone()),
+            TemplateNode::Parts(parts) => parts.first().map(|(text, _)| format!("{text}…")),
+            _ => None,
+        },
+        _ => None,
+    };
+    let on_the_web = |text: &String| {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        matches!(scheme, Some("http" | "https"))
+    };
+    ["url", "path"]
+        .into_iter()
+        .filter_map(start)
+        .find(on_the_web)
 }
 
 /// What is expected, and what that needs; nothing behind what is given.

@@ -69,11 +69,11 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Test) -> anyhow::Res
     })?;
     let failed = tested.iter().filter(|one| !one.failures.is_empty()).count();
     if text {
-        if tested.is_empty() {
+        if tested.is_empty() && invalid == 0 {
             context
                 .output
                 .note("there are no tests: write them under `tests:` in a pipeline");
-        } else {
+        } else if !tested.is_empty() {
             let passed = tested.len() - failed;
             context
                 .output
