@@ -25,7 +25,12 @@ const FILES: [(&str, &str); 6] = [
 pub(crate) fn run(context: &Context, arguments: &arguments::Init) -> anyhow::Result<Exit> {
     let directory = &arguments.directory;
     let shown = directory.display();
-    let taken = std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
+    // What git, an editor or a look at the empty history has left is in nobody's way.
+    let taken = std::fs::read_dir(directory).is_ok_and(|mut entries| {
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        })
+    });
     if taken {
         return Err(Problem::usage(format!("`{shown}` is not empty"))
             .hint("name a directory that does not exist yet")

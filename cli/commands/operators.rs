@@ -81,8 +81,12 @@ fn page(output: &Output, one: &'static dyn DynOperator) {
     output.line(painter.paint(BOLD, title));
     output.line(one.summary());
     output.line(format_args!("Reads {}.", takes(one.takes())));
-    output.line("");
     let schema = one.schema();
+    if let Some(text) = schema.get("description").and_then(Value::as_str) {
+        output.line("");
+        output.line(text);
+    }
+    output.line("");
     let settings = settings(schema.as_value());
     if settings.is_empty() {
         output.line("It has no settings.");
@@ -207,29 +211,54 @@ struct Setting {
     description: String,
 }
 
-/// The settings that a JSON Schema describes, in its order.
+/// The settings that a JSON Schema describes, in its order; those within one follow it as `rejects.limit`.
 fn settings(schema: &Value) -> Vec<Setting> {
+    let mut found = Vec::new();
+    settings_of(schema, schema, "", &mut found);
+    found
+}
+
+/// How deep settings within others are shown.
+const DEPTH: usize = 2;
+
+fn settings_of(root: &Value, schema: &Value, above: &str, found: &mut Vec<Setting>) {
     let required: Vec<&str> = schema["required"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    schema["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, property)| Setting {
-            name: name.clone(),
-            of: type_of(schema, property, 0),
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = match above {
+            "" => name.clone(),
+            above => format!("{above}.{name}"),
+        };
+        found.push(Setting {
+            of: type_of(root, property, 0),
             default: match &property["default"] {
                 Value::Null => String::new(),
                 value => value.to_string(),
             },
-            required: required.contains(&name.as_str()),
-            description: first_sentence(description(schema, property)),
-        })
-        .collect()
+            required: required.contains(&name.rsplit('.').next().unwrap_or(&name)),
+            description: first_sentence(description(root, property)),
+            name: name.clone(),
+        });
+        if name.matches('.').count() + 1 < DEPTH
+            && let Some(inner) = within(root, property)
+        {
+            settings_of(root, inner, &name, found);
+        }
+    }
+}
+
+/// The map of settings that a property is, or may be.
+fn within<'a>(root: &'a Value, property: &'a Value) -> Option<&'a Value> {
+    let choices = property["anyOf"].as_array().into_iter().flatten();
+    let all = std::iter::once(property).chain(choices);
+    let mut maps = all
+        .map(|choice| resolve(root, choice))
+        .filter(|choice| choice["properties"].is_object());
+    maps.next().filter(|_| maps.next().is_none())
 }
 
 fn description<'a>(root: &'a Value, property: &'a Value) -> &'a str {
@@ -329,8 +358,15 @@ mod tests {
                 "query": {"type": "string", "format": "sql"},
                 "ranges": {"type": "object", "additionalProperties": {"type": "number"}},
                 "maybe": {"anyOf": [{"$ref": "#/$defs/Mode"}, {"type": "null"}]},
+                "rejects": {"anyOf": [{"$ref": "#/$defs/Rejects"}, {"type": "null"}]},
             },
-            "$defs": {"Mode": {"description": "How.", "oneOf": [{"const": "append"}, {"const": "replace"}]}},
+            "$defs": {
+                "Rejects": {
+                    "type": "object",
+                    "required": ["limit"],
+                    "properties": {"limit": {"type": "integer", "description": "How many."}, "deep": {"$ref": "#/$defs/Rejects"}},
+                },
+                "Mode": {"description": "How.", "oneOf": [{"const": "append"}, {"const": "replace"}]}},
         });
         let found: Vec<String> = settings(&schema)
             .iter()
@@ -350,6 +386,9 @@ mod tests {
                 "query sql  false ",
                 "ranges map to number  false ",
                 "maybe append | replace  false ",
+                "rejects map  false ",
+                "rejects.limit whole number  true How many.",
+                "rejects.deep map  false ",
             ]
         );
     }

@@ -111,7 +111,7 @@ fn text(output: &Output, checked: &[Checked], now: Timestamp, quiet: bool) {
     }
     for one in checked {
         let count = complaints::count(&one.complaints);
-        let valid = one.plan.is_some() || one.view.is_some();
+        let valid = (one.plan.is_some() || one.view.is_some()) && !one.complaints.has_errors();
         let line = match (valid, count.as_str()) {
             (true, "") => output.out.paint(GREEN, format_args!("✓ {}", one.name)),
             (true, count) => format!(
@@ -155,7 +155,7 @@ async fn probe(project: &Arc<Project>, checked: &mut Checked) {
 
 fn unreachable(place: Place, task: &str, error: &TaskError) -> Diagnostic {
     let message = format!("task `{task}`: {}", error.full_message());
-    let diagnostic = Diagnostic::error(codes::UNREADABLE, place, message);
+    let diagnostic = Diagnostic::error(codes::UNREACHABLE, place, message);
     match &error.hint {
         Some(hint) => diagnostic.with_hint(hint.clone()),
         None => diagnostic,

@@ -171,7 +171,7 @@ fn many_files_while_daemons_die() {
             "select state, count(*) from pipectl.runs group by state",
         )
     };
-    wait_for(Duration::from_secs(60 + files as u64 / 20), || {
+    wait_for(Duration::from_secs(60 + files as u64 / 10), || {
         if state() == format!("success|{files}") {
             Ok(())
         } else {

@@ -68,7 +68,10 @@ impl External {
             let (takes, summary) = match &description {
                 Ok(description) => (description.takes(), kept(&description.summary)),
                 // The complaint about it shall be the only one.
-                Err(_) => (Takes::Any, "A program that cannot be used."),
+                Err(_) => (
+                    Takes::Any,
+                    "A program that cannot be used: `pipectl plugin check` says why.",
+                ),
             };
             Described {
                 takes,
