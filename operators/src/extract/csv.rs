@@ -1,6 +1,5 @@
 //! `extract: csv`: reads text files with separated values.
 
-mod dates;
 mod file;
 mod flaws;
 mod rejects;
@@ -23,7 +22,6 @@ use serde::Deserialize;
 
 use self::{
     file::{Source, Table, prepared},
-    flaws::first_wrong,
     rejects::{Rejected, Rejects},
 };
 use crate::support::{
@@ -303,9 +301,7 @@ fn blame(config: &Arc<Config>, sources: &Arc<Vec<Source>>) -> Explain {
         if matches!(error, PolarsError::IO { .. }) {
             return None;
         }
-        let wrong = sources
-            .iter()
-            .find_map(|source| first_wrong(source, &config));
+        let wrong = sources.iter().find_map(|source| source.blamed(&config));
         wrong.map(|wrong| Box::new(wrong) as _)
     })
 }

@@ -34,11 +34,6 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     }
 }
 
-/// Whether `text` is a time of day.
-pub(crate) fn is_time(text: &str) -> bool {
-    time(text).is_some()
-}
-
 struct Moment {
     date: NaiveDate,
     time: Option<NaiveTime>,
@@ -162,20 +157,27 @@ pub(crate) fn converted(
     column.map_err(Err)
 }
 
+/// A date as polars keeps it: days since 1970.
+#[inline]
+pub(crate) fn day(text: &str) -> Option<i32> {
+    let Moment {
+        date, time: None, ..
+    } = moment(text)?
+    else {
+        return None;
+    };
+    Some(date.to_epoch_days())
+}
+
 /// A text as polars keeps the type: days, microseconds, or nanoseconds of a day.
-fn physical(text: &str, to: &DataType) -> Option<i64> {
+pub(crate) fn physical(text: &str, to: &DataType) -> Option<i64> {
     if *to == DataType::Time {
         let since = time(text)?.signed_duration_since(NaiveTime::MIN);
         return since.num_nanoseconds();
     }
     let moment = moment(text)?;
     if *to == DataType::Date {
-        return moment.time.is_none().then(|| {
-            moment
-                .date
-                .signed_duration_since(NaiveDate::default())
-                .num_days()
-        });
+        return (moment.time.is_none()).then(|| moment.date.to_epoch_days().into());
     }
     let zoned = matches!(to, DataType::Datetime(_, Some(_)));
     if moment.zone.is_some() && !zoned {

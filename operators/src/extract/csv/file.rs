@@ -1,24 +1,21 @@
 //! One file: how it is written, which columns it has, and its rows.
 
 use std::{
-    fs::File,
-    io::{Cursor, Read as _},
+    ops::ControlFlow,
     sync::{Arc, OnceLock},
 };
 
-use bytes::Bytes;
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use pipectl_engine::operator::{TaskContext, TaskError};
 use polars::prelude::*;
 
 use super::{
     Config,
-    dates::{parsed, recognised},
-    flaws::{changed_type, describe},
+    flaws::{describe, explained},
     one_byte,
 };
 use crate::support::{
-    csv::{Dialect, Flaw, Record, Shape, inspect_file, without_mark},
+    csv::{Dialect, Failure, Flaw, Guesses, Layout, Reader, Writing, cells, each_record},
     files::{Found, io_error},
     frame::polars_error,
     partitions::Partitions,
@@ -26,17 +23,14 @@ use crate::support::{
     text::{hint_for_name, list},
 };
 
-/// How much of a large file is looked at to find the types of its columns, at most.
-const SAMPLE: usize = 32 << 20;
-
-/// A file that is ready to be read: unpacked, UTF-8, all records of the same number of fields.
+/// A file that is ready to be read: unpacked, and UTF-8.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) plain: Plain,
     pub(super) partitions: Partitions,
-    pub(super) shape: Shape,
-    /// The types of its columns, once they are known.
-    pub(super) types: OnceLock<SchemaRef>,
+    pub(super) layout: Layout,
+    /// What reads it, once its columns are known.
+    reader: OnceLock<Arc<Reader>>,
 }
 
 /// A file's rows.
@@ -62,13 +56,8 @@ pub(super) fn prepared(
     partitions: &Partitions,
 ) -> Result<Vec<Source>, TaskError> {
     let ready = |plain| {
-        let (plain, shape) = inspected(context, config, plain)?;
-        Ok(Source {
-            plain,
-            partitions: partitions.clone(),
-            shape,
-            types: OnceLock::new(),
-        })
+        let (plain, layout) = inspected(context, config, plain)?;
+        Ok(Source::new(plain, partitions.clone(), layout))
     };
     unpacked(context, found.clone())?
         .into_iter()
@@ -76,22 +65,28 @@ pub(super) fn prepared(
         .collect()
 }
 
+/// Looks at a file from beginning to end.
+pub(super) fn layout(
+    context: &TaskContext,
+    config: &Config,
+    plain: &Plain,
+) -> Result<Result<Layout, Flaw>, TaskError> {
+    let stopped = || context.cancel.is_cancelled();
+    Layout::of(&plain.file.path, dialect(config), config.header, &stopped)
+        .map_err(|error| io_error("read", &plain.file.shown, error))
+}
+
 fn inspected(
     context: &TaskContext,
     config: &Config,
     mut plain: Plain,
-) -> Result<(Plain, Shape), TaskError> {
+) -> Result<(Plain, Layout), TaskError> {
     let told = config.told_encoding();
     let encoding = marked(&plain.file)?.or(told).unwrap_or(UTF_8);
     if encoding != UTF_8 {
         plain = decoded(context, &plain, encoding)?;
     }
-    let look = |plain: &Plain| {
-        let stopped = || context.cancel.is_cancelled();
-        inspect_file(&plain.file.path, dialect(config), &stopped)
-            .map_err(|error| io_error("read", &plain.file.shown, error))
-    };
-    let mut seen = look(&plain)?;
+    let mut seen = layout(context, config, &plain)?;
     if let Err(Flaw::Encoding { line, .. }) = seen
         && encoding == UTF_8
         && config.encoding == "auto"
@@ -101,19 +96,10 @@ fn inspected(
             "{shown}: line {line} is not UTF-8, so it is read as Windows-1252; `encoding` would say it for certain"
         ));
         plain = decoded(context, &plain, WINDOWS_1252)?;
-        seen = look(&plain)?;
+        seen = layout(context, config, &plain)?;
     }
-    let shape = match seen {
-        Ok(shape) => shape,
-        // What is ragged is sifted out later.
-        Err(Flaw::Ragged { .. }) if config.rejects.is_some() => Shape {
-            records: u64::MAX,
-            quotes: true,
-            ..Shape::default()
-        },
-        Err(flaw) => return Err(describe(&flaw, &plain.file.shown, config)),
-    };
-    if shape.records == 0 {
+    let layout = seen.map_err(|flaw| describe(&flaw, &plain.file.shown, config))?;
+    if layout.fields == 0 {
         return Err(
             TaskError::user(format!("`{}` is empty", plain.file.shown)).hint(if config.header {
                 "a table without rows still needs its header line"
@@ -122,10 +108,19 @@ fn inspected(
             }),
         );
     }
-    Ok((plain, shape))
+    Ok((plain, layout))
 }
 
 impl Source {
+    pub(super) fn new(plain: Plain, partitions: Partitions, layout: Layout) -> Self {
+        Self {
+            plain,
+            partitions,
+            layout,
+            reader: OnceLock::new(),
+        }
+    }
+
     /// How to speak of it.
     pub(super) fn shown(&self) -> &str {
         &self.plain.file.shown
@@ -136,136 +131,98 @@ impl Source {
         self.plain.file.size
     }
 
-    /// Its rows; `earlier` are the columns of the files before it.
+    /// Its rows; `earlier` are the columns of the files before it. Those of a `large` table are read when its plan is run.
     pub(super) fn table(
         &self,
         config: &Config,
         earlier: Option<&SchemaRef>,
         large: bool,
     ) -> Result<Table, TaskError> {
-        if large {
-            self.plan(config, earlier)
+        let names = self.names(config)?;
+        let declared = self.declared(config, &names, earlier)?;
+        let types = Arc::new(self.types(config, &names, &declared, config.dates)?);
+        let writing = Writing {
+            dialect: dialect(config),
+            missing: config.null_values.clone(),
+            decimal_comma: config.decimal_comma,
+        };
+        let reader = Reader::new(&self.plain.file.path, &self.layout, writing, types.clone());
+        let reader = Arc::clone(self.reader.get_or_init(|| Arc::new(reader)));
+        let plan = if large {
+            let fail = |error| polars_error(&format!("read `{}`", self.shown()), &error);
+            reader.plan().map_err(fail)?
         } else {
-            self.frame(config, earlier)
-        }
-    }
-
-    /// Its rows in memory.
-    fn frame(&self, config: &Config, earlier: Option<&SchemaRef>) -> Result<Table, TaskError> {
-        let content = std::fs::read(&self.plain.file.path)
-            .map_err(|error| io_error("read", self.shown(), error))?;
-        let mark = content.len() - without_mark(&content).len();
-        let frame = self.read(&Bytes::from(content).slice(mark..), config, earlier)?;
-        Ok(Table {
-            rows: frame.height() as u64,
-            schema: frame.schema().clone(),
-            plan: frame.lazy(),
-        })
-    }
-
-    fn read(
-        &self,
-        body: &Bytes,
-        config: &Config,
-        earlier: Option<&SchemaRef>,
-    ) -> Result<DataFrame, TaskError> {
-        let names = self.header(body, config)?;
-        let types = self.declared(config, &names, earlier)?;
-        let frame = options(config, &types)
-            .into_reader_with_file_handle(Cursor::new(body.clone()))
-            .finish()
-            .map_err(|error| changed_type(self, body, config, &types, &error))?;
-        let frame = recognised(frame, &types, config, self)?;
-        self.types.get_or_init(|| frame.schema().clone());
-        Ok(frame)
-    }
-
-    /// Its rows as a plan, with the types that a sample has.
-    fn plan(&self, config: &Config, earlier: Option<&SchemaRef>) -> Result<Table, TaskError> {
-        let sample = self.read(&self.sample(config)?, config, earlier)?;
-        let schema = sample.schema().clone();
-        let fail = |error: PolarsError| polars_error(&format!("read `{}`", self.shown()), &error);
-        let path = PlRefPath::try_from_path(&self.plain.file.path).map_err(fail)?;
-        let plain = Arc::new(as_read(&schema));
-        let read = options(config, &Schema::default());
-        let quote = dialect(config).quote.filter(|_| self.shape.quotes);
-        let plan = LazyCsvReader::new(path)
-            .with_glob(false)
-            .with_rechunk(false)
-            .with_has_header(read.has_header)
-            .map_parse_options(|_| read.parse_options.as_ref().clone().with_quote_char(quote))
-            .with_schema(Some(plain))
-            .finish()
-            .map_err(fail)?;
-        let dates: Vec<Expr> = schema
-            .iter()
-            .filter(|(_, of)| of.is_temporal())
-            .map(|(name, of)| parsed(name, of))
-            .collect();
-        let plan = if dates.is_empty() {
-            plan
-        } else {
-            plan.with_columns(dates)
+            let fail = |failure: Failure| explained(&failure, self, &types, config);
+            reader.frame().map_err(fail)?.lazy()
         };
         Ok(Table {
             plan,
-            schema,
-            rows: self.shape.records - u64::from(config.header),
+            schema: types,
+            rows: self.layout.records,
         })
     }
 
-    /// The first records.
-    fn sample(&self, config: &Config) -> Result<Bytes, TaskError> {
-        let fail = |error| io_error("read", self.shown(), error);
-        let file = File::open(&self.plain.file.path).map_err(fail)?;
-        let mut content = Vec::new();
-        let most = if config.infer_rows == 0 {
-            u64::MAX
-        } else {
-            SAMPLE as u64
+    /// Why its rows cannot be read.
+    pub(super) fn blamed(&self, config: &Config) -> Option<TaskError> {
+        let reader = self.reader.get()?;
+        let failure = reader.first_failure()?;
+        Some(explained(&failure, self, reader.types(), config))
+    }
+
+    /// The types of its columns: those that are declared, else those that its first records look like.
+    pub(super) fn types(
+        &self,
+        config: &Config,
+        names: &[String],
+        declared: &Schema,
+        dates: bool,
+    ) -> Result<Schema, TaskError> {
+        let (missing, comma) = (config.null_values.clone(), config.decimal_comma);
+        let mut guesses = Guesses::new(names.len(), missing, comma);
+        let mut left = match config.infer_rows {
+            0 => usize::MAX,
+            rows => rows,
         };
-        file.take(most).read_to_end(&mut content).map_err(fail)?;
-        let body = without_mark(&content);
-        let mark = content.len() - body.len();
-        let (mut end, mut records, mut line) = (0, 0, 1);
-        while end < body.len() && (config.infer_rows == 0 || records <= config.infer_rows) {
-            match Record::read(body, end, line, dialect(config)) {
-                Ok(record) if !record.open || self.size() <= most => {
-                    (end, line) = (record.next, line + record.lines);
-                    records += 1;
-                }
-                _ => break,
+        let mut header = config.header;
+        let all_known = names.iter().all(|name| declared.contains(name));
+        let look = |record: crate::support::csv::Line<'_>| {
+            if std::mem::take(&mut header) {
+                return Ok(ControlFlow::Continue(()));
             }
+            // Those that are ragged are for the reader to speak of.
+            if record.fields == names.len() {
+                guesses.see(&cells(record.text, dialect(config)));
+                left -= 1;
+            }
+            Ok(if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        };
+        if !all_known {
+            each_record(&self.plain.file.path, dialect(config), look)
+                .map_err(|error| io_error("read", self.shown(), error))?;
         }
-        Ok(Bytes::from(content).slice(mark..mark + end))
+        let types = names.iter().zip(guesses.types(dates));
+        let types = types.map(|(name, guessed)| {
+            let of = declared.get(name).cloned().unwrap_or(guessed);
+            Field::new(name.as_str().into(), of)
+        });
+        Ok(types.collect())
     }
 
     /// The names of the columns, as the file has them.
-    pub(super) fn header(&self, body: &Bytes, config: &Config) -> Result<Vec<String>, TaskError> {
-        let fail = |error: PolarsError| {
-            polars_error(
-                &format!("read the first line of `{}`", self.shown()),
-                &error,
-            )
-        };
-        let row = options(config, &Schema::default())
-            .with_has_header(false)
-            .with_n_rows(Some(1))
-            .map_parse_options(|parse| parse.with_null_values(None))
-            .with_infer_schema_length(Some(0))
-            .into_reader_with_file_handle(Cursor::new(body.clone()))
-            .finish()
-            .map_err(fail)?;
+    pub(super) fn names(&self, config: &Config) -> Result<Vec<String>, TaskError> {
         if !config.header {
-            let names = row.get_column_names().into_iter();
-            return Ok(names.map(ToString::to_string).collect());
+            let names = (1..=self.layout.fields).map(|number| format!("column_{number}"));
+            return Ok(names.collect());
         }
-        let name = |column: &Column| {
-            let text = column.str()?.get(0).unwrap_or_default();
-            Ok(text.trim_end_matches('\r').to_owned())
-        };
-        let names: PolarsResult<Vec<String>> = row.columns().iter().map(name).collect();
-        let names = names.map_err(fail)?;
+        let header = cells(&self.layout.first, dialect(config));
+        let names: Vec<String> = header
+            .into_iter()
+            .map(|cell| cell.text.into_owned())
+            .collect();
         for (index, name) in names.iter().enumerate() {
             if names.iter().take(index).any(|other| other == name) {
                 return Err(TaskError::user(format!(
@@ -328,38 +285,4 @@ impl Source {
         ))
         .hint("files that become one table have the same columns; `schema: union` leaves missing ones empty"))
     }
-}
-
-/// The types as which columns are read: dates and times as text, which is looked at afterwards.
-pub(super) fn as_read(types: &Schema) -> Schema {
-    let read = types.iter().map(|(name, of)| {
-        let of = if of.is_temporal() {
-            DataType::String
-        } else {
-            of.clone()
-        };
-        (name.clone(), of)
-    });
-    read.collect()
-}
-
-/// How polars is to read.
-pub(super) fn options(config: &Config, types: &Schema) -> CsvReadOptions {
-    let dialect = dialect(config);
-    let missing = config
-        .null_values
-        .iter()
-        .map(|value| PlSmallStr::from_str(value));
-    let missing: Vec<_> = missing.collect();
-    let parse = CsvParseOptions::default()
-        .with_separator(dialect.delimiter)
-        .with_quote_char(dialect.quote)
-        .with_decimal_comma(config.decimal_comma)
-        .with_null_values((!missing.is_empty()).then_some(NullValues::AllColumns(missing)));
-    CsvReadOptions::default()
-        .with_parse_options(parse)
-        .with_has_header(config.header)
-        .with_infer_schema_length((config.infer_rows > 0).then_some(config.infer_rows))
-        .with_schema_overwrite(Some(Arc::new(as_read(types))))
-        .with_rechunk(true)
 }

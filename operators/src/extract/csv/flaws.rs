@@ -1,104 +1,70 @@
-//! Finds the field that is to blame when a file cannot be read, for a message that names it.
+//! Words for what is wrong with a file.
 
-use std::{io::Cursor, ops::ControlFlow};
-
-use bytes::Bytes;
 use pipectl_engine::operator::TaskError;
 use polars::prelude::*;
 
-use super::{
-    Config,
-    file::{Source, dialect, options},
-};
+use super::{Config, file::Source};
 use crate::support::{
-    csv::{Flaw, LONGEST, each_record, fields},
+    csv::{Cell, Failure, Flaw, LONGEST, fits},
+    files::io_error,
     frame::polars_error,
-    iso::form,
     settings::type_name,
     text::{count, shortened},
 };
 
-/// Finds the field that polars could not read as its column's type.
-pub(super) fn changed_type(
+/// Why rows of a file could not be read, for people.
+pub(super) fn explained(
+    failure: &Failure,
     source: &Source,
-    body: &Bytes,
-    config: &Config,
     types: &Schema,
-    error: &PolarsError,
-) -> TaskError {
-    // The types that the first rows have.
-    let first = options(config, types)
-        .with_n_rows(Some(config.infer_rows.max(1)))
-        .with_ignore_errors(true)
-        .into_reader_with_file_handle(Cursor::new(body.clone()))
-        .finish();
-    if let Ok(first) = first {
-        source.types.get_or_init(|| first.schema().clone());
-    }
-    first_wrong(source, config)
-        .unwrap_or_else(|| polars_error(&format!("read `{}`", source.shown()), error))
-}
-
-/// The first field of a file that is not what its column is.
-pub(super) fn first_wrong(source: &Source, config: &Config) -> Option<TaskError> {
-    let types = source.types.get()?;
-    let dialect = dialect(config);
-    let (mut row, mut found) = (0, None);
-    let mut skipped = !config.header;
-    let looked = each_record(&source.plain.file.path, dialect, |record| {
-        if !skipped {
-            skipped = true;
-            return Ok(ControlFlow::Continue(()));
-        }
-        row += 1;
-        let fields = fields(record.text, dialect);
-        let wrong = wrong_field(&fields, types, config);
-        Ok(match wrong {
-            None => ControlFlow::Continue(()),
-            Some((name, of, value)) => {
-                found = Some(type_error(name, row, value, of, config, source));
-                ControlFlow::Break(())
-            }
-        })
-    });
-    looked.ok()?;
-    found
-}
-
-/// The first field of a record that is not what its column is: name, type and value.
-pub(super) fn wrong_field<'a>(
-    fields: &'a [String],
-    types: &'a Schema,
     config: &Config,
-) -> Option<(&'a str, &'a DataType, &'a str)> {
-    let columns = types.iter().zip(fields);
-    let mut wrong = columns.filter(|((_, of), value)| !fits(value, of, config));
-    wrong
-        .next()
-        .map(|((name, of), value)| (name.as_str(), of, value.as_str()))
+) -> TaskError {
+    match failure {
+        Failure::Io(error) => {
+            let error = std::io::Error::new(error.kind(), error.to_string());
+            io_error("read", source.shown(), error)
+        }
+        Failure::Frame(error) => polars_error(&format!("read `{}`", source.shown()), error),
+        Failure::Shape(flaw) => describe(flaw, source.shown(), config),
+        Failure::Value {
+            row,
+            column,
+            text,
+            quotes,
+        } => match types.get_at_index(*column) {
+            Some((name, _)) if *quotes => TaskError::user(format!(
+                "row {row} of `{}`: the quotes of column `{name}` end before it does: `{}`",
+                source.shown(),
+                shortened(text, 60)
+            ))
+            .hint("a quote within quotes stands there twice; if quotes have no meaning in this file, write `quote: \"\"`"),
+            Some((name, of)) => type_error(name, *row, text, of, config, source),
+            None => TaskError::bug(format!("`{}` has no column {column}", source.shown())),
+        },
+    }
 }
 
-/// Whether a field's text can be read as a value of a type.
-fn fits(text: &str, of: &DataType, config: &Config) -> bool {
-    if text.is_empty() || config.null_values.iter().any(|missing| missing == text) {
-        return true;
-    }
-    match of {
-        DataType::Int64 => text.parse::<i64>().is_ok(),
-        DataType::Int32 => text.parse::<i32>().is_ok(),
-        DataType::Float64 | DataType::Float32 if config.decimal_comma => {
-            text.replace(',', ".").parse::<f64>().is_ok()
+/// What is wrong with the first field of a record that is not what its column is.
+pub(super) fn wrong_field(cells: &[Cell<'_>], types: &Schema, config: &Config) -> Option<String> {
+    types.iter().zip(cells).find_map(|((name, of), cell)| {
+        let value = shortened(&cell.text, 60);
+        if !cell.sound {
+            return Some(format!(
+                "the quotes of column `{name}` end before it does: `{value}`"
+            ));
         }
-        DataType::Float64 | DataType::Float32 => text.parse::<f64>().is_ok(),
-        DataType::Boolean => ["true", "false"]
+        let missing = config
+            .null_values
             .iter()
-            .any(|word| text.eq_ignore_ascii_case(word)),
-        DataType::Time => crate::support::iso::is_time(text),
-        of if of.is_temporal() => {
-            form(text).is_some_and(|form| of.is_datetime() || form.polars() == *of)
-        }
-        _ => true,
-    }
+            .any(|missing| *missing == cell.text);
+        let fits = missing || fits(&cell.text, of, config.decimal_comma);
+        (!fits).then(|| {
+            format!(
+                "column `{name}` is `{value}`, which is no {}",
+                type_name(of)
+            )
+        })
+    })
 }
 
 /// A field that is not what its column is. Rows count from 1.

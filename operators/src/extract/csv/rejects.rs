@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufWriter, Write as _},
     ops::ControlFlow,
-    sync::OnceLock,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -15,15 +15,14 @@ use serde::Deserialize;
 
 use super::{
     Config,
-    file::{Source, dialect, options},
-    flaws::wrong_field,
+    file::{Source, dialect, layout},
+    flaws::{describe, wrong_field},
 };
 use crate::support::{
-    csv::{Line, Shape, each_record, fields},
+    csv::{Line, cells, each_record},
     files::{Found, io_error},
     location::Temporary,
     plain::Plain,
-    settings::type_name,
     text::{count, shortened},
 };
 
@@ -123,7 +122,10 @@ impl Rejected {
         source: &Source,
         earlier: Option<&SchemaRef>,
     ) -> Result<Source, TaskError> {
-        let types = types_of(source, config, earlier)?;
+        let names = source.names(config)?;
+        let declared = source.declared(config, &names, earlier)?;
+        // What merely looks like a date may be something else.
+        let types = Arc::new(source.types(config, &names, &declared, false)?);
         let temporary = Temporary::new(context)?;
         let full = |error| io_error("write", &temporary.0.display().to_string(), error);
         let mut sieve = Sieve {
@@ -149,11 +151,6 @@ impl Rejected {
             return Err(error);
         }
         sieve.clean.flush().map_err(full)?;
-        let shape = Shape {
-            fields: sieve.fields,
-            records: sieve.rows,
-            quotes: true,
-        };
         drop(sieve);
         let size = std::fs::metadata(&temporary.0).map_err(full)?.len();
         let file = Found {
@@ -161,15 +158,13 @@ impl Rejected {
             size,
             ..source.plain.file.clone()
         };
-        Ok(Source {
-            plain: Plain {
-                file,
-                _made: Some(temporary),
-            },
-            partitions: source.partitions.clone(),
-            shape,
-            types: OnceLock::new(),
-        })
+        let plain = Plain {
+            file,
+            _made: Some(temporary),
+        };
+        let layout = layout(context, config, &plain)?
+            .map_err(|flaw| describe(&flaw, source.shown(), config))?;
+        Ok(Source::new(plain, source.partitions.clone(), layout))
     }
 }
 
@@ -184,15 +179,8 @@ impl Sieve<'_> {
             self.fields = record.fields;
         }
         let reason = if record.fields == self.fields {
-            let values = fields(record.text, dialect(self.config));
-            let wrong = wrong_field(&values, &self.types, self.config).filter(|_| !header);
-            wrong.map(|(name, of, value)| {
-                let value = shortened(value, 60);
-                format!(
-                    "column `{name}` is `{value}`, which is no {}",
-                    type_name(of)
-                )
-            })
+            let cells = cells(record.text, dialect(self.config));
+            wrong_field(&cells, &self.types, self.config).filter(|_| !header)
         } else {
             let found = count(record.fields as u64, "field");
             Some(format!("{found}, the first line has {}", self.fields))
@@ -205,50 +193,4 @@ impl Sieve<'_> {
         self.clean.write_all(b"\n")?;
         Ok(Ok(()))
     }
-}
-
-/// The types of a file's columns, by its first records of the right form.
-fn types_of(
-    source: &Source,
-    config: &Config,
-    earlier: Option<&SchemaRef>,
-) -> Result<SchemaRef, TaskError> {
-    let (mut sample, mut records, mut expected) = (Vec::new(), 0, 0);
-    let wanted = if config.infer_rows == 0 {
-        usize::MAX
-    } else {
-        config.infer_rows
-    };
-    each_record(&source.plain.file.path, dialect(config), |record| {
-        if records == 0 {
-            expected = record.fields;
-        }
-        if record.fields == expected {
-            records += 1;
-            sample.extend(record.text);
-            sample.push(b'\n');
-        }
-        let enough = records > wanted || sample.len() > 64 << 20;
-        Ok(if enough {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
-    })
-    .map_err(|error| io_error("read", source.shown(), error))?;
-    let body = Bytes::from(sample);
-    let names = source.header(&body, config)?;
-    let types = source.declared(config, &names, earlier)?;
-    let first = options(config, &types)
-        .with_ignore_errors(true)
-        .into_reader_with_file_handle(std::io::Cursor::new(body))
-        .finish();
-    let first = first.map_err(|error| {
-        crate::support::frame::polars_error(&format!("read `{}`", source.shown()), &error)
-    })?;
-    // Dates that are declared or known are looked for too; what merely looks like one may be something else.
-    let of = |(name, of): (&PlSmallStr, &DataType)| {
-        (name.clone(), types.get(name).unwrap_or(of).clone())
-    };
-    Ok(Arc::new(first.schema().iter().map(of).collect()))
 }

@@ -1,0 +1,185 @@
+//! What types columns look like, by their first values.
+
+use polars::prelude::DataType;
+
+use super::Cell;
+use crate::support::iso::{Form, form};
+
+/// What the values of one column look like so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Guess {
+    booleans: bool,
+    integers: bool,
+    numbers: bool,
+    texts: bool,
+    /// The form of all texts, when they are dates or times.
+    form: Option<Form>,
+}
+
+/// What the columns of a file look like so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Guesses {
+    columns: Vec<Guess>,
+    missing: Vec<String>,
+    decimal_comma: bool,
+}
+
+impl Guesses {
+    /// Nothing has been seen of so many columns; `missing` are the texts that stand for nothing.
+    pub(crate) fn new(columns: usize, missing: Vec<String>, decimal_comma: bool) -> Self {
+        Self {
+            columns: vec![Guess::default(); columns],
+            missing,
+            decimal_comma,
+        }
+    }
+
+    /// Looks at a record.
+    pub(crate) fn see(&mut self, record: &[Cell<'_>]) {
+        for (guess, cell) in self.columns.iter_mut().zip(record) {
+            let missing = cell.text.is_empty() && !cell.quoted;
+            if !missing && !self.missing.iter().any(|missing| *missing == cell.text) {
+                guess.see(&cell.text, self.decimal_comma);
+            }
+        }
+    }
+
+    /// The columns' types; `dates` allows for dates and times.
+    pub(crate) fn types(&self, dates: bool) -> impl Iterator<Item = DataType> {
+        self.columns.iter().map(move |guess| guess.of(dates))
+    }
+}
+
+impl Guess {
+    fn see(&mut self, text: &str, decimal_comma: bool) {
+        let bytes = text.as_bytes();
+        let known = [self.booleans, self.integers, self.numbers].contains(&true);
+        if super::values::boolean(bytes).is_some() {
+            self.booleans = true;
+        } else if is_integer(bytes) {
+            self.integers = true;
+        } else if is_number(bytes, if decimal_comma { b',' } else { b'.' }) {
+            self.numbers = true;
+        } else if self.texts {
+            self.form = self.form.filter(|known| form(text) == Some(*known));
+        } else {
+            self.texts = true;
+            self.form = form(text).filter(|_| !known);
+        }
+    }
+
+    fn of(self, dates: bool) -> DataType {
+        match (self.booleans, self.integers, self.numbers, self.texts) {
+            (true, false, false, false) => DataType::Boolean,
+            (false, true, false, false) => DataType::Int64,
+            (false, _, true, false) => DataType::Float64,
+            (false, false, false, true) => match self.form.filter(|_| dates) {
+                Some(form) => form.polars(),
+                None => DataType::String,
+            },
+            _ => DataType::String,
+        }
+    }
+}
+
+/// Digits, perhaps after a minus.
+fn is_integer(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// What has a point or an exponent, or is infinite or no number.
+fn is_number(text: &[u8], point: u8) -> bool {
+    let text = match text.split_first() {
+        Some((b'-' | b'+', rest)) => rest,
+        _ => text,
+    };
+    if matches!(text, b"inf" | b"NaN") {
+        return true;
+    }
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(text);
+    let rest = text.get(whole..).unwrap_or_default();
+    let (fraction, rest) = match rest.split_first() {
+        Some((mark, rest)) if *mark == point => {
+            let fraction = digits(rest);
+            (Some(fraction), rest.get(fraction..).unwrap_or_default())
+        }
+        _ => (None, rest),
+    };
+    let exponent = match rest.split_first() {
+        None => false,
+        Some((b'e' | b'E', rest)) => {
+            let power = match rest.split_first() {
+                Some((b'-' | b'+', power)) => power,
+                _ => rest,
+            };
+            if power.is_empty() || digits(power) < power.len() {
+                return false;
+            }
+            true
+        }
+        Some(_) => return false,
+    };
+    match fraction {
+        None => exponent && whole > 0,
+        Some(0) => whole > 0 && !exponent,
+        Some(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::{
+        csv::{Dialect, cells},
+        settings::type_name,
+    };
+
+    fn guessed(values: &[&str], decimal_comma: bool) -> String {
+        let dialect = Dialect {
+            delimiter: b';',
+            quote: Some(b'"'),
+        };
+        let mut guesses = Guesses::new(1, vec!["NA".to_owned()], decimal_comma);
+        for value in values {
+            guesses.see(&cells(value.as_bytes(), dialect));
+        }
+        guesses.types(true).map(|of| type_name(&of)).collect()
+    }
+
+    #[test]
+    fn types_are_those_of_all_values() {
+        for (values, expected) in [
+            (&["1", "-2", "", "NA", "\"3\""][..], "integer"),
+            (&["1", "2.5"], "number"),
+            (&["1.", ".5", "-1e5", "+2.5E-3", "inf", "-NaN"], "number"),
+            (&["true", "FALSE"], "boolean"),
+            (&["true", "1"], "string"),
+            (&["1", "x"], "string"),
+            (&["+1"], "string"),
+            (&["."], "string"),
+            (&["1.e5"], "string"),
+            (&["e5"], "string"),
+            (&["1e"], "string"),
+            (&[" 1"], "string"),
+            (&["1,5"], "string"),
+            (&["\"\"", "1"], "string"),
+            (&["12345678901234567890"], "integer"),
+            (&["2026-03-01", ""], "date"),
+            (&["2026-03-01", "2026-03-01T12:00"], "string"),
+            (
+                &["2026-03-01T12:00Z", "2026-03-01T12:00+01:00"],
+                "timestamp",
+            ),
+            (&["2026-03-01", "5"], "string"),
+            (&["5", "2026-03-01"], "string"),
+            (&["", "NA"], "string"),
+            (&[], "string"),
+        ] {
+            assert_eq!(guessed(values, false), expected, "{values:?}");
+        }
+        assert_eq!(guessed(&["1,5", "2"], true), "number");
+        assert_eq!(guessed(&["1.5"], true), "string");
+    }
+}
