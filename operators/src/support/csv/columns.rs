@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use polars::prelude::{DataType, TimeZone};
 use polars_arrow::{
     array::{
-        Array, MutableArray as _, MutableBinaryViewArray, MutableBooleanArray, PrimitiveArray,
+        Array, MutableArray as _, MutableBinaryViewArray, MutableBooleanArray, PrimitiveArray, View,
     },
     bitmap::MutableBitmap,
     datatypes::{ArrowDataType, TimeUnit},
@@ -15,7 +15,7 @@ use polars_arrow::{
 use super::{
     fields::Located,
     records::unquoted,
-    values::{boolean, integer, number, number_with_comma, without_spaces},
+    values::{boolean, integer, number, small_number, with_point, without_spaces},
 };
 use crate::support::iso::{day, physical};
 
@@ -83,13 +83,14 @@ impl Fields<'_> {
             DataType::Int64 => self.numbers(ArrowDataType::Int64, integer),
             DataType::Int32 => self.numbers(ArrowDataType::Int32, small),
             DataType::Float64 if self.decimal_comma => {
-                self.numbers::<f64>(ArrowDataType::Float64, number_with_comma)
+                self.numbers(ArrowDataType::Float64, |text| number(&with_point(text)))
             }
-            DataType::Float64 => self.numbers::<f64>(ArrowDataType::Float64, number),
-            DataType::Float32 if self.decimal_comma => {
-                self.numbers::<f32>(ArrowDataType::Float32, number_with_comma)
-            }
-            DataType::Float32 => self.numbers::<f32>(ArrowDataType::Float32, number),
+            DataType::Float64 => self.numbers(ArrowDataType::Float64, number),
+            DataType::Float32 if self.decimal_comma => self
+                .numbers(ArrowDataType::Float32, |text| {
+                    small_number(&with_point(text))
+                }),
+            DataType::Float32 => self.numbers(ArrowDataType::Float32, small_number),
             DataType::Boolean => self.booleans(),
             DataType::Date => self.moments(ArrowDataType::Date32, day),
             DataType::Time => {
@@ -107,9 +108,13 @@ impl Fields<'_> {
         }
     }
 
-    /// Gives `take` each field, or nothing where there is none; it says whether it could use it.
+    /// Gives `take` each field, or nothing where there is none, and if the field stands in the piece as it is, the piece
+    /// from there on; it says whether it could use it.
     #[inline]
-    fn each<P: Part + ?Sized>(self, mut take: impl FnMut(Option<&P>) -> bool) -> Result<(), Wrong> {
+    fn each<P: Part + ?Sized>(
+        self,
+        mut take: impl FnMut(Option<&P>, &[u8]) -> bool,
+    ) -> Result<(), Wrong> {
         let plain = self.quote.is_none() && self.missing.is_empty();
         let bytes = self.text.as_bytes();
         for row in 0..self.located.rows() {
@@ -118,13 +123,16 @@ impl Fields<'_> {
                 to -= 1;
             }
             let good = if from >= to {
-                take(None)
+                take(None, &[])
             } else if plain {
-                take(Some(P::cut(self.text, from, to)))
+                let and_more = bytes.get(from..).unwrap_or_default();
+                take(Some(P::cut(self.text, from, to)), and_more)
             } else {
                 match self.bare(from, to) {
-                    Some(text) if self.missing.iter().any(|missing| *missing == text) => take(None),
-                    Some(text) => take(Some(P::of(&text))),
+                    Some(text) if self.missing.iter().any(|missing| *missing == text) => {
+                        take(None, &[])
+                    }
+                    Some(text) => take(Some(P::of(&text)), &[]),
                     None => false,
                 }
             };
@@ -162,7 +170,7 @@ impl Fields<'_> {
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Box<dyn Array>, Wrong> {
         let mut values = Values::with_capacity(self.located.rows());
-        self.each(|field: Option<&[u8]>| {
+        self.each(|field: Option<&[u8]>, _| {
             let text = field.map(without_spaces).unwrap_or_default();
             values.push(read(text)) || text.is_empty()
         })?;
@@ -171,7 +179,7 @@ impl Fields<'_> {
 
     fn booleans(self) -> Result<Box<dyn Array>, Wrong> {
         let mut values = MutableBooleanArray::with_capacity(self.located.rows());
-        self.each(|field: Option<&[u8]>| {
+        self.each(|field: Option<&[u8]>, _| {
             let text = field.unwrap_or_default();
             let value = boolean(text);
             values.push(value);
@@ -186,7 +194,7 @@ impl Fields<'_> {
         read: impl Fn(&str) -> Option<T>,
     ) -> Result<Box<dyn Array>, Wrong> {
         let mut values = Values::with_capacity(self.located.rows());
-        self.each(|field: Option<&str>| {
+        self.each(|field: Option<&str>, _| {
             let text = field.unwrap_or_default();
             values.push(read(text)) || text.is_empty()
         })?;
@@ -195,9 +203,10 @@ impl Fields<'_> {
 
     fn texts(self) -> Result<Box<dyn Array>, Wrong> {
         let mut values = MutableBinaryViewArray::<str>::with_capacity(self.located.rows());
-        self.each(|field: Option<&str>| {
-            match field {
-                Some(text) => values.push_value(text),
+        self.each(|field: Option<&str>, and_more| {
+            match field.map(|text| (short(text.len(), and_more), text)) {
+                Some((Some(view), _)) => values.push_view(view, &[]),
+                Some((None, text)) => values.push_value(text),
                 None => values.push_null(),
             }
             true
@@ -250,6 +259,26 @@ impl<T: NativeType> Values<T> {
     }
 }
 
+/// A text of up to twelve bytes as polars keeps it, taken from more than its own bytes in one go.
+#[inline]
+fn short(length: usize, and_more: &[u8]) -> Option<View> {
+    let bytes = and_more.first_chunk::<16>()?;
+    let length = u32::try_from(length)
+        .ok()
+        .filter(|length| *length <= View::MAX_INLINE_SIZE)?;
+    let bytes = u128::from_le_bytes(*bytes) & ((1 << (8 * length)) - 1);
+    let words = bytes.to_le_bytes();
+    let ([prefix, buffer_idx, offset, _], _) = words.as_chunks::<4>() else {
+        return None;
+    };
+    Some(View {
+        length,
+        prefix: u32::from_ne_bytes(*prefix),
+        buffer_idx: u32::from_ne_bytes(*buffer_idx),
+        offset: u32::from_ne_bytes(*offset),
+    })
+}
+
 fn small(text: &[u8]) -> Option<i32> {
     integer(text)?.try_into().ok()
 }
@@ -262,11 +291,9 @@ pub(crate) fn fits(text: &str, of: &DataType, decimal_comma: bool) -> bool {
             DataType::Int64 => bytes.is_empty() || integer(bytes).is_some(),
             DataType::Int32 => bytes.is_empty() || small(bytes).is_some(),
             DataType::Float64 | DataType::Float32 if decimal_comma => {
-                bytes.is_empty() || number_with_comma::<f64>(bytes).is_some()
+                bytes.is_empty() || number(&with_point(bytes)).is_some()
             }
-            DataType::Float64 | DataType::Float32 => {
-                bytes.is_empty() || number::<f64>(bytes).is_some()
-            }
+            DataType::Float64 | DataType::Float32 => bytes.is_empty() || number(bytes).is_some(),
             DataType::Boolean => boolean(text.as_bytes()).is_some(),
             of if of.is_temporal() => physical(text, of).is_some(),
             _ => true,

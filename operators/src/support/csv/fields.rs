@@ -15,9 +15,10 @@ const NOWHERE: u32 = u32::MAX;
 /// Where the fields of all records of a piece begin and end.
 #[derive(Debug, Default)]
 pub(crate) struct Located {
-    /// How many bounds a record has: where its first field begins, and where each field's successor would.
-    stride: usize,
+    /// Where each field begins, and where the one after it does or would.
     bounds: Vec<u32>,
+    /// How many bounds there are from one record to the next.
+    stride: usize,
     rows: usize,
     /// What is wrong with the first record that is not as the others; those before it are there. Lines count from the
     /// piece's first.
@@ -25,19 +26,69 @@ pub(crate) struct Located {
 }
 
 impl Located {
-    /// Finds the fields of all records of `content`, each of which is to have `fields`. `quotes` says whether there may
-    /// be any; without them it is quicker. `records` is about how many there are.
+    /// Finds the fields of all records of `content`, each of which is to have `fields`. There are about so many records;
+    /// when it is said how many `lines`, they are all records, and there are no quotes.
     pub(crate) fn find(
         content: &[u8],
         dialect: Dialect,
-        quotes: bool,
         fields: usize,
         records: usize,
+        lines: Option<usize>,
+    ) -> Self {
+        lines
+            .and_then(|lines| Self::regular(content, dialect.delimiter, fields, lines))
+            .unwrap_or_else(|| Self::one_by_one(content, dialect, fields, records, lines.is_none()))
+    }
+
+    /// Lines of the same number of fields, as most pieces have; nothing when they are not.
+    fn regular(content: &[u8], delimiter: u8, fields: usize, lines: usize) -> Option<Self> {
+        let mut bounds = vec![0; fields * lines + 1];
+        let mut room = bounds.iter_mut();
+        // The first field begins with the piece.
+        room.next()?;
+        let wanted = [delimiter, b'\n'].map(|byte| ONES * u64::from(byte));
+        let length = u32::try_from(content.len()).ok()?;
+        let mut base = 0;
+        let (blocks, last) = blocks(content);
+        for block in blocks.iter().chain([&last]) {
+            let mut ends = either(block, wanted) & within(length, base);
+            while ends != 0 {
+                *room.next()? = base + ends.trailing_zeros() + 1;
+                ends &= ends - 1;
+            }
+            base += 64;
+        }
+        if content.last() != Some(&b'\n') {
+            *room.next()? = length + 1;
+        }
+        if room.next().is_some() {
+            return None;
+        }
+        let is_end = |bound: &u32| {
+            let at = (*bound as usize).saturating_sub(1);
+            content.get(at).is_none_or(|byte| *byte == b'\n')
+        };
+        // As many lines as records, and each ends where a record does: then there is no other end of a line.
+        let regular = bounds.iter().skip(fields).step_by(fields).all(is_end);
+        regular.then_some(Self {
+            bounds,
+            stride: fields,
+            rows: lines,
+            flaw: None,
+        })
+    }
+
+    fn one_by_one(
+        content: &[u8],
+        dialect: Dialect,
+        fields: usize,
+        records: usize,
+        quotes: bool,
     ) -> Self {
         let stride = fields + 1;
         let mut found = Self {
-            stride,
             bounds: Vec::with_capacity(stride * (records + 2)),
+            stride,
             rows: 0,
             flaw: None,
         };
@@ -128,17 +179,10 @@ fn scanned<const QUOTES: bool>(
     let length = u32::try_from(content.len()).unwrap_or(NOWHERE);
     let mut state = State::default();
     let mut base = 0;
-    let mut last = [0; BLOCK];
-    let (blocks, rest) = content.as_chunks::<BLOCK>();
-    if let Some(room) = last.get_mut(..rest.len()) {
-        room.copy_from_slice(rest);
-    }
+    let (blocks, last) = blocks(content);
     for block in blocks.iter().chain([&last]) {
         let [delimiters, newlines, quotes] = masks::<QUOTES>(block, wanted);
-        let mut all = delimiters | newlines | quotes;
-        if length - base < 64 {
-            all &= (1 << (length - base)) - 1;
-        }
+        let mut all = (delimiters | newlines | quotes) & within(length, base);
         while all != 0 {
             let bit = all & all.wrapping_neg();
             let at = base + all.trailing_zeros();
@@ -160,22 +204,64 @@ fn scanned<const QUOTES: bool>(
     None
 }
 
+/// The blocks of a text, and what is left of it.
+fn blocks(content: &[u8]) -> (&[[u8; BLOCK]], [u8; BLOCK]) {
+    let (blocks, rest) = content.as_chunks::<BLOCK>();
+    let mut last = [0; BLOCK];
+    if let Some(room) = last.get_mut(..rest.len()) {
+        room.copy_from_slice(rest);
+    }
+    (blocks, last)
+}
+
+/// The bits of a block at `base` that are within a text of this length.
+#[inline]
+fn within(length: u32, base: u32) -> u64 {
+    match length - base {
+        left @ 0..64 => (1 << left) - 1,
+        _ => u64::MAX,
+    }
+}
+
 /// Which bytes of a block are the wanted ones.
 #[inline]
 fn masks<const QUOTES: bool>(block: &[u8; BLOCK], wanted: [u64; 3]) -> [u64; 3] {
     let mut masks = [0; 3];
-    let (words, _) = block.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
+    for (index, word) in words(block) {
         for ((mask, wanted), of_use) in masks.iter_mut().zip(wanted).zip([true, true, QUOTES]) {
             if of_use {
-                let differs = word ^ wanted;
-                let equal = !(((differs & LOW) + LOW) | differs | LOW);
-                *mask |= ((equal >> 7).wrapping_mul(GATHER) >> 56) << (8 * index);
+                *mask |= gathered(!others(word, wanted)) << (8 * index);
             }
         }
     }
     masks
+}
+
+/// Which bytes of a block are one of the wanted ones.
+#[inline]
+fn either(block: &[u8; BLOCK], [one, other]: [u64; 2]) -> u64 {
+    words(block).fold(0, |mask, (index, word)| {
+        mask | gathered(!(others(word, one) & others(word, other))) << (8 * index)
+    })
+}
+
+#[inline]
+fn words(block: &[u8; BLOCK]) -> impl Iterator<Item = (usize, u64)> {
+    let (words, _) = block.as_chunks::<8>();
+    words.iter().copied().map(u64::from_le_bytes).enumerate()
+}
+
+/// The highest bit of each byte that is not the wanted one.
+#[inline]
+fn others(word: u64, wanted: u64) -> u64 {
+    let differs = word ^ wanted;
+    ((differs & LOW) + LOW) | differs
+}
+
+/// The highest bits of all bytes, one beside the other.
+#[inline]
+fn gathered(word: u64) -> u64 {
+    ((word & !LOW) >> 7).wrapping_mul(GATHER) >> 56
 }
 
 /// Whether we are within quotes.

@@ -5,13 +5,16 @@ use polars::prelude::DataType;
 use super::Cell;
 use crate::support::iso::{Form, form};
 
+const BOOLEAN: u8 = 1;
+const INTEGER: u8 = 2;
+const NUMBER: u8 = 4;
+const TEXT: u8 = 8;
+
 /// What the values of one column look like so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Guess {
-    booleans: bool,
-    integers: bool,
-    numbers: bool,
-    texts: bool,
+struct Guess {
+    /// The kinds of values that there are.
+    kinds: u8,
     /// The form of all texts, when they are dates or times.
     form: Option<Form>,
 }
@@ -53,27 +56,29 @@ impl Guesses {
 impl Guess {
     fn see(&mut self, text: &str, decimal_comma: bool) {
         let bytes = text.as_bytes();
-        let known = [self.booleans, self.integers, self.numbers].contains(&true);
-        if super::values::boolean(bytes).is_some() {
-            self.booleans = true;
+        let kind = if super::values::boolean(bytes).is_some() {
+            BOOLEAN
         } else if is_integer(bytes) {
-            self.integers = true;
+            INTEGER
         } else if is_number(bytes, if decimal_comma { b',' } else { b'.' }) {
-            self.numbers = true;
-        } else if self.texts {
-            self.form = self.form.filter(|known| form(text) == Some(*known));
+            NUMBER
         } else {
-            self.texts = true;
-            self.form = form(text).filter(|_| !known);
+            TEXT
+        };
+        if kind == TEXT {
+            let form = form(text);
+            let agrees = self.kinds == 0 || self.form == form;
+            self.form = form.filter(|_| agrees);
         }
+        self.kinds |= kind;
     }
 
     fn of(self, dates: bool) -> DataType {
-        match (self.booleans, self.integers, self.numbers, self.texts) {
-            (true, false, false, false) => DataType::Boolean,
-            (false, true, false, false) => DataType::Int64,
-            (false, _, true, false) => DataType::Float64,
-            (false, false, false, true) => match self.form.filter(|_| dates) {
+        match self.kinds {
+            BOOLEAN => DataType::Boolean,
+            INTEGER => DataType::Int64,
+            kinds if kinds & NUMBER != 0 && kinds & !(NUMBER | INTEGER) == 0 => DataType::Float64,
+            TEXT => match self.form.filter(|_| dates) {
                 Some(form) => form.polars(),
                 None => DataType::String,
             },

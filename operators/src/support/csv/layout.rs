@@ -42,6 +42,14 @@ pub(crate) struct Piece {
     pub(crate) quotes: bool,
 }
 
+impl Piece {
+    /// How many lines it has, when they are all records and there are no quotes.
+    pub(crate) fn regular(&self) -> Option<usize> {
+        let regular = !self.quotes && self.lines == self.records as u64;
+        regular.then_some(self.records)
+    }
+}
+
 impl Layout {
     /// Looks at a file, of which no more than a part is in memory. `stopped` says when to give up.
     ///

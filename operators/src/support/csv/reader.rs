@@ -176,7 +176,7 @@ impl Reader {
         let changed = || io::Error::new(io::ErrorKind::InvalidData, "it changed while it was read");
         let text = std::str::from_utf8(content).map_err(|_| Failure::Io(changed()))?;
         let (dialect, width) = (self.writing.dialect, self.types.len());
-        let located = Located::find(content, dialect, piece.quotes, width, piece.records);
+        let located = Located::find(content, dialect, width, piece.records, piece.regular());
         let mut made = Vec::with_capacity(columns.len());
         let mut wrong: Option<(Wrong, usize)> = None;
         for column in columns {

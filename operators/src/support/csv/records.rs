@@ -1,14 +1,9 @@
 //! The records of a file, one by one.
 
-use std::{
-    borrow::Cow,
-    fs::File,
-    io::{self, Read as _},
-    ops::ControlFlow,
-    path::Path,
-};
+use std::{borrow::Cow, fs::File, io, ops::ControlFlow, os::unix::fs::FileExt as _, path::Path};
 
 use memchr::{memchr, memchr_iter, memchr2};
+use rayon::prelude::*;
 
 use super::{Dialect, Flaw, LONGEST, blank, without_mark};
 
@@ -21,19 +16,16 @@ pub(super) fn in_parts<E: From<io::Error>>(
     path: &Path,
     mut take: impl FnMut(&[u8], bool) -> Result<Option<usize>, E>,
 ) -> Result<(), E> {
-    let mut file = File::open(path)?;
-    let (mut part, mut filled) = (vec![0; PART], 0);
+    let file = File::open(path)?;
+    // One byte more, so that the end of a small file is seen at once.
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or(PART);
+    let (mut part, mut filled, mut position) = (vec![0; PART.min(size + 1)], 0, 0);
     loop {
-        let read = match part.get_mut(filled..) {
-            Some(rest) if !rest.is_empty() => file.read(rest)?,
-            _ => 0,
-        };
+        let rest = part.get_mut(filled..).unwrap_or_default();
+        let read = filled_at(&file, rest, position)?;
         filled += read;
-        let full = filled == part.len();
-        if !full && read > 0 {
-            continue;
-        }
-        let last = !full;
+        position += read as u64;
+        let last = filled < part.len();
         let taken = match take(part.get(..filled).unwrap_or_default(), last)? {
             Some(taken) if !last => taken,
             _ => return Ok(()),
@@ -44,6 +36,35 @@ pub(super) fn in_parts<E: From<io::Error>>(
         part.copy_within(taken..filled, 0);
         filled -= taken;
     }
+}
+
+/// Reads as much as there is room for, or as there is, by many threads; says how much that was.
+fn filled_at(file: &File, room: &mut [u8], position: u64) -> io::Result<usize> {
+    const SHARE: usize = 1 << 20;
+    let shares = room.par_chunks_mut(SHARE).enumerate();
+    let read: Vec<io::Result<(usize, bool)>> = shares
+        .map(|(index, share)| {
+            let (mut filled, from) = (0, position + (index * SHARE) as u64);
+            while let Some(rest) = share.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+                match file.read_at(rest, from + filled as u64) {
+                    Ok(0) => return Ok((filled, false)),
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok((filled, true))
+        })
+        .collect();
+    let mut all = 0;
+    for share in read {
+        let (filled, full) = share?;
+        all += filled;
+        if !full {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// A record of a file that is gone through one by one.

@@ -33,17 +33,51 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
 
 /// A number.
 #[inline]
-pub(super) fn number<T: fast_float2::FastFloat>(text: &[u8]) -> Option<T> {
+pub(super) fn number(text: &[u8]) -> Option<f64> {
+    short(text).or_else(|| fast_float2::parse(text).ok())
+}
+
+/// A number of 32 bits.
+pub(super) fn small_number(text: &[u8]) -> Option<f32> {
     fast_float2::parse(text).ok()
 }
 
-/// A number with a comma.
-pub(super) fn number_with_comma<T: fast_float2::FastFloat>(text: &[u8]) -> Option<T> {
-    if memchr::memchr(b',', text).is_none() {
-        return number(text);
+/// A number of up to nine digits, which is one whole number divided by another: both are exact, so the result is what
+/// it should be.
+#[inline]
+fn short(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 10] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+    let (negative, digits) = match text.split_first()? {
+        (b'-', digits) => (true, digits),
+        _ => (false, text),
+    };
+    let (mut value, mut count, mut point) = (0_u32, 0, None);
+    if digits.len() > 10 {
+        return None;
     }
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            value = value.wrapping_mul(10).wrapping_add(u32::from(digit));
+            count += 1;
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(count);
+        } else {
+            return None;
+        }
+    }
+    if count == 0 || count > 9 {
+        return None;
+    }
+    let after = count - point.unwrap_or(count);
+    let value = f64::from(value) / POWERS.get(after)?;
+    Some(if negative { -value } else { value })
+}
+
+/// The text of a number with a comma as the others write it.
+pub(super) fn with_point(text: &[u8]) -> Vec<u8> {
     let point = |byte: &u8| if *byte == b',' { b'.' } else { *byte };
-    number(&text.iter().map(point).collect::<Vec<u8>>())
+    text.iter().map(point).collect()
 }
 
 /// True or false.
@@ -92,9 +126,43 @@ mod tests {
         ] {
             assert_eq!(integer(text.as_bytes()), expected, "{text}");
         }
-        assert_eq!(number::<f64>(b"0.1"), Some(0.1));
-        assert_eq!(number_with_comma::<f64>(b"-0,1e2"), Some(-10.0));
-        assert_eq!(number_with_comma::<f64>(b"1,2,3"), None);
-        assert_eq!(number::<f32>(b"x"), None);
+        assert_eq!(number(&with_point(b"-0,1e2")), Some(-10.0));
+        assert_eq!(number(&with_point(b"1,2,3")), None);
+        assert_eq!(small_number(b"x"), None);
+        for text in [
+            "0",
+            "-0",
+            "5",
+            "0.1",
+            ".5",
+            "5.",
+            "-1.005",
+            "123456789",
+            "0.00000001",
+            "1234567890",
+            "12345.6789",
+            "0.123456789012345678",
+            "1e5",
+            "-1.5E-7",
+            "1e400",
+            "+3",
+            "4.35",
+            "99999999.9",
+            "0000000012",
+            "inf",
+            "NaN",
+            "",
+            "-",
+            ".",
+            "-.",
+            "1.2.3",
+            "1-",
+            "1 ",
+            "e5",
+            "--1",
+        ] {
+            let (ours, expected) = (number(text.as_bytes()), text.parse::<f64>().ok());
+            assert_eq!(ours.map(f64::to_bits), expected.map(f64::to_bits), "{text}");
+        }
     }
 }
