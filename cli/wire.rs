@@ -62,10 +62,18 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     result
 }
 
+/// The connections of this process: with what speaks to drivers of ODBC, where it was built in.
+pub(crate) fn connector() -> Connector {
+    let connector = Connector::default();
+    #[cfg(feature = "odbc")]
+    let connector = connector.with_odbc(Arc::new(pipectl_odbc::Manager));
+    connector
+}
+
 /// What operators share.
 pub(crate) fn services() -> Services {
     let services = Services::default()
-        .with(Arc::new(Connector::default()))
+        .with(Arc::new(connector()))
         .with(Arc::new(WaitWatcher::new(Arc::new(FileWatcher))));
     // Without our own path scripts still run; only nobody stops them when we are killed.
     match std::env::current_exe() {
@@ -211,7 +219,7 @@ impl House {
     /// What operators share in this house. Tasks of a test stay in this process: another one could not see its history.
     pub(crate) fn services(&self) -> Services {
         let turns = Turns(Arc::new(StoreTurns(Arc::clone(&self.store))));
-        let services = services().with(Arc::new(Connector::default().with_turns(turns)));
+        let services = services().with(Arc::new(connector().with_turns(turns)));
         match std::env::current_exe() {
             Ok(program) if self.lasting => {
                 let arguments = vec!["__task".to_owned()];

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, sync::Arc};
 
 use anstyle::Style;
-use pipectl_connections::{Connector, mail_server};
+use pipectl_connections::mail_server;
 use pipectl_engine::{
     connection::{Connection, Origin},
     operator::TaskError,
@@ -217,12 +217,12 @@ async fn artifacts(project: &Project) -> Finding {
 }
 
 async fn connections(project: &Project) -> Vec<Finding> {
-    let connector = Connector::default();
+    let connector = crate::wire::connector();
     let mut findings = Vec::new();
     for connection in project.connections.iter() {
         let what = format!("connection {}", connection.name);
         let reached = match connection.scheme().as_str() {
-            "postgres" | "postgresql" | "sqlite" => connector
+            "postgres" | "postgresql" | "sqlite" | "odbc" => connector
                 .database(project, connection)
                 .await
                 .map(|_| "reached"),

@@ -25,6 +25,7 @@ use crate::{
     failure::database_error,
     http::{HttpClient, Turns},
     object::{is_object_store, object_place},
+    odbc::{OdbcDatabase, OdbcManager},
     pattern::Pattern,
     place::described,
 };
@@ -43,6 +44,8 @@ pub enum Database {
     Postgres(PgPool),
     /// A SQLite file.
     Sqlite(SqlitePool),
+    /// What a driver of ODBC speaks to.
+    Odbc(OdbcDatabase),
 }
 
 /// Keeps one pool for each connection. Put one into the [`Services`](pipectl_engine::services::Services).
@@ -51,6 +54,8 @@ pub struct Connector {
     pools: Mutex<HashMap<String, Database>>,
     buckets: Mutex<HashMap<String, Bucket>>,
     apis: Mutex<HashMap<String, HttpClient>>,
+    /// What speaks to drivers of ODBC, in a build that has it.
+    odbc: Option<Arc<dyn OdbcManager>>,
     /// Who shares rate limits with other processes.
     turns: Option<Turns>,
     /// The patterns that sensors look for again and again.
@@ -87,9 +92,10 @@ impl Connector {
         let database = match connection.scheme().as_str() {
             "postgres" | "postgresql" => postgres(project, connection).await?,
             "sqlite" => sqlite(project, connection).await?,
+            "odbc" => Database::Odbc(OdbcDatabase::open(self.odbc.as_ref(), connection).await?),
             other => {
                 return Err(TaskError::user(format!("connection `{}` is no database: its address begins with `{other}:`", connection.name))
-                    .hint("databases are `postgres://user:password@host/database` and `sqlite:path/to/file.db`"));
+                    .hint("databases are `postgres://user:password@host/database`, `sqlite:path/to/file.db` and `odbc:Driver={…};Server=…`"));
             }
         };
         pools.insert(key, database.clone());
@@ -138,6 +144,13 @@ impl Connector {
     #[must_use]
     pub fn with_turns(mut self, turns: Turns) -> Self {
         self.turns = Some(turns);
+        self
+    }
+
+    /// The same, with what speaks to drivers of ODBC.
+    #[must_use]
+    pub fn with_odbc(mut self, manager: Arc<dyn OdbcManager>) -> Self {
+        self.odbc = Some(manager);
         self
     }
 
@@ -202,6 +215,8 @@ impl Connector {
             match database {
                 Database::Postgres(pool) => pool.close().await,
                 Database::Sqlite(pool) => pool.close().await,
+                // Each piece of work has a session of its own.
+                Database::Odbc(_) => {}
             }
         }
     }

@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod http;
 mod object;
+mod odbc;
 mod pattern;
 mod place;
 mod settle;
@@ -25,6 +26,9 @@ pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};
 pub use http::{Answer, Call, Caller, Fetched, HttpClient, Patience, SharedTurns, Target, Turns};
 pub use object::{ObjectPlace, is_object_store, object_error, object_place};
+pub use odbc::{
+    OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcManager, OdbcQuery, OdbcSession, OdbcValue,
+};
 pub use pattern::{is_pattern, matches_below};
 pub use place::described;
 pub use settle::{Settled, settle_thing};

@@ -1,6 +1,6 @@
 //! What a message may say about an address: never the user, the password or a parameter.
 
-use pipectl_engine::connection::Connection;
+use pipectl_engine::connection::{Connection, odbc_attributes};
 use url::Url;
 
 /// The connection's name with its host, port and path: `` `warehouse` (db.example.com:5432/shop) ``.
@@ -18,6 +18,12 @@ fn place(address: &str) -> Option<String> {
             .next()
             .map(|path| path.trim_start_matches("//").to_owned());
     }
+    if address
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("odbc:"))
+    {
+        return Some(odbc_place(address));
+    }
     let url = Url::parse(address).ok()?;
     let mut place = url.host_str().unwrap_or_default().to_owned();
     let port = url
@@ -26,6 +32,18 @@ fn place(address: &str) -> Option<String> {
     place.push_str(&port);
     place.push_str(url.path().trim_end_matches('/'));
     Some(place)
+}
+
+/// The data source or the driver, the server and the database of an ODBC address.
+fn odbc_place(address: &str) -> String {
+    let shown = ["dsn", "driver", "server", "host", "database"];
+    let known = odbc_attributes(address);
+    let known = known.filter(|(key, _)| shown.contains(&key.to_ascii_lowercase().as_str()));
+    let values: Vec<&str> = known.map(|(_, value)| value).collect();
+    if values.is_empty() && !address.contains('=') {
+        return address.get(5..).unwrap_or_default().to_owned();
+    }
+    values.join(", ")
 }
 
 #[cfg(test)]
@@ -43,6 +61,11 @@ mod tests {
             ("sqlite:///tmp/a.db?mode=ro", "/tmp/a.db"),
             ("sqlite:data/a.db", "data/a.db"),
             ("postgres://me:s3cret@[", ""),
+            ("odbc:shop", "shop"),
+            (
+                "odbc:Driver={My Driver};Server=db;UID=me;PWD={s3cret}",
+                "My Driver, db",
+            ),
         ] {
             assert_eq!(place(address).unwrap_or_default(), shown, "{address}");
         }

@@ -80,7 +80,12 @@ impl Connection {
         let settings = self.settings.iter();
         let settings = settings.filter(|(key, value)| is_secret(key, value));
         let password = password.into_iter().map(|(_, password)| password);
-        password.chain(settings.map(|(_, value)| value.as_str()))
+        let odbc = odbc_attributes(self.url.expose());
+        let odbc = odbc.filter(|(key, value)| is_odbc_secret(key) && !value.is_empty());
+        let odbc = odbc.map(|(_, value)| value);
+        password
+            .chain(settings.map(|(_, value)| value.as_str()))
+            .chain(odbc)
     }
 
     /// The part of the address before `:`, in lower case: `postgres`, `sqlite`, `s3`, `file`.
@@ -91,6 +96,47 @@ impl Connection {
             .unwrap_or_default()
             .to_ascii_lowercase()
     }
+}
+
+/// Whether an attribute of an ODBC address must not be shown.
+fn is_odbc_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.contains("pwd") || SECRET.iter().any(|part| key.contains(part))
+}
+
+/// The attributes of an address `odbc:Driver={…};Server=…`: keys, and values without the braces around them. Nothing for
+/// other addresses.
+pub fn odbc_attributes(address: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = address
+        .split_at_checked(5)
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("odbc:"))
+        .map_or("", |(_, rest)| rest);
+    std::iter::from_fn(move || {
+        let (key, after) = rest.split_once('=')?;
+        let key = key.trim_matches([';', ' ']);
+        let value;
+        if let Some(braced) = after.trim_start().strip_prefix('{') {
+            let end = closing(braced);
+            (value, rest) = braced.split_at_checked(end).unwrap_or((braced, ""));
+            rest = rest.strip_prefix('}').unwrap_or(rest);
+        } else {
+            (value, rest) = after.split_once(';').unwrap_or((after, ""));
+        }
+        Some((key, value.trim()))
+    })
+}
+
+/// Where the brace closes that was opened before; two of them stand for one.
+fn closing(text: &str) -> usize {
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|rest| rest.find('}')) {
+        let at = from + found;
+        match text.get(at + 1..).is_some_and(|rest| rest.starts_with('}')) {
+            true => from = at + 2,
+            false => return at,
+        }
+    }
+    text.len()
 }
 
 /// All connections that a project knows.
@@ -133,5 +179,52 @@ impl Connections {
     /// All connections that can be used, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.known.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(url: &str) -> Connection {
+        Connection {
+            name: "shop".to_owned(),
+            url: Secret::new(url.to_owned()),
+            settings: BTreeMap::new(),
+            origin: Origin::File,
+        }
+    }
+
+    #[test]
+    fn an_odbc_address_has_attributes_and_secrets() {
+        for (address, expected) in [
+            ("odbc:shop", vec![]),
+            (
+                "odbc:Driver={My {odd}} Driver};UID=me; Pwd=s3cret;",
+                vec![
+                    ("Driver", "My {odd}} Driver"),
+                    ("UID", "me"),
+                    ("Pwd", "s3cret"),
+                ],
+            ),
+            (
+                "ODBC:DSN=a;PWD={a;b=c};X=",
+                vec![("DSN", "a"), ("PWD", "a;b=c"), ("X", "")],
+            ),
+            ("odbc:DSN={open", vec![("DSN", "open")]),
+            ("postgres://a?DSN=b", vec![]),
+        ] {
+            let found: Vec<_> = odbc_attributes(address).collect();
+            assert_eq!(found, expected, "{address}");
+        }
+        for (address, expected) in [
+            ("odbc:DSN=a;UID=me;PWD={a;b}", vec!["a;b"]),
+            ("odbc:DSN=a;Password=p1;AccessToken=t1", vec!["p1", "t1"]),
+            ("odbc:DSN=a;PWD=", vec![]),
+            ("postgres://me:s3cret@host/db", vec!["s3cret"]),
+        ] {
+            let connection = connection(address);
+            assert_eq!(connection.secrets().collect::<Vec<_>>(), expected);
+        }
     }
 }

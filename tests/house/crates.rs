@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use super::root;
 
 /// A crate and the crates of ours that it may know. Only the binary knows everyone; siblings never import each other.
-const MAY_KNOW: [(&str, &[&str]); 7] = [
+const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("engine", &[]),
     ("connections", &["engine"]),
     ("models", &[]),
@@ -13,6 +13,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("operators", &["engine", "connections", "models"]),
     ("daemon", &["engine", "connections"]),
     ("server", &[]),
+    ("odbc", &["connections"]),
 ];
 
 /// What the engine must do without.

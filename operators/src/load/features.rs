@@ -112,7 +112,7 @@ impl Operator for Features {
         context.compute(move || checked.check_rows()).await?;
         let connection = &view.online.connection;
         let rows = match Box::pin(database::load(context, connection, job)).await? {
-            Once::Now(rows) => rows,
+            Once::Now(rows) | Once::Unkept(rows) => rows,
             Once::Before(rows) => {
                 context
                     .log

@@ -18,7 +18,8 @@ use crate::support::{
 pub(crate) struct Sql;
 
 /// Where the rows go. They take effect exactly once: rows and an entry in the table `pipectl_ledger` beside it are
-/// one transaction, so a retry finds what an earlier attempt has written; only a redo on purpose writes again.
+/// one transaction, so a retry finds what an earlier attempt has written; only a redo on purpose writes again. Behind
+/// an ODBC driver where no such table can be made they take effect at least once, which a warning tells.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -122,8 +123,10 @@ impl Operator for Sql {
         };
         let checked = job.clone();
         context.compute(move || checked.check_rows()).await?;
-        let (rows, before) = match database::load(context, &config.connection.0, job).await? {
-            Once::Now(rows) => (rows, false),
+        let done = database::load(context, &config.connection.0, job).await?;
+        let unkept = matches!(done, Once::Unkept(_));
+        let (rows, before) = match done {
+            Once::Now(rows) | Once::Unkept(rows) => (rows, false),
             Once::Before(rows) => (rows, true),
         };
         context.log.info(if before {
@@ -135,10 +138,13 @@ impl Operator for Sql {
         } else {
             format!("{} written to `{}`", count(rows, "row"), config.table)
         });
-        let output = Output::default()
+        let mut output = Output::default()
             .value("table", config.table)
             .value("rows", rows)
             .value("already_loaded", before);
+        if unkept {
+            output = output.warning(database::NO_LEDGER);
+        }
         Ok(Outcome::Done(output))
     }
 }

@@ -72,11 +72,12 @@ impl Operator for Sql {
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
         let connection = &config.connection.0;
-        let (rows, each, before) =
-            match database::run(context, connection, &config.statements).await? {
-                Once::Now(each) => (each.iter().sum(), each, false),
-                Once::Before(rows) => (rows, Vec::new(), true),
-            };
+        let done = database::run(context, connection, &config.statements).await?;
+        let unkept = matches!(done, Once::Unkept(_));
+        let (rows, each, before) = match done {
+            Once::Now(each) | Once::Unkept(each) => (each.iter().sum(), each, false),
+            Once::Before(rows) => (rows, Vec::new(), true),
+        };
         context.log.info(if before {
             format!(
                 "an earlier attempt has already run them: {}, nothing to do",
@@ -87,11 +88,14 @@ impl Operator for Sql {
             format!("{statements}: {}", count(rows, "row"))
         });
         #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
-        let output = Output::default()
+        let mut output = Output::default()
             .metric("rows_affected", rows as f64)
             .value("rows", rows)
             .value("each", each)
             .value("already_run", before);
+        if unkept {
+            output = output.warning(database::NO_LEDGER);
+        }
         Ok(Outcome::Done(output))
     }
 }

@@ -201,7 +201,7 @@ pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// The statement with something else for each `$n`, where that is a placeholder and no text, name or comment.
-fn substituted(sql: &str, of: impl Fn(usize) -> Option<String>) -> String {
+pub(super) fn substituted(sql: &str, of: impl Fn(usize) -> Option<String>) -> String {
     let mut out = String::with_capacity(sql.len() + 64);
     let mut rest = sql;
     let mut word = false;

@@ -113,6 +113,8 @@ pub(crate) enum Once<T> {
     Now(T),
     /// An earlier attempt has written so many rows and was lost before it could say so.
     Before(u64),
+    /// It was done, and there is no ledger that could tell a later attempt.
+    Unkept(T),
 }
 
 /// The ledger's name.

@@ -1,4 +1,4 @@
-//! Tables of Postgres and SQLite: what the operators of databases share.
+//! Tables of Postgres, of SQLite and behind ODBC drivers: what the operators of databases share.
 
 mod bound;
 mod checked;
@@ -11,6 +11,11 @@ mod interval;
 mod job;
 mod numbers;
 mod numeric;
+mod odbc;
+mod odbc_ledger;
+mod odbc_load;
+mod odbc_read;
+mod odbc_run;
 mod postgres_load;
 mod postgres_parts;
 mod postgres_read;
@@ -40,6 +45,7 @@ use polars::prelude::DataFrame;
 pub(crate) use self::{
     cursor::json_value,
     job::{Job, Mode, Once, RowsInterval},
+    odbc_ledger::NONE as NO_LEDGER,
     request::{Cursor, Found, Partitions, Request},
     table::{TableName, quoted, quoted_list},
 };
@@ -89,6 +95,7 @@ pub(crate) async fn read(
     match database(context, connection).await? {
         Database::Postgres(pool) => postgres_read::read(&pool, connection, request, context).await,
         Database::Sqlite(pool) => sqlite_read::read(&pool, connection, request, context).await,
+        Database::Odbc(odbc) => odbc_read::read(&odbc, connection, request, context).await,
     }
 }
 
@@ -104,6 +111,7 @@ pub(crate) async fn first(
     match database(context, connection).await? {
         Database::Postgres(pool) => postgres_read::first(&pool, connection, query, context).await,
         Database::Sqlite(pool) => sqlite_read::first(&pool, connection, query, context).await,
+        Database::Odbc(odbc) => odbc_read::first(&odbc, connection, query, context).await,
     }
 }
 
@@ -121,6 +129,7 @@ pub(crate) async fn load(
             Box::pin(postgres_load::load(&pool, connection, job, context)).await
         }
         Database::Sqlite(pool) => sqlite_load::load(&pool, connection, job, context).await,
+        Database::Odbc(odbc) => odbc_load::load(&odbc, connection, job, context).await,
     }
 }
 
@@ -136,6 +145,7 @@ pub(crate) async fn run(
     match database(context, connection).await? {
         Database::Postgres(pool) => postgres_run::run(&pool, connection, statements, context).await,
         Database::Sqlite(pool) => sqlite_run::run(&pool, connection, statements, context).await,
+        Database::Odbc(odbc) => odbc_run::run(&odbc, connection, statements, context).await,
     }
 }
 

@@ -110,5 +110,6 @@ pub(crate) async fn execute(context: &TaskContext, sql: &str) {
                 .map(|_| ())
                 .unwrap();
         }
+        pipectl_connections::Database::Odbc(_) => unreachable!("it has tests of its own"),
     }
 }

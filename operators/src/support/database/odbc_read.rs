@@ -1,0 +1,126 @@
+//! Rows out of a database behind an ODBC driver.
+
+use chrono::{NaiveDate, NaiveDateTime};
+use pipectl_connections::{OdbcColumn, OdbcDatabase, OdbcKind, OdbcValue};
+use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
+use polars::prelude::DataFrame;
+
+use super::{
+    cursor::greatest,
+    interval::Bounds,
+    odbc::{Session, positional, value_for},
+    request::{Found, Request, without_end},
+    table::Holds,
+};
+use crate::support::text::{count, hint_for_name};
+
+/// The rows of a query.
+pub(super) async fn read(
+    database: &OdbcDatabase,
+    connection: &str,
+    request: &Request,
+    context: &TaskContext,
+) -> Result<Found, TaskError> {
+    let (database, connection) = (database.clone(), connection.to_owned());
+    let (request, inner) = (request.clone(), context.clone());
+    let work = move || {
+        let mut session = Session::open(&database, format!("read from `{connection}`"), &inner)?;
+        let (sql, values) = narrowed(&mut session, &request)?;
+        let frame = session.read(&sql, &values, None)?;
+        let cursor = match &request.cursor {
+            Some(cursor) => greatest(&frame, &cursor.column)?,
+            None => None,
+        };
+        let rows = count(frame.height() as u64, "row");
+        inner.log.info(format!("{rows} from `{connection}`"));
+        Ok(Found { frame, cursor })
+    };
+    context.compute(work).await
+}
+
+/// The first row of a query.
+pub(super) async fn first(
+    database: &OdbcDatabase,
+    connection: &str,
+    query: &SqlText,
+    context: &TaskContext,
+) -> Result<DataFrame, TaskError> {
+    let (database, query, inner) = (database.clone(), query.clone(), context.clone());
+    let doing = format!("read from `{connection}`");
+    let work = move || {
+        let (sql, values) = positional(&query)?;
+        let mut session = Session::open(&database, doing, &inner)?;
+        let frame = session.read(without_end(&sql), &values, Some(1))?;
+        Ok(frame.head(Some(1)))
+    };
+    context.compute(work).await
+}
+
+/// The query with the conditions that its rows have to meet.
+fn narrowed(
+    session: &mut Session,
+    request: &Request,
+) -> Result<(String, Vec<OdbcValue>), TaskError> {
+    let (sql, mut values) = positional(&request.query)?;
+    let sql = without_end(&sql).to_owned();
+    if request.interval.is_none() && request.cursor.is_none() {
+        return Ok((sql, values));
+    }
+    let all = format!("select * from (\n{sql}\n) pipectl_query where");
+    let columns = session.describe(&format!("{all} 1 = 0"), &values)?;
+    let mut conditions = Vec::new();
+    if let Some(interval) = &request.interval {
+        let of = column(&columns, &interval.column, "interval_column")?;
+        let name = session.dialect.quoted(&of.name);
+        let holds = if of.kind == OdbcKind::Date {
+            Holds::Date
+        } else {
+            Holds::Timestamp
+        };
+        let bounds = Bounds::of(interval, holds)?;
+        conditions.push(format!("{name} >= ? and {name} < ?"));
+        values.extend(ends(&bounds, of.kind));
+    }
+    if let Some(cursor) = &request.cursor {
+        let of = column(&columns, &cursor.column, "incremental")?;
+        let name = session.dialect.quoted(&of.name);
+        if let Some(after) = &cursor.after {
+            conditions.push(format!("{name} > ?"));
+            values.push(value_for(of.kind, after));
+        } else {
+            conditions.push(format!("{name} is not null"));
+        }
+    }
+    Ok((format!("{all} {}", conditions.join(" and ")), values))
+}
+
+/// The ends of an interval as values for a column of this kind.
+pub(super) fn ends(bounds: &Bounds, kind: OdbcKind) -> [OdbcValue; 2] {
+    [&bounds.start, &bounds.end].map(|text| {
+        let day = text.parse::<NaiveDate>().ok();
+        let moment = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok();
+        match kind {
+            OdbcKind::Date => day.map(OdbcValue::Date),
+            OdbcKind::Moment => moment.map(OdbcValue::Moment),
+            _ => None,
+        }
+        .unwrap_or_else(|| OdbcValue::Text(text.clone()))
+    })
+}
+
+fn column<'a>(
+    columns: &'a [OdbcColumn],
+    name: &str,
+    setting: &str,
+) -> Result<&'a OdbcColumn, TaskError> {
+    columns
+        .iter()
+        .find(|column| column.name == name)
+        .ok_or_else(|| {
+            let known = columns.iter().map(|column| column.name.as_str());
+            TaskError::user(format!(
+                "the query has no column `{name}`, which is named under `{setting}`"
+            ))
+            .hint(hint_for_name(name, "its columns are", known))
+        })
+}
