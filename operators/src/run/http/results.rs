@@ -177,6 +177,18 @@ impl Results {
             })
     }
 
+    /// What is to be said of rows that have failed although as many may.
+    fn warning(&self) -> Option<String> {
+        let failed = self
+            .answers
+            .values()
+            .filter(|answer| answer.error.is_some());
+        let (failed, all) = (failed.count(), self.answers.len());
+        let have = if failed == 1 { "has" } else { "have" };
+        (failed > 0)
+            .then(|| format!("{failed} of {all} calls {have} failed: see the column `error`"))
+    }
+
     /// The dataset: the kept columns of the rows, then the answers.
     pub(super) fn output(
         self,
@@ -251,8 +263,10 @@ impl Results {
         }
         let (all, lost) = (self.count(), self.failed);
         let frame = DataFrame::new(height, columns).map_err(failed)?;
-        Ok(Output::table(Dataset::from_frame(frame))
+        let mut output = Output::table(Dataset::from_frame(frame))
             .value("succeeded", all - lost)
-            .value("failed", lost))
+            .value("failed", lost);
+        output.warnings.extend(self.warning());
+        Ok(output)
     }
 }

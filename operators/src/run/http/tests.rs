@@ -161,6 +161,10 @@ async fn so_many_rows_may_fail() {
         (&output.values["succeeded"], &output.values["failed"]),
         (&json!(2), &json!(1))
     );
+    assert_eq!(
+        output.warnings,
+        ["1 of 3 calls has failed: see the column `error`"]
+    );
     let table = frame(&output);
     let error = table
         .column("error")
