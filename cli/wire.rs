@@ -8,11 +8,12 @@ use pipectl_daemon::{Postman, give_up_lost};
 use pipectl_engine::{
     env::Env,
     event::Listener,
+    id::RunId,
     operator::{Isolator, WaitWatcher},
     project::Project,
     runner::{Owner, Parts, Role, Runner, Slots},
     services::Services,
-    store::{ArtifactStore, MemoryStore, Store, StoreError, Writer},
+    store::{ArtifactStore, MailState, MemoryStore, RunRecord, Store, StoreError, Writer},
     time::{Clock, OffsetClock, SystemClock},
 };
 use pipectl_operators::{FileWatcher, ProcessIsolation, Shim};
@@ -239,28 +240,65 @@ impl House {
         Arc::clone(&self.clock)
     }
 
-    /// Sends the mails that are due, for at most ten seconds; what is not sent stays in the outbox.
-    pub(crate) async fn send_mail(&self, output: &Output) {
+    /// Sends the mails that are due, for at most ten seconds; what is not sent stays in the outbox. Complains only of mails
+    /// about runs that are this command's own, and about their children.
+    pub(crate) async fn send_mail(&self, output: &Output, is_own: impl Fn(&RunRecord) -> bool) {
         let postman = Postman::new(
             Arc::clone(&self.store),
             Arc::clone(&self.project),
             Arc::clone(&self.clock),
         );
-        match tokio::time::timeout(MAIL, postman.deliver()).await {
-            Ok(Ok(delivery)) => {
-                if delivery.unconfigured > 0 {
-                    output.warning("mail was to be sent, but no mail server is configured");
-                    output.hint("set PIPECTL_SMTP_URL, or `smtp:` in pipectl.yaml");
-                }
-                if delivery.delayed + delivery.dead > 0 {
-                    output.warning("mail could not be sent; `pipectl doctor` says why");
-                }
+        let mut unsent = Vec::new();
+        let tell = |run: Option<RunId>, state: &MailState| {
+            if *state != MailState::Sent {
+                unsent.extend(run.map(|run| (run, *state == MailState::Unconfigured)));
             }
+        };
+        match tokio::time::timeout(MAIL, postman.deliver_telling(tell)).await {
+            Ok(Ok(_)) => self.complain(output, unsent, is_own).await,
             Ok(Err(error)) => output.warning(format_args!("the outbox cannot be read: {error}")),
             Err(_) => {
                 output.warning("the mail server does not answer; the mail waits in the outbox");
             }
         }
+    }
+
+    async fn complain(
+        &self,
+        output: &Output,
+        unsent: Vec<(RunId, bool)>,
+        is_own: impl Fn(&RunRecord) -> bool,
+    ) {
+        let (mut unconfigured, mut failed) = (false, false);
+        for (run, for_want_of_server) in unsent {
+            if self.is_own(run, &is_own).await {
+                unconfigured |= for_want_of_server;
+                failed |= !for_want_of_server;
+            }
+        }
+        if unconfigured {
+            output.warning("mail was to be sent, but no mail server is configured");
+            output.hint("set PIPECTL_SMTP_URL, or `smtp:` in pipectl.yaml");
+        }
+        if failed {
+            output.warning("mail could not be sent; `pipectl doctor` says why");
+        }
+    }
+
+    /// Whether a run, or one that waits for it, is the command's own.
+    async fn is_own(&self, run: RunId, is_own: impl Fn(&RunRecord) -> bool) -> bool {
+        let mut next = Some(run);
+        while let Some(run) = next {
+            // Of a run that cannot be read nothing is said.
+            let Ok(Some(record)) = self.store.run(run).await else {
+                return false;
+            };
+            if is_own(&record) {
+                return true;
+            }
+            next = record.run.parent.map(|parent| parent.run);
+        }
+        false
     }
 }
 

@@ -7,6 +7,7 @@ use pipectl_engine::{
     plan::Plan,
     runner::{Options, RunnerError},
     state::RunState,
+    store::RunRecord,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,8 @@ impl Execution<'_> {
         };
         let state = result.map_err(|error| judged(error, run))?;
         self.answer(run).await?;
-        self.house.send_mail(output).await;
+        let is_own = |record: &RunRecord| record.run.id == run;
+        self.house.send_mail(output, is_own).await;
         Ok(match state {
             RunState::Success => Exit::Done,
             RunState::Cancelled => Exit::Interrupted,

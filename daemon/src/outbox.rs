@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use lettre::AsyncTransport;
 use pipectl_connections::{MailServer, mail_server};
 use pipectl_engine::{
+    id::RunId,
     project::Project,
     store::{MailState, PendingMail, Store, StoreError},
     time::Clock,
@@ -73,6 +74,17 @@ impl Postman {
     /// # Errors
     /// When the outbox cannot be read or written.
     pub async fn deliver(&self) -> Result<Delivery, StoreError> {
+        self.deliver_telling(|_, _| ()).await
+    }
+
+    /// The same, and tells of each mail which run it is about and what has become of it.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read or written.
+    pub async fn deliver_telling(
+        &self,
+        mut tell: impl FnMut(Option<RunId>, &MailState) + Send,
+    ) -> Result<Delivery, StoreError> {
         let mut delivery = Delivery::default();
         // Opened for the first mail: most of the time there is none.
         let mut server = None;
@@ -95,6 +107,7 @@ impl Postman {
                         .settle(mail.mail.id, &state, self.clock.now())
                         .await?;
                     delivery.count(&state);
+                    tell(mail.mail.run, &state);
                 }
             }
         }

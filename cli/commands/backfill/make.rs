@@ -7,7 +7,7 @@ use pipectl_daemon::{Ears, Preview, Wish, create_backfill, preview_backfill, wor
 use pipectl_engine::{
     plan::Plan,
     runner::Role,
-    store::{Progress, Reprocess, Store},
+    store::{Progress, Reprocess, RunRecord, Store},
     time::{Timestamp, human_duration},
     trigger::parse_moment,
 };
@@ -120,7 +120,8 @@ pub(super) async fn off(
     };
     show.clear();
     end?;
-    house.send_mail(&context.output).await;
+    let is_own = |record: &RunRecord| record.run.backfill == Some(id);
+    house.send_mail(&context.output, is_own).await;
     answer(context, &*house.store, id, format).await
 }
 
