@@ -133,7 +133,12 @@ pub(super) fn again(
     let project = context.project()?;
     wire::block_on(async {
         let house = House::open(project).await?;
-        let record = find(&*house.store, run).await?;
+        let mut record = find(&*house.store, run).await?;
+        if record.cancelling {
+            // Whoever was to stop it may be gone: the wish has come true then, and is not for this attempt.
+            house.give_up_lost().await?;
+            record = find(&*house.store, &record.run.id.to_string()).await?;
+        }
         let redo = redo(record.state)?;
         let hash = &record.run.version;
         let version = house.store.version(hash).await?.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! A run in the foreground hears of it when somebody else wants it to be stopped.
 
 use std::{
-    process::Child,
+    process::{Child, Command},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ name: slow
 tasks:
   wait:
     run: shell
-    with: {script: 'echo begun > begun; exec sleep 60'}
+    with: {script: 'echo begun > begun; test -e go || exec sleep 60'}
   after:
     run: noop
     needs: wait
@@ -103,4 +103,20 @@ fn a_run_whose_command_was_killed_is_over() {
     let late = project.run(&["runs", "cancel", "last"]);
     assert_eq!(late.code, Some(2), "{late}");
     assert!(late.stderr.contains("is over: failed"), "{late}");
+}
+
+#[test]
+fn a_wish_that_nobody_heard_does_not_stop_the_next_attempt() {
+    let project = Project::with("slow", SLOW);
+    let mut child = begun(&project, "slow");
+    let frozen = Command::new("kill")
+        .args(["-STOP", &child.id().to_string()])
+        .status();
+    assert!(frozen.unwrap().success());
+    let asked = project.succeed(&["runs", "cancel", "last"]);
+    assert!(asked.stderr.contains("is asked to stop"), "{asked}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    project.write("go", "");
+    project.succeed(&["run", "--resume", "last"]);
 }
