@@ -27,16 +27,46 @@ pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Painter {
     colour: bool,
+    /// Whether a person looks at it: lines should not be longer than theirs.
+    terminal: bool,
 }
 
 impl Painter {
     /// A painter without colours.
     #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self { colour: false };
+    pub(crate) const PLAIN: Self = Self {
+        colour: false,
+        terminal: false,
+    };
+
+    /// Whether a person looks at it on a terminal.
+    pub(crate) fn is_terminal(self) -> bool {
+        self.terminal
+    }
 
     /// Whether there are colours.
     pub(crate) fn has_colour(self) -> bool {
         self.colour
+    }
+
+    /// How many characters a text may have on a terminal, which is `most`; elsewhere nothing is cut.
+    pub(crate) fn most(self, most: usize) -> usize {
+        if self.terminal { most } else { usize::MAX }
+    }
+
+    /// `text` as one line, on a terminal cut to so many characters.
+    pub(crate) fn one_line(self, text: &str, most: usize) -> String {
+        if !self.terminal {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            return lines.collect::<Vec<_>>().join(" ");
+        }
+        let line = text.lines().next().unwrap_or_default();
+        if line.chars().count() <= most {
+            return line.to_owned();
+        }
+        let mut short: String = line.chars().take(most - 1).collect();
+        short.push('…');
+        short
     }
 
     /// `text` in `style`, when there are colours.
@@ -76,9 +106,11 @@ impl Output {
         Self {
             out: Painter {
                 colour: wanted(out),
+                terminal: out,
             },
             err: Painter {
                 colour: wanted(err),
+                terminal: err,
             },
             quiet: global.quiet,
             live: err && !dumb && !global.quiet,
@@ -118,6 +150,15 @@ impl Output {
             let mut stdout = std::io::stdout().lock();
             // Nobody reads any more (`| head`): that is no failure of ours.
             let _closed = write!(stdout, "{text}").and_then(|()| stdout.flush());
+        });
+    }
+
+    /// Bytes of the answer, as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        self.bars.suspend(|| {
+            let mut stdout = std::io::stdout().lock();
+            // Nobody reads any more (`| head`): that is no failure of ours.
+            let _closed = stdout.write_all(bytes).and_then(|()| stdout.flush());
         });
     }
 
@@ -205,5 +246,22 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
         Exit::Usage
     } else {
         Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_on_terminals_only() {
+        let terminal = Painter {
+            terminal: true,
+            ..Painter::PLAIN
+        };
+        let text = "one two\n  three\n";
+        assert_eq!(terminal.one_line(text, 7), "one two");
+        assert_eq!(terminal.one_line(text, 5), "one …");
+        assert_eq!(Painter::PLAIN.one_line(text, 5), "one two three");
     }
 }

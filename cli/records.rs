@@ -16,8 +16,10 @@ use serde_json::{Map, Value};
 
 use crate::exit::Problem;
 
-/// How many runs are looked through for one whose id begins with what a person wrote.
-const LOOK_BACK: u32 = 1000;
+/// How many runs are looked at together for one whose id a person has written in part.
+const PAGE: u32 = 1000;
+/// So many characters of an id are enough.
+const SHORTEST: usize = 4;
 
 /// The answer of `run`, `retry` and `runs show`.
 #[derive(Debug, Serialize)]
@@ -132,44 +134,108 @@ pub(crate) async fn tasks(
     Ok(tasks)
 }
 
-/// The run that a person means: an id, the beginning of one, or `last`.
+/// The run that a person means: an id, the beginning or the end of one, `last`, or `last~1`, the one before it.
 pub(crate) async fn find(store: &dyn Store, text: &str) -> anyhow::Result<RunRecord> {
     if let Ok(id) = text.parse::<RunId>() {
         return store.run(id).await?.ok_or_else(|| unknown(text).into());
     }
-    let filter = |limit| RunFilter {
-        limit,
-        ..RunFilter::default()
-    };
-    if text == "last" {
-        let newest = store.runs(&filter(1)).await?.pop();
-        return newest.ok_or_else(|| {
-            Problem::usage("there are no runs yet")
-                .hint("`pipectl run FILE` makes one")
-                .into()
-        });
+    if let Some(back) = back(text) {
+        return nth(store, back).await;
     }
-    if text.len() < 4 || !text.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+    let is_part = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if text.len() < SHORTEST || !text.chars().all(is_part) {
         return Err(unknown(text).into());
     }
-    let mut found: Vec<RunRecord> = store
-        .runs(&filter(LOOK_BACK))
-        .await?
-        .into_iter()
-        .filter(|record| record.run.id.to_string().starts_with(text))
-        .collect();
-    match (found.pop(), found.len()) {
-        (Some(record), 0) => Ok(record),
-        (None, _) => Err(unknown(text).into()),
-        (Some(_), more) => Err(Problem::usage(format!("`{text}` begins {} runs", more + 1))
-            .hint("write more of the id")
-            .into()),
+    let text = text.to_ascii_lowercase();
+    let mut before = None;
+    loop {
+        let filter = RunFilter {
+            before,
+            limit: PAGE,
+            ..RunFilter::default()
+        };
+        let page = store.runs(&filter).await?;
+        let next = page.last().map(|record| record.run.id);
+        let is_full = page.len() == PAGE as usize;
+        let fits = |record: &RunRecord| {
+            let id = record.run.id.to_string();
+            id.starts_with(&text) || id.ends_with(&text)
+        };
+        let mut found: Vec<RunRecord> = page.into_iter().filter(fits).collect();
+        match (found.pop(), found.len()) {
+            (Some(record), 0) => return Ok(record),
+            (None, _) if is_full => before = next,
+            (None, _) => return Err(unknown(&text).into()),
+            (Some(record), _) => {
+                found.push(record);
+                return Err(ambiguous(&text, &found).into());
+            }
+        }
+    }
+}
+
+/// How many runs before the newest one: `last`, `last~1`.
+fn back(text: &str) -> Option<u32> {
+    match text.strip_prefix("last")? {
+        "" => Some(0),
+        rest => rest.strip_prefix('~')?.parse().ok(),
+    }
+}
+
+async fn nth(store: &dyn Store, back: u32) -> anyhow::Result<RunRecord> {
+    let mut before = None;
+    let mut left = u64::from(back) + 1;
+    loop {
+        let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let filter = RunFilter {
+            before,
+            limit,
+            ..RunFilter::default()
+        };
+        let mut page = store.runs(&filter).await?;
+        left -= page.len() as u64;
+        match page.pop() {
+            Some(record) if left == 0 => return Ok(record),
+            Some(record) if page.len() + 1 == limit as usize => before = Some(record.run.id),
+            None if left == u64::from(back) + 1 => {
+                return Err(Problem::usage("there are no runs yet")
+                    .hint("`pipectl run FILE` makes one")
+                    .into());
+            }
+            _ => {
+                let there = u64::from(back) + 1 - left;
+                return Err(Problem::usage(format!(
+                    "there is no run `last~{back}`: there {}",
+                    if there == 1 {
+                        "is 1".to_owned()
+                    } else {
+                        format!("are {there}")
+                    }
+                ))
+                .into());
+            }
+        }
     }
 }
 
 fn unknown(text: &str) -> Problem {
-    Problem::usage(format!("there is no run `{text}`"))
-        .hint("`pipectl runs list` shows the newest; write an id, the beginning of one, or `last`")
+    Problem::usage(format!("there is no run `{text}`")).hint(
+        "`pipectl runs list` shows the newest; write an id, at least four characters of its beginning or end, `last`, or `last~1`",
+    )
+}
+
+fn ambiguous(text: &str, found: &[RunRecord]) -> Problem {
+    let some = found.iter().take(4).map(|record| record.run.id.short());
+    let some: Vec<String> = some.collect();
+    let more = if found.len() > some.len() {
+        ", …"
+    } else {
+        ""
+    };
+    Problem::usage(format!("`{text}` fits {} runs", found.len())).hint(format!(
+        "write more of the id, best its end, as `pipectl runs list` shows it: {}{more}",
+        some.join(", ")
+    ))
 }
 
 /// A number with thousands apart: `7,043`.
@@ -236,6 +302,20 @@ pub(crate) fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_counted_from_the_last_one() {
+        for (text, expected) in [
+            ("last", Some(0)),
+            ("last~1", Some(1)),
+            ("last~12", Some(12)),
+            ("last~", None),
+            ("last1", None),
+            ("01a1", None),
+        ] {
+            assert_eq!(back(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn numbers_are_written_for_people() {

@@ -7,6 +7,7 @@
 )]
 
 mod features;
+mod runs;
 mod service;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use features::{Features, FeaturesGet, FeaturesShow, SchemaOf};
+pub(crate) use runs::{Runs, RunsFiles, RunsList, RunsLogs, RunsPreview, RunsShow};
 pub(crate) use service::{
     Backfill, BackfillCommand, Daemon, History, NewBackfill, Prune, ReprocessBehavior, Schedules,
     SensorThings, Sensors,
@@ -223,7 +225,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
-    /// The run: its id, the beginning of it, or `last`
+    /// The run: its id, the beginning or end of it, `last`, or `last~1` for the one before
     pub(crate) run: String,
     /// Only what has failed, and what comes after it
     #[arg(long)]
@@ -264,77 +266,6 @@ pub(crate) struct Test {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Runs {
-    /// List runs, the newest first
-    List(RunsList),
-    /// Show a run, its tasks and what they put out
-    Show(RunsShow),
-    /// Print the logs of a run's tasks
-    Logs(RunsLogs),
-    /// Look into what a task of a run has put out: columns, gaps, distribution, first rows
-    Preview(RunsPreview),
-    /// Stop a run, whoever works on it, or one that waits in the queue
-    Cancel {
-        /// The run: its id, the beginning of it, or `last`
-        run: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunsList {
-    /// Only of this pipeline
-    #[arg(long, value_name = "NAME")]
-    pub(crate) pipeline: Option<String>,
-    /// Only in this state: queued, running, success, failed, cancelled
-    #[arg(long)]
-    pub(crate) state: Option<String>,
-    /// Only those before this run: the next page
-    #[arg(long, value_name = "RUN")]
-    pub(crate) before: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunsPreview {
-    /// The run: its id, the beginning of it, or `last`
-    pub(crate) run: String,
-    /// The task, or one of its datasets as in `parts.test`
-    #[arg(value_name = "TASK[.DATASET]")]
-    pub(crate) task: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunsShow {
-    /// The run: its id, the beginning of it, or `last`
-    pub(crate) run: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunsLogs {
-    /// The run: its id, the beginning of it, or `last`
-    pub(crate) run: String,
-    /// Only of this task, or element as in `fetch[3]` [default: all]
-    pub(crate) task: Option<String>,
-    /// Only of this attempt [default: all]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) attempt: Option<u32>,
-    /// Go on printing until the run is over
-    #[arg(long)]
-    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Subcommand)]

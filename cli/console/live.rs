@@ -11,10 +11,10 @@ use pipectl_engine::{
     event::{Listener, RunEvent, What},
     id::TaskKey,
     plan::Plan,
-    state::TaskState,
+    state::{RunState, TaskState},
 };
 
-use super::{plain::details, task_style};
+use super::{plain::details, state_word, task_style};
 use crate::{
     output::{DIM, Output, YELLOW},
     table::width,
@@ -68,7 +68,7 @@ impl Live {
     }
 
     fn show(&self, bar: &ProgressBar, name: &str, state: TaskState, details: &str) {
-        let (glyph, word) = (state.glyph(), state.name());
+        let (glyph, word) = (state.glyph(), state_word(state, RunState::Running));
         let prefix = self
             .output
             .err

@@ -39,6 +39,15 @@ pub(crate) fn task_style(state: TaskState) -> Style {
     }
 }
 
+/// What a task's state is called for people: one of which nothing has been decided waits as long as its run goes on.
+pub(crate) fn state_word(task: TaskState, run: RunState) -> &'static str {
+    match task {
+        TaskState::None if run.is_final() => "not run",
+        TaskState::None => "waiting",
+        other => other.name(),
+    }
+}
+
 /// The colour of a run's state.
 pub(crate) fn run_style(state: RunState) -> Style {
     match state {

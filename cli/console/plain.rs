@@ -5,11 +5,11 @@ use std::time::Duration;
 use pipectl_engine::{
     event::{Listener, RunEvent, What},
     plan::Plan,
-    state::TaskState,
+    state::{RunState, TaskState},
     time::human_duration,
 };
 
-use super::task_style;
+use super::{state_word, task_style};
 use crate::{
     output::{DIM, Output, YELLOW},
     records::thousands,
@@ -35,7 +35,7 @@ impl Plain {
 
     fn task(&self, key: &str, state: TaskState, details: &str) {
         let painter = self.output.err;
-        let (glyph, name) = (state.glyph(), state.name());
+        let (glyph, name) = (state.glyph(), state_word(state, RunState::Running));
         let state = painter.paint(task_style(state), format_args!("{glyph} {name:<15}"));
         let line = format!("{state} {key:<width$}  {details}", width = self.name_width);
         self.output.note(line.trim_end());

@@ -7,19 +7,24 @@ use pipectl_engine::{
 };
 use serde_json::Value;
 
-use super::{run_style, task_style};
+use super::{run_style, state_word, task_style};
 use crate::{
-    output::{BOLD, DIM, Painter},
+    output::{BOLD, DIM, Painter, YELLOW, many},
     records::{metrics, number, thousands},
     table::{Cell, Table},
 };
 
 /// More tasks than this are not listed.
 const ROWS: usize = 200;
+/// More warnings than this are not listed.
+const WARNINGS: usize = 40;
 
 /// A run, for people.
 pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter) -> String {
-    let mut parts = vec![headline(record, painter)];
+    let outputs_of = tasks.iter().filter_map(|task| task.output.as_ref());
+    let warned: usize = outputs_of.map(|output| output.warnings.len()).sum();
+    let warned = (warned > 0).then(|| many(warned as u64, "warning"));
+    let mut parts = vec![headline(record, warned, painter)];
     let mut table = Table::new([
         "Task", "State", "Took", "Attempts", "Rows", "Measures", "Note",
     ]);
@@ -28,7 +33,7 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
         task.key.element.is_none() || matches!(task.state, TaskState::Failed | TaskState::Running)
     };
     for task in tasks.iter().filter(listed).take(ROWS) {
-        table.row(row(task));
+        table.row(row(record, task, painter));
     }
     let more = tasks.iter().filter(listed).count().saturating_sub(ROWS);
     let more = if more > 0 {
@@ -37,7 +42,14 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
         String::new()
     };
     parts.push(table.render(painter) + &more);
-    let outputs: String = outputs(tasks)
+    let warnings: String = warnings(tasks)
+        .into_iter()
+        .map(|line| painter.paint(YELLOW, "warning:") + " " + &line + "\n")
+        .collect();
+    if !warnings.is_empty() {
+        parts.push(warnings);
+    }
+    let outputs: String = outputs(record, tasks)
         .into_iter()
         .map(|(label, what)| painter.paint(DIM, format_args!("{label:<6}")) + "  " + &what + "\n")
         .collect();
@@ -62,7 +74,8 @@ pub(crate) fn next(record: &RunRecord) -> Vec<String> {
     }
 }
 
-fn headline(record: &RunRecord, painter: Painter) -> String {
+fn headline(record: &RunRecord, warnings: Option<String>, painter: Painter) -> String {
+    let warned = warnings.map_or_else(String::new, |count| format!(" with {count}"));
     let state = painter.paint(run_style(record.state).bold(), record.state);
     let took = match (record.started, record.ended) {
         (Some(started), Some(ended)) => (ended - started).to_std().ok(),
@@ -74,7 +87,7 @@ fn headline(record: &RunRecord, painter: Painter) -> String {
         .interval
         .map(|interval| format!(", interval {} to {}", interval.start, interval.end));
     format!(
-        "Run {} of {}: {state}{}{}\n",
+        "Run {} of {}: {state}{warned}{}{}\n",
         record.run.id,
         painter.paint(BOLD, &record.run.pipeline),
         took.unwrap_or_default(),
@@ -82,7 +95,7 @@ fn headline(record: &RunRecord, painter: Painter) -> String {
     )
 }
 
-fn row(task: &TaskRecord) -> Vec<Cell> {
+fn row(record: &RunRecord, task: &TaskRecord, painter: Painter) -> Vec<Cell> {
     let took = match (task.started, task.ended) {
         (Some(started), Some(ended)) => (ended - started).to_std().ok().map(human_duration),
         _ => None,
@@ -97,6 +110,10 @@ fn row(task: &TaskRecord) -> Vec<Cell> {
         .as_deref()
         .or(task.error.as_ref().map(|error| error.message.as_str()))
         .or(elements.as_deref());
+    let warned = output.map_or(0, |output| output.warnings.len() as u64);
+    let warned = (warned > 0).then(|| many(warned, "warning"));
+    let note: Vec<&str> = note.into_iter().chain(warned.as_deref()).collect();
+    let note = note.join("; ");
     let attempts = if task.attempt > 1 {
         task.attempt.to_string()
     } else {
@@ -106,21 +123,40 @@ fn row(task: &TaskRecord) -> Vec<Cell> {
         task.key.to_string().into(),
         Cell::styled(
             task_style(task.state),
-            format!("{} {}", task.state.glyph(), task.state),
+            format!(
+                "{} {}",
+                task.state.glyph(),
+                state_word(task.state, record.state)
+            ),
         ),
         Cell::right(took.unwrap_or_default()),
         Cell::right(attempts),
         Cell::right(rows.unwrap_or_default()),
         output
-            .map(|output| metrics(&output.metrics, 48))
+            .map(|output| metrics(&output.metrics, painter.most(48)))
             .unwrap_or_default()
             .into(),
-        shortened(note.unwrap_or_default(), 72).into(),
+        painter.one_line(&note, 72).into(),
     ]
 }
 
+/// What the tasks have warned of, each with its task.
+fn warnings(tasks: &[TaskRecord]) -> Vec<String> {
+    let all = tasks.iter().flat_map(|task| {
+        let warnings = task.output.iter().flat_map(|output| &output.warnings);
+        warnings.map(|text| format!("{}: {text}", task.key))
+    });
+    let mut lines: Vec<String> = all.collect();
+    let more = lines.len().saturating_sub(WARNINGS);
+    lines.truncate(WARNINGS);
+    if more > 0 {
+        lines.push(format!("… and {more} more; --format json has all"));
+    }
+    lines
+}
+
 /// The files, tables and models that a run has left, by what they are.
-fn outputs(tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
+fn outputs(record: &RunRecord, tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for task in tasks {
         let Some(output) = &task.output else { continue };
@@ -147,10 +183,26 @@ fn outputs(tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
             found.push(("Model", model.to_owned()));
         }
         found.extend(checked(task).map(|what| ("Check", what)));
+        found.extend(kept(record, task).map(|what| ("Kept", what)));
     }
     let mut seen = std::collections::HashSet::new();
     found.retain(|output| seen.insert(output.clone()));
     found
+}
+
+/// The files of a task that are kept with the run only, and how to see them.
+fn kept(record: &RunRecord, task: &TaskRecord) -> Option<String> {
+    let files = task.output.iter().flat_map(|output| &output.artifacts);
+    let files = files.filter(|file| file.path.is_none());
+    let names: Vec<&str> = files.map(|file| file.name.as_str()).collect();
+    let run = record.run.id.short();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!(
+            "{}: {names} (`pipectl runs files {run} {}`)",
+            task.key, task.key
+        )
+    })
 }
 
 /// How many of its rules a table has kept, and which it has not.
@@ -166,14 +218,4 @@ fn checked(task: &TaskRecord) -> Option<String> {
     } else {
         format!("{head}; broken: {}", broken.join("; "))
     })
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= most {
-        return line.to_owned();
-    }
-    let mut short: String = line.chars().take(most - 1).collect();
-    short.push('…');
-    short
 }

@@ -21,6 +21,11 @@ impl RunId {
         Self(Uuid::new_v7(time))
     }
 
+    /// Its last eight characters: enough to tell it from others, and to be typed.
+    pub fn short(self) -> String {
+        self.0.simple().to_string().split_off(24)
+    }
+
     /// The id as a UUID, for stores.
     pub fn uuid(self) -> Uuid {
         self.0

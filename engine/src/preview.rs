@@ -107,6 +107,38 @@ pub async fn preview(
     Ok(preview)
 }
 
+/// The preview of what several durable datasets make together, in this order. It is not kept.
+///
+/// # Errors
+/// When one of them is gone or cannot be read, or they have different columns.
+pub async fn preview_together(
+    artifacts: &dyn ArtifactStore,
+    parts: &[StoredDataset],
+) -> Result<Preview, PreviewError> {
+    let mut files = Vec::with_capacity(parts.len());
+    for part in parts {
+        files.push((part.clone(), artifacts.local(&part.key).await?));
+    }
+    let name = parts.first().map(|part| part.name.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let rows = files.iter().map(|(part, _)| part.rows).sum();
+        let plans = files
+            .into_iter()
+            .map(|(part, path)| Dataset::from_stored(part, path)?.lazy());
+        let plans: Vec<LazyFrame> = plans.collect::<PolarsResult<_>>()?;
+        let together = Dataset::from_lazy(concat(plans, UnionArgs::default())?)?;
+        Ok(Preview {
+            rows,
+            ..Preview::of(&together)?
+        })
+    });
+    let made = made
+        .await
+        .unwrap_or_else(|error| Err(PolarsError::ComputeError(error.to_string().into())));
+    let name = name.unwrap_or_default();
+    made.map_err(|source| PreviewError::Table { name, source })
+}
+
 impl Preview {
     /// Looks into a dataset. Computes: call it where that is allowed.
     ///

@@ -172,12 +172,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// What differs from run to run, and what stands for it in a snapshot.
-pub(crate) const FILTERS: [(&str, &str); 9] = [
+pub(crate) const FILTERS: [(&str, &str); 11] = [
     (
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         "<id>",
     ),
     (r"\b[0-9a-f]{64}\b", "<hash>"),
+    (r"(?m)^[0-9a-f]{8}  ", "<short>  "),
+    (r"runs files [0-9a-f]{8} ", "runs files <short> "),
     (
         r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)?",
         "<moment>",

@@ -24,4 +24,5 @@ mod parts;
 mod plugins;
 mod readme;
 mod schedules;
+mod seen;
 mod signals;

@@ -1,6 +1,9 @@
 //! `pipectl runs list`: the newest first, by pages.
 
+use std::collections::HashMap;
+
 use pipectl_engine::{
+    id::RunId,
     state::RunState,
     store::{RunFilter, RunRecord},
     time::human_duration,
@@ -11,6 +14,7 @@ use crate::{
     arguments::{Format, RunsList},
     console::run_style,
     exit::{Exit, Problem},
+    output::many,
     project::Context,
     records::{find, moment},
     table::{Cell, Table},
@@ -39,13 +43,16 @@ pub(super) fn run(context: &Context, arguments: &RunsList) -> anyhow::Result<Exi
         let next = (runs.len() == usize::try_from(arguments.limit)?)
             .then(|| runs.last().map(|record| record.run.id))
             .flatten();
+        let ids: Vec<RunId> = runs.iter().map(|record| record.run.id).collect();
+        let warnings = store.warnings(&ids).await?;
         match arguments.format {
             Format::Json => {
+                let document = |record: &RunRecord| document(record, warned(&warnings, record));
                 let runs: Vec<Value> = runs.iter().map(document).collect();
                 context.output.json(&json!({"runs": runs, "next": next}));
             }
             Format::Text => {
-                text(context, &runs);
+                text(context, &runs, &warnings);
                 if let Some(next) = next {
                     context
                         .output
@@ -65,7 +72,11 @@ fn state(text: &str) -> Result<RunState, Problem> {
     })
 }
 
-fn text(context: &Context, runs: &[RunRecord]) {
+fn warned(warnings: &HashMap<RunId, u64>, record: &RunRecord) -> u64 {
+    warnings.get(&record.run.id).copied().unwrap_or(0)
+}
+
+fn text(context: &Context, runs: &[RunRecord], warnings: &HashMap<RunId, u64>) {
     if runs.is_empty() {
         context.output.note("no runs");
         return;
@@ -84,16 +95,16 @@ fn text(context: &Context, runs: &[RunRecord]) {
             (Some(started), Some(ended)) => (ended - started).to_std().ok().map(human_duration),
             _ => None,
         };
-        let error: String = record
-            .error
-            .iter()
-            .flat_map(|text| text.chars())
-            .take(60)
-            .collect();
+        let error = record.error.as_deref().unwrap_or_default();
+        let error = context.output.out.one_line(error, 60);
+        let state = match warned(warnings, record) {
+            0 => record.state.to_string(),
+            count => format!("{}, {}", record.state, many(count, "warning")),
+        };
         table.row([
-            record.run.id.to_string().into(),
+            record.run.id.short().into(),
             record.run.pipeline.as_str().into(),
-            Cell::styled(run_style(record.state), record.state.name()),
+            Cell::styled(run_style(record.state), state),
             record.run.kind.name().into(),
             moment(record.run.created).into(),
             Cell::right(took.unwrap_or_default()),
@@ -103,7 +114,7 @@ fn text(context: &Context, runs: &[RunRecord]) {
     context.output.print(table.render(context.output.out));
 }
 
-fn document(record: &RunRecord) -> Value {
+fn document(record: &RunRecord, warnings: u64) -> Value {
     json!({
         "run": record.run.id,
         "pipeline": record.run.pipeline,
@@ -114,5 +125,6 @@ fn document(record: &RunRecord) -> Value {
         "started": record.started,
         "ended": record.ended,
         "error": record.error,
+        "warnings": warnings,
     })
 }

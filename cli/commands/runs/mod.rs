@@ -1,6 +1,7 @@
 //! `pipectl runs …`.
 
 mod cancel;
+mod files;
 mod list;
 mod logs;
 mod preview;
@@ -14,6 +15,7 @@ pub(crate) fn run(context: &Context, command: &Runs) -> anyhow::Result<Exit> {
         Runs::Show(arguments) => show::run(context, arguments),
         Runs::Logs(arguments) => logs::run(context, arguments),
         Runs::Preview(arguments) => preview::run(context, arguments),
+        Runs::Files(arguments) => files::run(context, arguments),
         Runs::Cancel { run } => cancel::run(context, run),
     }
 }

@@ -2,7 +2,8 @@
 
 use pipectl_engine::{
     dataset::StoredDataset,
-    preview::{ColumnPreview, Preview, preview},
+    preview::{ColumnPreview, Preview, preview, preview_together},
+    store::TaskRecord,
 };
 use serde_json::{Value, json};
 
@@ -39,8 +40,20 @@ pub(super) fn run(context: &Context, arguments: &RunsPreview) -> anyhow::Result<
             let problem = Problem::usage(format!("the run has no task `{task}`"));
             return Err(problem.hint(format!("it has {names}")).into());
         };
-        let datasets = record.output.iter().flat_map(|output| &output.datasets);
-        let datasets: Vec<&StoredDataset> = datasets.collect();
+        // A repeated task has put out what its elements have, in their order.
+        let mut elements: Vec<&TaskRecord> = tasks
+            .iter()
+            .filter(|other| task.element.is_none() && other.key.task == task.task)
+            .filter(|other| other.key.element.is_some())
+            .collect();
+        elements.sort_by_key(|element| element.key.element);
+        if elements.is_empty() {
+            elements.push(record);
+        }
+        let outputs = || elements.iter().filter_map(|task| task.output.as_ref());
+        let datasets: Vec<&StoredDataset> = outputs()
+            .next()
+            .map_or_else(Vec::new, |output| output.datasets.iter().collect());
         let wanted = match dataset {
             None => datasets.first(),
             Some(name) => datasets.iter().find(|stored| stored.name == name),
@@ -48,7 +61,16 @@ pub(super) fn run(context: &Context, arguments: &RunsPreview) -> anyhow::Result<
         let Some(stored) = wanted else {
             return Err(nothing(&arguments.task, record.state.name(), &datasets).into());
         };
-        let preview = preview(&*house.artifacts, stored).await.map_err(|error| {
+        let all = outputs().flat_map(|output| &output.datasets);
+        let parts: Vec<StoredDataset> = all
+            .filter(|part| part.name == stored.name)
+            .cloned()
+            .collect();
+        let made = match parts.as_slice() {
+            [one] => preview(&*house.artifacts, one).await,
+            several => preview_together(&*house.artifacts, several).await,
+        };
+        let preview = made.map_err(|error| {
             Problem::environment(format!("cannot look into `{}`", arguments.task)).because(error)
         })?;
         match arguments.format {

@@ -1,6 +1,6 @@
 //! What a store can do. Memory, SQLite and Postgres pass one conformance suite.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -72,6 +72,8 @@ pub trait RunStore: Send + Sync {
         pipeline: &str,
         run: RunId,
     ) -> Result<Option<crate::state::RunState>, StoreError>;
+    /// How many warnings the outputs of these runs hold; runs without any are left out.
+    async fn warnings(&self, runs: &[RunId]) -> Result<HashMap<RunId, u64>, StoreError>;
     /// The newest output that was made of what `cache` stands for.
     async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError>;
     /// The checkpoint of a task.

@@ -75,6 +75,11 @@ mod sql {
     pub(super) const CACHED: &str = "select run, pipectl.micros(written) as written, output::text as output from pipectl.task_outputs
         where output ->> 'cache' = $1 order by written desc limit 1";
 
+    pub(super) const WARNINGS: &str =
+        "select run, sum(json_array_length(output -> 'warnings'))::bigint
+        from pipectl.task_outputs where run = any($1) group by run
+        having sum(json_array_length(output -> 'warnings')) > 0";
+
     pub(super) const PREVIOUS_STATE: &str =
         "select state from pipectl.runs where pipeline = $1 and id <> $2 and ended is not null
         and state in ('success', 'failed', 'cancelled') order by ended desc, id desc limit 1";

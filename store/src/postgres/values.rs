@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use pipectl_engine::{store::StoreError, time::Timestamp};
 use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
 
 use crate::error::unreadable;
 
@@ -25,4 +26,9 @@ pub(super) fn lasting(lease: Duration) -> Result<PgInterval, StoreError> {
 /// Several texts as one parameter.
 pub(super) fn texts<'a>(texts: impl Iterator<Item = Cow<'a, str>>) -> Vec<Cow<'a, str>> {
     texts.collect()
+}
+
+/// Several identities as one parameter.
+pub(super) fn ids(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+    ids.collect()
 }

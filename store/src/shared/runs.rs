@@ -5,7 +5,7 @@
 macro_rules! runs {
     ($store:ident, $values:ident, $sql:ident) => {
         const _: () = {
-            use std::time::Duration;
+            use std::{collections::HashMap, time::Duration};
 
             use pipectl_engine::{
                 id::{RunId, TaskKey},
@@ -25,7 +25,7 @@ macro_rules! runs {
                 error::{failed, reading, removed, unknown, unreadable, writing},
                 rows::{
                     AttemptRow, CachedRow, EventRow, PastRow, RunRow, TaskRow, VersionRow, listing,
-                    maybe_json, named, records,
+                    maybe_json, named, records, whole,
                 },
             };
 
@@ -180,6 +180,19 @@ macro_rules! runs {
                         .fetch_optional(self.reader())
                         .await;
                     state.map_err(reading)?.as_deref().map(named).transpose()
+                }
+
+                async fn warnings(
+                    &self,
+                    runs: &[RunId],
+                ) -> Result<HashMap<RunId, u64>, StoreError> {
+                    let rows = sqlx::query_as::<_, (uuid::Uuid, i64)>($sql::WARNINGS)
+                        .bind($values::ids(runs.iter().map(|run| run.uuid())))
+                        .fetch_all(self.reader())
+                        .await;
+                    let rows = rows.map_err(reading)?.into_iter();
+                    rows.map(|(run, count)| Ok((RunId::from(run), whole(count)?)))
+                        .collect()
                 }
 
                 async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError> {

@@ -80,6 +80,9 @@ mod sql {
     pub(super) const CACHED: &str = "select run, written, output from task_outputs
         where output ->> 'cache' = $1 order by written desc limit 1";
 
+    pub(super) const WARNINGS: &str = "select o.run, sum(json_array_length(o.output, '$.warnings')) as warnings
+        from json_each($1) j cross join task_outputs o on o.run = unhex(j.value) group by o.run having warnings > 0";
+
     pub(super) const PREVIOUS_STATE: &str =
         "select state from runs where pipeline = $1 and id <> $2 and ended is not null
         and state in ('success', 'failed', 'cancelled') order by ended desc, id desc limit 1";

@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use pipectl_engine::{store::StoreError, time::Timestamp};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::error::unreadable;
 
@@ -20,4 +21,9 @@ pub(super) fn lasting(lease: Duration) -> Result<i64, StoreError> {
 /// Several texts as one parameter, a JSON array.
 pub(super) fn texts<'a>(texts: impl Iterator<Item = Cow<'a, str>>) -> String {
     texts.collect::<Value>().to_string()
+}
+
+/// Several identities as one parameter, a JSON array of hexadecimal numbers.
+pub(super) fn ids(ids: impl Iterator<Item = Uuid>) -> String {
+    ids.map(super::create::hex).collect::<Value>().to_string()
 }

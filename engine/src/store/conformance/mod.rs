@@ -29,6 +29,7 @@ pub mod records;
 pub mod runs;
 pub mod sensors;
 pub mod triggers;
+pub mod warnings;
 pub mod writes;
 
 pub use fixture::run_at;
@@ -91,6 +92,7 @@ macro_rules! each_store_promise {
             records::events_read_back_by_pages,
             records::odd_text_reads_back,
             records::an_output_is_found_by_what_it_was_made_of,
+            warnings::warnings_are_counted_by_run,
             records::checkpoints_are_kept_and_fenced,
             records::pipeline_versions_are_kept_once,
             writes::a_state_goes_from_run_to_run,

@@ -1,6 +1,9 @@
 //! The history in memory.
 
-use std::{collections::hash_map::Entry, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -185,6 +188,17 @@ impl RunStore for MemoryStore {
             })
         });
         Ok(successes.take(limit as usize).collect())
+    }
+
+    async fn warnings(&self, runs: &[RunId]) -> Result<HashMap<RunId, u64>, StoreError> {
+        let content = self.lock();
+        let entries = runs.iter().filter_map(|run| content.runs.get(run));
+        let counts = entries.map(|entry| {
+            let outputs = entry.tasks.values().filter_map(|task| task.output.as_ref());
+            let count: usize = outputs.map(|output| output.warnings.len()).sum();
+            (entry.record.run.id, count as u64)
+        });
+        Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 
     async fn previous_state(

@@ -2,7 +2,11 @@
 
 mod daemons;
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -177,6 +181,10 @@ impl<H: Hooks> RunStore for Wrapped<H> {
         self.0
             .through(self.0.inner().previous_state(pipeline, run))
             .await
+    }
+
+    async fn warnings(&self, runs: &[RunId]) -> Result<HashMap<RunId, u64>, StoreError> {
+        self.0.through(self.0.inner().warnings(runs)).await
     }
 
     async fn cached(&self, cache: &str) -> Result<Option<CachedOutput>, StoreError> {
