@@ -1,16 +1,17 @@
-//! A part of a pipeline: what runs of it, what is taken from an earlier run, and from which.
+//! The run that a part of a pipeline takes from.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use pipectl_engine::{
+    id::TaskKey,
     operator::Interval,
-    plan::{Plan, PlannedTask, TaskIndex},
-    spec::suggest,
+    plan::{Plan, PlannedTask},
     state::{RunState, TaskState},
     store::{Part, RunFilter, RunRecord},
 };
 use serde_json::{Map, Value};
 
+use super::Chosen;
 use crate::{
     exit::Problem,
     output::{Output, YELLOW},
@@ -23,105 +24,30 @@ use crate::{
 /// How many runs are looked through for one to take from.
 const LOOK_BACK: u32 = 200;
 
-/// What is to run of a pipeline.
-#[derive(Debug)]
-pub(super) struct Chosen {
-    runs: HashSet<TaskIndex>,
-    taken: Vec<TaskIndex>,
-    left_out: Vec<TaskIndex>,
-}
-
 /// What a run must be to be taken from.
-pub(super) struct Wanted<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) params: &'a Map<String, Value>,
+pub(in crate::commands) struct Wanted<'a> {
+    pub(in crate::commands) plan: &'a Plan,
+    pub(in crate::commands) params: &'a Map<String, Value>,
     /// The interval of the new run, unless that of the other one is taken too.
-    pub(super) interval: Option<Interval>,
+    pub(in crate::commands) interval: Option<Interval>,
     /// The run that a person has named.
-    pub(super) run: Option<&'a str>,
+    pub(in crate::commands) run: Option<&'a str>,
 }
 
 /// The run that is taken from.
-pub(super) struct Source {
-    record: RunRecord,
-    taken: Vec<String>,
+pub(in crate::commands) struct Source {
+    pub(super) record: RunRecord,
+    pub(super) taken: Vec<String>,
     /// Tasks that were skipped there, and are skipped here.
-    skipped: Vec<String>,
+    pub(super) skipped: Vec<String>,
     /// Tasks whose text has changed since.
     changed: Vec<String>,
 }
 
 impl Chosen {
-    pub(super) fn of(plan: &Plan, from: Option<&str>, only: Option<&str>) -> Result<Self, Problem> {
-        let all = || plan.graph.node_indices();
-        let mut runs: HashSet<TaskIndex> = match (from, only) {
-            (Some(from), _) => with_descendants(plan, named(plan, from)?),
-            (None, Some(only)) => HashSet::from([named(plan, only)?]),
-            (None, None) => all().collect(),
-        };
-        let taken = loop {
-            let read = |task: &TaskIndex| plan.upstream(*task);
-            let taken: BTreeSet<TaskIndex> = runs
-                .iter()
-                .flat_map(read)
-                .filter(|task| !runs.contains(task))
-                .collect();
-            // What is only passed on is kept nowhere: it is made again.
-            let passed_on = |task: &&TaskIndex| !plan.graph[**task].persist;
-            let again: Vec<TaskIndex> = taken.iter().filter(passed_on).copied().collect();
-            if again.is_empty() {
-                break taken;
-            }
-            runs.extend(again);
-        };
-        let left_out = all()
-            .filter(|task| !runs.contains(task) && !taken.contains(task))
-            .collect();
-        Ok(Self {
-            runs,
-            taken: taken.into_iter().collect(),
-            left_out,
-        })
-    }
-
-    /// Whether all that its tasks read is made by the run itself.
-    pub(super) fn reads_nothing(&self) -> bool {
-        self.taken.is_empty()
-    }
-
-    /// What becomes of a task.
-    pub(super) fn says(&self, task: TaskIndex, source: Option<&Source>) -> String {
-        match source {
-            _ if self.runs.contains(&task) => "runs".to_owned(),
-            Some(source) if self.taken.contains(&task) => {
-                format!("taken from run {}", source.record.run.id)
-            }
-            _ => "does not run".to_owned(),
-        }
-    }
-
-    /// What the run keeps of it.
-    pub(super) fn part(&self, plan: &Plan, source: Option<&Source>) -> Part {
-        let name = |task: &TaskIndex| plan.graph[*task].name.to_string();
-        let mut part = Part {
-            left_out: self.left_out.iter().map(name).collect(),
-            ..Part::default()
-        };
-        if let Some(source) = source {
-            let run = source.record.run.id;
-            part.left_out.extend(source.skipped.iter().cloned());
-            part.taken = source
-                .taken
-                .iter()
-                .map(|name| (name.clone(), run))
-                .collect();
-        }
-        part
-    }
-
     /// The run to take from, when anything is taken: the one that a person has named; else the newest one of the whole
     /// pipeline that has succeeded with the same parameters, best of the same interval.
-    pub(super) async fn source(
+    pub(in crate::commands) async fn source(
         &self,
         house: &House,
         wanted: &Wanted<'_>,
@@ -221,8 +147,7 @@ impl Chosen {
         let tasks = house.store.tasks(record.run.id).await?;
         for index in &self.taken {
             let name = &*plan.graph[*index].name;
-            let is_it =
-                |key: &pipectl_engine::id::TaskKey| key.task == name && key.element.is_none();
+            let is_it = |key: &TaskKey| key.task == name && key.element.is_none();
             match tasks
                 .iter()
                 .find(|task| is_it(&task.key))
@@ -273,17 +198,6 @@ impl Chosen {
         Ok(changed.map(|task| task.name.to_string()).collect())
     }
 
-    /// What is taken, and all that comes before it, in the order of the file.
-    fn made_of(&self, plan: &Plan) -> BTreeSet<TaskIndex> {
-        let (mut found, mut open) = (BTreeSet::new(), self.taken.clone());
-        while let Some(task) = open.pop() {
-            if found.insert(task) {
-                open.extend(plan.upstream(task));
-            }
-        }
-        found
-    }
-
     /// The parameters that go into what is taken.
     fn params_read(&self, plan: &Plan) -> Read {
         let mut read = Read::Some(BTreeSet::new());
@@ -311,14 +225,6 @@ impl Chosen {
             }
         }
         read
-    }
-
-    fn names(&self, plan: &Plan) -> String {
-        let names = self.taken.iter();
-        let names: Vec<String> = names
-            .map(|task| format!("`{}`", plan.graph[*task].name))
-            .collect();
-        names.join(", ")
     }
 }
 
@@ -351,12 +257,12 @@ fn objection(record: &RunRecord, wanted: &Wanted<'_>, read: &Read) -> Option<Str
 }
 
 impl Source {
-    pub(super) fn interval(&self) -> Option<Interval> {
+    pub(in crate::commands) fn interval(&self) -> Option<Interval> {
         self.record.run.interval
     }
 
     /// Says what is taken from where.
-    pub(super) fn tell(&self, output: &Output, dry: bool) {
+    pub(in crate::commands) fn tell(&self, output: &Output, dry: bool) {
         let run = &self.record.run;
         let names = |names: &[String]| {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -417,84 +323,9 @@ fn block(text: &str, line: u32) -> &str {
     text.get(start..end).unwrap_or_default().trim_end()
 }
 
-fn named(plan: &Plan, name: &str) -> Result<TaskIndex, Problem> {
-    plan.find(name).ok_or_else(|| {
-        let names = plan.tasks().map(|(_, task)| &*task.name);
-        let hint = suggest::similar(name, names).map_or_else(
-            || format!("`pipectl plan {}` lists its tasks", plan.source.path),
-            |name| format!("did you mean `{name}`?"),
-        );
-        Problem::usage(format!("`{}` has no task `{name}`", plan.name)).hint(hint)
-    })
-}
-
-fn with_descendants(plan: &Plan, task: TaskIndex) -> HashSet<TaskIndex> {
-    let (mut found, mut open) = (HashSet::new(), vec![task]);
-    while let Some(task) = open.pop() {
-        if found.insert(task) {
-            open.extend(plan.downstream(task));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use pipectl_engine::{operator::Kind, plan::testing};
-    use serde_json::json;
-
     use super::*;
-
-    /// `a → b → d`, `c → d`, `a → e`.
-    fn plan() -> Plan {
-        let noop = registry().get(Kind::Run, "noop").unwrap();
-        let mut plan = testing::plan("letters");
-        let a = testing::add(&mut plan, "a", noop, json!({}), &[]);
-        let b = testing::add(&mut plan, "b", noop, json!({}), &[a]);
-        let c = testing::add(&mut plan, "c", noop, json!({}), &[]);
-        testing::add(&mut plan, "d", noop, json!({}), &[b, c]);
-        testing::add(&mut plan, "e", noop, json!({}), &[a]);
-        plan
-    }
-
-    fn part(from: Option<&str>, only: Option<&str>) -> Result<[String; 3], Problem> {
-        let plan = plan();
-        let chosen = Chosen::of(&plan, from, only)?;
-        let mut runs: Vec<TaskIndex> = chosen.runs.into_iter().collect();
-        runs.sort();
-        Ok([runs, chosen.taken, chosen.left_out]
-            .map(|tasks| tasks.iter().map(|task| &*plan.graph[*task].name).collect()))
-    }
-
-    #[test]
-    fn a_part_runs_what_it_names_and_takes_what_that_reads() {
-        for (from, only, [runs, taken, left_out]) in [
-            (None, None, ["abcde", "", ""]),
-            (Some("b"), None, ["bd", "ac", "e"]),
-            (Some("a"), None, ["abde", "c", ""]),
-            (None, Some("d"), ["d", "bc", "ae"]),
-            (None, Some("c"), ["c", "", "abde"]),
-        ] {
-            assert_eq!(part(from, only).unwrap(), [runs, taken, left_out]);
-        }
-        assert!(part(Some("x"), None).is_err());
-    }
-
-    #[test]
-    fn what_is_only_passed_on_runs_again_for_its_reader() {
-        let mut plan = plan();
-        let b = plan.find("b").unwrap();
-        plan.graph[b].persist = false;
-        let chosen = Chosen::of(&plan, None, Some("d")).unwrap();
-        let names = |tasks: &[TaskIndex]| -> String {
-            tasks.iter().map(|task| &*plan.graph[*task].name).collect()
-        };
-        assert!(chosen.runs.contains(&b));
-        assert_eq!(
-            (names(&chosen.taken), names(&chosen.left_out)),
-            ("ac".into(), "e".into())
-        );
-    }
 
     #[test]
     fn the_text_of_a_task_ends_where_the_next_one_begins() {
