@@ -25,6 +25,7 @@ use self::{
     rejects::{Rejected, Rejects},
 };
 use crate::support::{
+    csv::Failure,
     gather::{Gathering, Rules, SchemaRule},
     location::{Files, Wanted, check_read, open_files},
     settings::ColumnType,
@@ -298,7 +299,8 @@ fn gathered(
 fn blame(config: &Arc<Config>, sources: &Arc<Vec<Source>>) -> Explain {
     let (config, sources) = (Arc::clone(config), Arc::clone(sources));
     Arc::new(move |error: &PolarsError| {
-        if matches!(error, PolarsError::IO { .. }) {
+        // Else there is nothing to be found in the files.
+        if !Failure::is_behind(error) {
             return None;
         }
         let wrong = sources.iter().find_map(|source| source.blamed(&config));

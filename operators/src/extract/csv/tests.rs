@@ -428,3 +428,33 @@ async fn a_large_file_is_streamed() {
     let left = std::fs::read_dir(project.root().join(".pipectl/artifacts"));
     assert_eq!(left.unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn empty_lines_are_no_records_but_in_a_table_of_one_column() {
+    let table = extract("a,b\r\n1,2\r\n\r\n3,4\r\n\r\n", json!({}))
+        .await
+        .unwrap();
+    assert!(table.equals(&df!["a" => [1i64, 3], "b" => [2i64, 4]].unwrap()));
+    let table = extract("a\n1\n\n3\n", json!({})).await.unwrap();
+    assert!(table.equals_missing(&df!["a" => [Some(1i64), None, Some(3)]].unwrap()));
+    let settings = json!({"rejects": {}, "types": {"a": "integer"}});
+    let table = extract("a\n1\n\nx\n", settings).await.unwrap();
+    assert!(table.equals_missing(&df!["a" => [Some(1i64), None]].unwrap()));
+}
+
+#[tokio::test]
+async fn quotes_end_with_their_field() {
+    let text = "a,b\n\"\",\"1\"\n\"say \"\"hi\"\"\", 2\n\"x\"y,3\n";
+    let settings = json!({"types": {"b": "integer"}});
+    let error = extract(text, settings.clone()).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "row 3 of `in/a.csv`: the quotes of column `a` end before it does: `\"x\"y`"
+    );
+    assert!(error.hint.unwrap().contains("stands there twice"));
+    let mut with = settings;
+    with["rejects"] = json!({"limit": 1});
+    let table = extract(text, with).await.unwrap();
+    let expected = df!["a" => ["", "say \"hi\""], "b" => [1i64, 2]].unwrap();
+    assert!(table.equals(&expected), "{table:?}");
+}

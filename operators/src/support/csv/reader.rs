@@ -23,6 +23,9 @@ use super::{
     layout::Piece,
 };
 
+const RAGGED: &str = "the records of a file have different numbers of fields";
+const WRONG: &str = "is not what its column is";
+
 /// How files are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Writing {
@@ -79,13 +82,19 @@ impl From<Failure> for PolarsError {
         match failure {
             Failure::Io(error) => error.into(),
             Failure::Frame(error) => error,
-            Failure::Shape(_) => {
-                polars_err!(ComputeError: "records have different numbers of fields")
-            }
+            Failure::Shape(_) => polars_err!(ComputeError: "{}", RAGGED),
             Failure::Value { row, text, .. } => {
-                polars_err!(ComputeError: "row {}: `{}` is not what its column is", row, text)
+                polars_err!(ComputeError: "row {}: `{}` {}", row, text, WRONG)
             }
         }
+    }
+}
+
+impl Failure {
+    /// Whether a plan failed because of one.
+    pub(crate) fn is_behind(error: &PolarsError) -> bool {
+        let text = error.to_string();
+        text.contains(RAGGED) || text.contains(WRONG)
     }
 }
 
