@@ -229,7 +229,7 @@ impl OdbcDatabase {
         let (inner, reach) = (database.clone(), format!("reach {}", described(connection)));
         crate::disk::blocking(move || {
             let reached = inner.connect().map(drop);
-            reached.map_err(|failure| inner.error(&reach, failure))
+            reached.map_err(|failure| inner.error(&reach, &failure))
         })
         .await?;
         Ok(database)
@@ -244,10 +244,10 @@ impl OdbcDatabase {
     }
 
     /// A failure as a task's; `doing` says what was tried, as in ``read from `warehouse` ``.
-    pub fn error(&self, doing: &str, failure: OdbcFailure) -> TaskError {
-        let (fault, retryable, hint) = verdict(&failure);
+    pub fn error(&self, doing: &str, failure: &OdbcFailure) -> TaskError {
+        let (fault, retryable, hint) = verdict(failure);
         let mut text = failure.to_string();
-        if let OdbcFailure::Rows { source, .. } = &failure {
+        if let OdbcFailure::Rows { source, .. } = failure {
             text = format!("{text}: {source}");
         }
         for secret in &self.secrets {
@@ -278,7 +278,8 @@ fn connection_string(connection: &Connection) -> String {
         ("PWD", "auth.basic.password"),
     ] {
         if let Some(value) = connection.settings.get(setting) {
-            text.push_str(&format!(";{key}={{{}}}", value.replace('}', "}}")));
+            let value = value.replace('}', "}}");
+            text = format!("{text};{key}={{{value}}}");
         }
     }
     let lower = text.to_ascii_lowercase();

@@ -131,10 +131,10 @@ fn closing(text: &str) -> usize {
     let mut from = 0;
     while let Some(found) = text.get(from..).and_then(|rest| rest.find('}')) {
         let at = from + found;
-        match text.get(at + 1..).is_some_and(|rest| rest.starts_with('}')) {
-            true => from = at + 2,
-            false => return at,
+        if !text.get(at + 1..).is_some_and(|rest| rest.starts_with('}')) {
+            return at;
         }
+        from = at + 2;
     }
     text.len()
 }

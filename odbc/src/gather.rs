@@ -93,19 +93,12 @@ impl Gathered {
             }
             Values::Text(values) => {
                 let batch = batch.as_wide_text().ok_or_else(other)?;
-                let mut room = String::new();
                 for (row, value) in batch.iter().enumerate() {
-                    let Some(value) = value else {
-                        values.append_null();
-                        continue;
-                    };
-                    room.clear();
-                    for unit in char::decode_utf16(value.as_slice().iter().copied()) {
-                        let unit =
-                            unit.map_err(|_| wrong(row, "text that is not UTF-16".to_owned()))?;
-                        room.push(unit);
-                    }
-                    values.append_value(&room);
+                    let text = value.map(|value| String::from_utf16(value.as_slice()));
+                    let text = text
+                        .transpose()
+                        .map_err(|_| wrong(row, "text that is not UTF-16".to_owned()))?;
+                    values.append_option(text.as_deref());
                 }
             }
             Values::Date(values) => {

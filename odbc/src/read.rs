@@ -97,10 +97,9 @@ pub(crate) fn read(
 ) -> Result<DataFrame, OdbcFailure> {
     let mut widths = Vec::new();
     loop {
-        match attempt(connection, query, &mut widths)? {
-            Some(frame) => return Ok(frame),
-            // Once more, with more room.
-            None => {}
+        // Else once more, with more room.
+        if let Some(frame) = attempt(connection, query, &mut widths)? {
+            return Ok(frame);
         }
     }
 }

@@ -109,10 +109,10 @@ impl OdbcSession for Session {
     }
 
     fn commit(&mut self) -> Result<(), OdbcFailure> {
-        self.ended(|connection| connection.commit())
+        self.ended(odbc_api::Connection::commit)
     }
 
     fn rollback(&mut self) -> Result<(), OdbcFailure> {
-        self.ended(|connection| connection.rollback())
+        self.ended(odbc_api::Connection::rollback)
     }
 }

@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     clippy::format_collect,
     clippy::format_push_string,
+    clippy::string_slice,
     clippy::case_sensitive_file_extension_comparisons,
     reason = "a test that cannot go on fails; the binary under test needs the PATH"
 )]

@@ -213,7 +213,7 @@ impl Chosen {
                 .into_iter()
                 .chain(&task.condition)
                 .chain(items);
-            for path in all.flat_map(|expression| expression.paths()) {
+            for path in all.flat_map(pipectl_engine::spec::Expression::paths) {
                 let mut parts = path.split('.');
                 if parts.next() != Some("params") {
                     continue;

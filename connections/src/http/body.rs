@@ -14,7 +14,7 @@ pub(super) const ACCEPTED: &str = "gzip";
 /// Takes a body, part by part.
 pub(super) enum Body<W: Write> {
     Plain(Limited<W>),
-    Gzip(MultiGzDecoder<Limited<W>>),
+    Gzip(Box<MultiGzDecoder<Limited<W>>>),
 }
 
 /// A body of another packing than was asked for.
@@ -32,7 +32,7 @@ impl<W: Write> Body<W> {
             None => Ok(Self::Plain(target)),
             Some(name) => match &*name {
                 "" | "identity" => Ok(Self::Plain(target)),
-                "gzip" | "x-gzip" => Ok(Self::Gzip(MultiGzDecoder::new(target))),
+                "gzip" | "x-gzip" => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(target)))),
                 _ => Err(Unknown(name)),
             },
         }
@@ -69,7 +69,10 @@ impl Error for TooLarge {}
 
 /// Whether an error says that a body is too large.
 pub(super) fn is_too_large(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<TooLarge>())
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<TooLarge>())
+        .is_some()
 }
 
 /// What takes only so many bytes.

@@ -56,7 +56,7 @@ impl Session {
         doing: String,
         context: &TaskContext,
     ) -> Result<Self, TaskError> {
-        let fail = |failure| database.error(&doing, failure);
+        let fail = |failure| database.error(&doing, &failure);
         let mut inner = database.connect().map_err(fail)?;
         let (name, quote) = inner.system().map_err(fail)?;
         let dialect = Dialect::of(&name, quote);
@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// A failure of the driver as a task's.
-    pub(super) fn fail(&self, failure: OdbcFailure) -> TaskError {
+    pub(super) fn fail(&self, failure: &OdbcFailure) -> TaskError {
         self.database.error(&self.doing, failure)
     }
 
@@ -84,7 +84,7 @@ impl Session {
         work: impl FnOnce(&mut dyn OdbcSession) -> Result<T, OdbcFailure>,
     ) -> Result<T, TaskError> {
         let done = work(&mut *self.inner);
-        done.map_err(|failure| self.database.error(&self.doing, failure))
+        done.map_err(|failure| self.database.error(&self.doing, &failure))
     }
 
     pub(super) fn read(

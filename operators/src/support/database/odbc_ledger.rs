@@ -72,7 +72,7 @@ impl Ledger {
             "select {} from {} where {}",
             dialect.quoted("rows"),
             self.table,
-            self.same(session)
+            same(session)
         );
         let found = session.read(&sql, &self.values(), Some(1))?;
         if found.height() > 0 {
@@ -100,17 +100,11 @@ impl Ledger {
             "update {} set {} = ? where {}",
             self.table,
             session.dialect.quoted("rows"),
-            self.same(session)
+            same(session)
         );
         let mut values = vec![whole(rows)];
         values.extend(self.values());
         session.execute(&sql, &values).map(drop)
-    }
-
-    fn same(&self, session: &Session) -> String {
-        let names = ["run", "task", "element", "redo"];
-        let equal = names.map(|name| format!("{} = ?", session.dialect.quoted(name)));
-        equal.join(" and ")
     }
 
     fn values(&self) -> Vec<OdbcValue> {
@@ -127,6 +121,12 @@ impl Ledger {
             OdbcValue::Integer(i64::from(*redo)),
         ]
     }
+}
+
+fn same(session: &Session) -> String {
+    let names = ["run", "task", "element", "redo"];
+    let equal = names.map(|name| format!("{} = ?", session.dialect.quoted(name)));
+    equal.join(" and ")
 }
 
 fn whole(rows: u64) -> OdbcValue {

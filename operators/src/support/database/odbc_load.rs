@@ -131,9 +131,10 @@ impl Load {
                 before: 0,
             };
             // Decimals keep their scale.
-            match column.dtype().is_decimal() && target.holds == Holds::Numeric {
-                true => Ok(column.clone()),
-                false => piece.fitted(target),
+            if column.dtype().is_decimal() && target.holds == Holds::Numeric {
+                Ok(column.clone())
+            } else {
+                piece.fitted(target)
             }
         });
         let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
@@ -153,9 +154,10 @@ impl Load {
         }
         self.make_room(session, context)?;
         let counted = !session.dialect.refuses_whole_batches();
-        let there = match counted {
-            true => session.count(&self.job.table)?,
-            false => 0,
+        let there = if counted {
+            session.count(&self.job.table)?
+        } else {
+            0
         };
         if let Err(failure) = self.insert(session, 0, self.rows.height()) {
             return Err(self.blamed(session, context, failure));
@@ -165,7 +167,7 @@ impl Load {
                 "the driver has written fewer than the {} and did not say why",
                 count(rows, "row")
             );
-            return Err(session.fail(OdbcFailure::Other(message)));
+            return Err(session.fail(&OdbcFailure::Other(message)));
         }
         failpoint::hit("load_sql_before_commit");
         if context.cancel.is_cancelled() {
@@ -210,7 +212,7 @@ impl Load {
                 let sql = format!("delete from {table} where {}", equal.join(" and "));
                 session
                     .write(&sql, &keys)
-                    .map_err(|failure| session.fail(failure))?;
+                    .map_err(|failure| session.fail(&failure))?;
             }
         }
         Ok(())
@@ -241,7 +243,7 @@ impl Load {
         let OdbcFailure::Rows { first, last, .. } = &failure else {
             return match failure {
                 OdbcFailure::Stopped => stopped(),
-                other => session.fail(other),
+                other => session.fail(&other),
             };
         };
         let (first, last) = (*first, *last);
@@ -257,12 +259,12 @@ impl Load {
         };
         match alone(session) {
             Ok(Some((row, OdbcFailure::Rows { source, .. }))) => {
-                let mut error = session.fail(*source);
+                let mut error = session.fail(&source);
                 error.message = format!("{}: row {row} of `{}`", error.message, self.job.name);
                 error
             }
             // It is refused only beside the rows before it.
-            _ => session.fail(failure),
+            _ => session.fail(&failure),
         }
     }
 }
