@@ -203,7 +203,11 @@ fn address_and_settings(
         reader.found.push(complaint);
         return Err(Unread::Told);
     };
-    if let (Some(known), NodeValue::Map(entries)) = (settings_of(scheme), &entry.value.value) {
+    // `{env: NAME}` is the address itself.
+    let settings_beside = entry.value.get("url").is_some();
+    if let (true, Some(known), NodeValue::Map(entries)) =
+        (settings_beside, settings_of(scheme), &entry.value.value)
+    {
         only_known(reader, scheme, known, entries)?;
     }
     Ok((url, settings))
