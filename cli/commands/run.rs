@@ -1,5 +1,7 @@
 //! `pipectl run`: makes a run and works on it in the foreground.
 
+use std::sync::Arc;
+
 use pipectl_engine::{
     id::RunId,
     operator::Interval,
@@ -14,7 +16,7 @@ use pipectl_engine::{
 use super::{
     execute::Execution,
     params,
-    part::{Chosen, Wanted},
+    part::{Chosen, Source, Wanted},
     plan,
 };
 use crate::{
@@ -48,14 +50,10 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
     }
     let now = wire::clock(&context.env).now();
     if arguments.dry_run && chosen.reads_nothing() {
-        plan::text(
-            &context.output,
-            &plan,
-            Some(&|task| chosen.says(task, None)),
-        );
+        show(context, &plan, &chosen, None);
         return Ok(Exit::Done);
     }
-    let mut interval = interval(&plan, now)?;
+    let interval = interval(&plan, now)?;
     wire::block_on(async {
         let house = House::open(project).await?;
         let wanted = Wanted {
@@ -66,49 +64,65 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
         };
         let source = chosen.source(&house, &wanted).await?;
         if arguments.dry_run {
-            let says = |task| chosen.says(task, source.as_ref());
-            plan::text(&context.output, &plan, Some(&says));
-        }
-        if let Some(source) = &source {
-            // Inputs of an interval belong to that interval.
-            interval = source.interval().or(interval);
-            source.tell(&context.output, arguments.dry_run);
-        }
-        if arguments.dry_run {
+            show(context, &plan, &chosen, source.as_ref());
             return Ok(Exit::Done);
         }
-        let part = chosen.part(&plan, source.as_ref());
+        if let Some(source) = &source {
+            source.tell(&context.output, false);
+        }
+        // Inputs of an interval belong to that interval.
+        let own = source.as_ref().and_then(Source::interval);
         let new = NewRun {
             id: RunId::new(now),
             pipeline: plan.name.to_string(),
             version: plan.source.hash.clone(),
             kind: RunKind::Manual,
             trigger_key: None,
-            trigger: part.to_trigger(),
+            trigger: chosen.part(&plan, source.as_ref()).to_trigger(),
             params,
-            interval,
+            interval: own.or(interval),
             parent: None,
             created: now,
             enqueued: false,
             max_active: None,
             backfill: None,
         };
-        let listener = console::listener(&context.output, &plan, context.global.verbose > 0);
-        let runner = house.runner(vec![listener])?;
-        runner.create(&plan, &new).await.map_err(|error| {
-            Problem::environment("the run could not be written down").because(error)
-        })?;
-        context
-            .output
-            .note(format_args!("Run {} of {}", new.id, plan.name));
-        let execution = Execution {
-            context,
-            house: &house,
-            plan,
-            format: arguments.format,
-        };
-        execution.work(&runner, new.id, Options::default()).await
+        work(context, &house, plan, &new, arguments.format).await
     })
+}
+
+/// Shows what would run.
+fn show(context: &Context, plan: &Plan, chosen: &Chosen, source: Option<&Source>) {
+    let says = |task| chosen.says(task, source);
+    plan::text(&context.output, plan, Some(&says));
+    if let Some(source) = source {
+        source.tell(&context.output, true);
+    }
+}
+
+/// Makes a run and works on it.
+async fn work(
+    context: &Context,
+    house: &House,
+    plan: Arc<Plan>,
+    new: &NewRun,
+    format: arguments::Format,
+) -> anyhow::Result<Exit> {
+    let listener = console::listener(&context.output, &plan, context.global.verbose > 0);
+    let runner = house.runner(vec![listener])?;
+    runner.create(&plan, new).await.map_err(|error| {
+        Problem::environment("the run could not be written down").because(error)
+    })?;
+    context
+        .output
+        .note(format_args!("Run {} of {}", new.id, plan.name));
+    let execution = Execution {
+        context,
+        house,
+        plan,
+        format,
+    };
+    execution.work(&runner, new.id, Options::default()).await
 }
 
 /// Goes on with a run that was stopped, lost, or has failed.

@@ -161,6 +161,7 @@ mod tests {
             include_str!("runs.rs"),
             include_str!("sensors.rs"),
             include_str!("triggers.rs"),
+            include_str!("warnings.rs"),
             include_str!("writes.rs"),
         ];
         let written = sources
