@@ -1,6 +1,7 @@
 //! What a backfill makes: a run for each interval of a stretch of the past.
 
 use pipectl_engine::{
+    id::RunId,
     operator::Interval,
     plan::Plan,
     runner::Redo,
@@ -11,7 +12,6 @@ use pipectl_engine::{
     time::Timestamp,
 };
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::desk::{interval_key, queued};
 
@@ -42,7 +42,7 @@ pub struct Preview {
     /// Runs to be made.
     pub runs: Vec<NewRun>,
     /// Runs to be done again.
-    pub again: Vec<(pipectl_engine::id::RunId, Redo, Interval)>,
+    pub again: Vec<(RunId, Redo, Interval)>,
     /// Intervals that are left as they are, because they have a run.
     pub kept: Vec<Interval>,
 }
@@ -104,12 +104,13 @@ pub async fn preview(
         .params(&wish.params)
         .map_err(|error| BackfillError::Params(error.to_string()))?;
     let backfill = Backfill {
-        id: Uuid::now_v7(),
+        id: RunId::new(now).uuid(),
         pipeline: plan.name.to_string(),
         from: wish.from,
         to: wish.to,
         max_active: wish.max_active,
         reprocess: wish.reprocess,
+        backwards: wish.backwards,
         state: BackfillState::Running,
         created: now,
     };

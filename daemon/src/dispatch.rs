@@ -291,6 +291,9 @@ impl Dispatcher {
             Err(error) => return self.fail(&record, claim, error).await,
         };
         if record.cancelling {
+            if record.state == RunState::Queued && record.requeued.is_some() {
+                return self.put_back(run, claim).await;
+            }
             cancel.cancel();
         }
         let options = Options {
@@ -307,6 +310,15 @@ impl Dispatcher {
             .await?;
         tracing::info!(pipeline = record.run.pipeline, %run, %state, "over");
         Ok(state)
+    }
+
+    /// A run that was to be done again, and that nobody has begun, is left as it was before.
+    async fn put_back(&self, run: RunId, claim: Claim) -> Result<RunState, RunnerError> {
+        let store = self.desk.store();
+        store.release(run, claim.fence).await?;
+        store.cancel(run, self.desk.now()).await?;
+        let record = store.run(run).await?.ok_or(RunnerError::Unknown(run))?;
+        Ok(record.state)
     }
 
     /// The pipelines whose runs wait for this one, the outermost first.

@@ -25,7 +25,8 @@ pub(crate) const MIGRATIONS: &[Migration] = migrations![
     "0002_daemons",
     "0003_states",
     "0004_cache",
-    "0005_rate_limits"
+    "0005_rate_limits",
+    "0006_order"
 ];
 
 /// The steps that are missing in a database that has gone through those `applied`.

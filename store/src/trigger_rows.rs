@@ -43,6 +43,7 @@ pub(crate) struct BackfillRow {
     past: i64,
     max_active: i64,
     reprocess: String,
+    backwards: bool,
     state: String,
     created: i64,
     queued: i64,
@@ -98,6 +99,7 @@ pub(crate) fn backfill(row: BackfillRow) -> Result<(Backfill, Progress), StoreEr
         to: time(row.past)?,
         max_active: whole(row.max_active)?,
         reprocess: named(&row.reprocess)?,
+        backwards: row.backwards,
         state: named(&row.state)?,
         created: time(row.created)?,
     };

@@ -14,6 +14,7 @@
 )]
 
 mod api;
+mod backfills;
 mod cancel;
 mod children;
 mod daemons;

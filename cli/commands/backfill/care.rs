@@ -1,6 +1,12 @@
 //! Looks at backfills, pauses, resumes and cancels them.
 
-use pipectl_engine::store::{Backfill, BackfillState, Progress, Store};
+use std::collections::BTreeMap;
+
+use chrono_tz::Tz;
+use pipectl_engine::{
+    store::{Backfill, BackfillState, Progress, Reprocess, Store},
+    time::Timestamp,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,8 +14,8 @@ use super::make::off;
 use crate::{
     arguments::{BackfillCommand, Format},
     exit::{Exit, Problem},
-    project::Context,
-    records::moment,
+    pipelines,
+    project::{Context, registry},
     table::{Cell, Table},
     wire::{self, House},
 };
@@ -24,8 +30,9 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
         let store = &*house.store;
         let now = house.clock().now();
         match command {
-            BackfillCommand::List(arguments) => list(context, store, arguments.format).await,
+            BackfillCommand::List(arguments) => list(context, &house, arguments.format).await,
             BackfillCommand::Pause { backfill } => {
+                refuse_cancelled(&house, backfill).await?;
                 let Some(id) = unfinished(context, store, backfill).await? else {
                     return Ok(Exit::Done);
                 };
@@ -34,6 +41,7 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
                 Ok(Exit::Done)
             }
             BackfillCommand::Resume { backfill } => {
+                refuse_cancelled(&house, backfill).await?;
                 let Some(id) = unfinished(context, store, backfill).await? else {
                     return Ok(Exit::Done);
                 };
@@ -60,35 +68,37 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
     })
 }
 
-async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::Result<Exit> {
-    let backfills = store.backfills(LISTED).await?;
+async fn list(context: &Context, house: &House, format: Format) -> anyhow::Result<Exit> {
+    let backfills = house.store.backfills(LISTED).await?;
+    let mut zones = BTreeMap::new();
+    for (backfill, _) in &backfills {
+        zones
+            .entry(backfill.pipeline.as_str())
+            .or_insert_with_key(|pipeline| zone(house, pipeline));
+    }
     match format {
         Format::Json => {
             let all: Vec<Value> = backfills
                 .iter()
-                .map(|(backfill, progress)| document(backfill, *progress))
+                .map(|(backfill, progress)| {
+                    document(backfill, *progress, zones[backfill.pipeline.as_str()])
+                })
                 .collect();
             context.output.json(&json!({"backfills": all}));
         }
         Format::Text if backfills.is_empty() => context.output.note("no backfills"),
         Format::Text => {
             let mut table = Table::new([
-                "Backfill",
-                "Pipeline",
-                "State",
-                "From (UTC)",
-                "To (UTC)",
-                "Done",
-                "Failed",
-                "Running",
+                "Backfill", "Pipeline", "State", "From", "To", "Done", "Failed", "Running",
             ]);
             for (backfill, progress) in &backfills {
+                let zone = zones[backfill.pipeline.as_str()];
                 table.row([
                     backfill.id.to_string().into(),
                     backfill.pipeline.as_str().into(),
                     state(backfill, *progress).into(),
-                    moment(backfill.from).into(),
-                    moment(backfill.to).into(),
+                    local(backfill.from, zone).into(),
+                    local(backfill.to, zone).into(),
                     Cell::right(format!("{}/{}", progress.over(), progress.total())),
                     Cell::right(progress.failed.to_string()),
                     Cell::right(progress.running.to_string()),
@@ -98,6 +108,19 @@ async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::R
         }
     }
     Ok(Exit::Done)
+}
+
+/// The zone of a pipeline as its file is now, else UTC.
+pub(super) fn zone(house: &House, pipeline: &str) -> Tz {
+    let file = pipelines::find(&house.project, pipeline).ok();
+    let plan = file.and_then(|file| pipelines::check(&house.project, &registry(), &file).plan);
+    plan.map_or(Tz::UTC, |plan| plan.zone())
+}
+
+/// `2026-10-01 00:00 CEST`
+fn local(moment: Timestamp, zone: Tz) -> String {
+    let moment = moment.with_timezone(&zone);
+    moment.format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 fn state(backfill: &Backfill, progress: Progress) -> &'static str {
@@ -112,13 +135,14 @@ fn state(backfill: &Backfill, progress: Progress) -> &'static str {
 }
 
 /// A backfill as JSON shows it.
-pub(super) fn document(backfill: &Backfill, progress: Progress) -> Value {
+pub(super) fn document(backfill: &Backfill, progress: Progress, zone: Tz) -> Value {
+    let shown = |moment: Timestamp| moment.with_timezone(&zone).to_rfc3339();
     json!({
         "backfill": backfill.id,
         "pipeline": backfill.pipeline,
         "state": state(backfill, progress),
-        "from": backfill.from,
-        "to": backfill.to,
+        "from": shown(backfill.from),
+        "to": shown(backfill.to),
         "max_active_runs": backfill.max_active,
         "created": backfill.created,
         "runs": {
@@ -130,6 +154,30 @@ pub(super) fn document(backfill: &Backfill, progress: Progress) -> Value {
             "cancelled": progress.cancelled,
         },
     })
+}
+
+/// A backfill that was cancelled stays so: its runs are over.
+async fn refuse_cancelled(house: &House, text: &str) -> anyhow::Result<()> {
+    let id = find(&*house.store, text).await?;
+    match house.store.backfill(id).await? {
+        Some((backfill, _)) if backfill.state == BackfillState::Cancelled => {
+            let problem = Problem::usage(format!("backfill {id} was cancelled: it cannot go on"));
+            let zone = zone(house, &backfill.pipeline);
+            let shown = |moment: Timestamp| moment.with_timezone(&zone).to_rfc3339();
+            let behavior = match backfill.reprocess {
+                Reprocess::Completed => "completed",
+                Reprocess::None | Reprocess::Failed => "failed",
+            };
+            let again = format!(
+                "a new one does what it left: pipectl backfill {} --from-date {} --to-date {} --reprocess-behavior {behavior}",
+                backfill.pipeline,
+                shown(backfill.from),
+                shown(backfill.to)
+            );
+            Err(problem.hint(again).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A backfill that is not over; of one that is, people hear so.

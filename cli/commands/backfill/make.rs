@@ -7,7 +7,7 @@ use pipectl_daemon::{Ears, Preview, Wish, create_backfill, preview_backfill, wor
 use pipectl_engine::{
     plan::Plan,
     runner::Role,
-    store::{Progress, Reprocess, RunRecord, Store},
+    store::{Progress, Reprocess, RunRecord},
     time::{Timestamp, human_duration},
     trigger::parse_moment,
 };
@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::care;
 use crate::{
     arguments::{Format, NewBackfill, ReprocessBehavior},
     commands::{daemon::alone, execute::stop_on_signal, params},
@@ -79,7 +80,7 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
                 .output
                 .note("a daemon works on it; `pipectl backfill list` shows how far it is");
             if let Format::Json = arguments.format {
-                answer(context, &*store, id, Format::Json).await?;
+                answer(context, &house, id, Format::Json).await?;
             }
             return Ok(Exit::Done);
         }
@@ -122,7 +123,7 @@ pub(super) async fn off(
     end?;
     let is_own = |record: &RunRecord| record.run.backfill == Some(id);
     house.send_mail(&context.output, is_own).await;
-    answer(context, &*house.store, id, format).await
+    answer(context, house, id, format).await
 }
 
 /// `412 of 1,095 · 61 running · 2 failed · 83/s · 8 s to go`
@@ -154,19 +155,22 @@ fn line(progress: Progress, first: u64, took: chrono::TimeDelta) -> String {
 /// How the backfill stands, and the exit code that says so.
 async fn answer(
     context: &Context,
-    store: &dyn Store,
+    house: &House,
     id: Uuid,
     format: Format,
 ) -> anyhow::Result<Exit> {
-    let Some((backfill, progress)) = store.backfill(id).await? else {
+    let Some((backfill, progress)) = house.store.backfill(id).await? else {
         return Err(
             Problem::environment(format!("the backfill {id} is gone from the history")).into(),
         );
     };
     match format {
-        Format::Json => context
-            .output
-            .json(&super::care::document(&backfill, progress)),
+        Format::Json => {
+            let zone = care::zone(house, &backfill.pipeline);
+            context
+                .output
+                .json(&care::document(&backfill, progress, zone));
+        }
         Format::Text => context.output.line(format_args!(
             "{}: {} success, {} failed, {} cancelled, {} to be done",
             many(progress.total(), "run"),

@@ -18,6 +18,9 @@ pub(super) fn run(context: &Context, run: &str) -> anyhow::Result<Exit> {
         let run = find(&*house.store, run).await?.run.id;
         match house.store.cancel(run, house.clock().now()).await? {
             Cancelled::AtOnce => context.output.note(format_args!("run {run} is cancelled")),
+            Cancelled::Restored(state) => context.output.note(format_args!(
+                "run {run} is not done again: it is {state}, as it was"
+            )),
             Cancelled::Asked => context
                 .output
                 .note(format_args!("run {run} is asked to stop")),

@@ -50,6 +50,8 @@ pub struct Claimed {
 pub enum Cancelled {
     /// Nobody worked on it: it is cancelled.
     AtOnce,
+    /// It was to be done again and nobody had begun: it is what it was before.
+    Restored(RunState),
     /// Its owner will hear of it.
     Asked,
     /// It was over already.
@@ -98,8 +100,9 @@ pub trait Queue: Send + Sync {
     ///
     /// No pipeline gets more runs under way than the run's own `max_active` says (`running` runs of its pipeline, and
     /// `queued` ones that are leased, both without child runs, count); no backfill more than its own limit; a backfill
-    /// that is not `running` gets none. A pipeline with fewer runs under way comes first, then the run that was made
-    /// first. With `backfill`, only runs of that one. A row that somebody else has locked is passed over.
+    /// that is not `running` gets none. A pipeline with fewer runs under way comes first, then what was made first: a run
+    /// by itself, or a backfill, whose runs come by their intervals, the last one first if it goes backwards. With
+    /// `backfill`, only runs of that one. A row that somebody else has locked is passed over.
     async fn claim_queued(
         &self,
         daemon: &str,
@@ -133,7 +136,8 @@ pub trait Queue: Send + Sync {
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError>;
     /// Wishes a run to be stopped. One that is queued and leased to nobody is `cancelled` at once, with its event; older
-    /// tokens are stale then. Asking twice is asking once.
+    /// tokens are stale then. One that is so because of [`requeue`](Self::requeue) is what it was before: its state, when
+    /// it was over, its error, its backfill. Asking twice is asking once.
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError>;
 
     /// How many runs there are in each state that is not final, by pipeline: `(pipeline, state) → count`.

@@ -129,6 +129,8 @@ pub struct Backfill {
     pub max_active: u32,
     /// What it does with intervals that have a run.
     pub reprocess: Reprocess,
+    /// Whether its last interval comes first.
+    pub backwards: bool,
     /// How it stands.
     pub state: BackfillState,
     /// When it was made.

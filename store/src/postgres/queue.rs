@@ -17,7 +17,7 @@ use super::{PostgresStore, values::lasting};
 use crate::{
     batch::{element, text},
     error::{failed, reading, unknown, writing},
-    rows::name_of,
+    rows::{name_of, named},
     trigger_rows::{claimed, counted, daemon},
 };
 
@@ -62,7 +62,8 @@ const FOREGROUND: &str =
     order by r.id";
 
 const REQUEUE: &str = "with again as (
-        update pipectl.runs r set state = 'queued', ended = null, error = null, owner = null, leased_until = null,
+        update pipectl.runs r set was_state = r.state, was_ended = r.ended, was_error = r.error, was_backfill = r.backfill,
+            state = 'queued', ended = null, error = null, owner = null, leased_until = null,
             fence = r.fence + 1, requeued = n.redo, enqueued = true, backfill = coalesce($3,
                 (select b.id from pipectl.backfills b where b.id = r.backfill and b.state = 'running'))
         from unnest($1::uuid[], $2::text[]) as n (id, redo)
@@ -71,23 +72,26 @@ const REQUEUE: &str = "with again as (
 
 /// Stops the runs for which a condition on `$1` holds: those that nobody works on at once.
 const CANCEL: &str = "with wanted as materialized (
-        select r.id, r.state = 'queued' and (r.leased_until is null or r.leased_until <= now()) as free
+        select r.id, r.state = 'queued' and (r.leased_until is null or r.leased_until <= now()) as free,
+            r.requeued is not null and r.was_state is not null as again
         from pipectl.runs r where {} and r.state in ('queued', 'running') order by r.id for no key update
     ), stopped as (
         update pipectl.runs r set cancelling = not w.free,
-            state = case when w.free then 'cancelled' else r.state end,
-            ended = case when w.free then $2 else r.ended end,
+            state = case when not w.free then r.state when w.again then r.was_state else 'cancelled' end,
+            ended = case when not w.free then r.ended when w.again then r.was_ended else $2 end,
+            error = case when w.free and w.again then r.was_error else r.error end,
+            backfill = case when w.free and w.again then r.was_backfill else r.backfill end,
             requeued = case when not w.free then r.requeued end,
             leased_until = case when not w.free then r.leased_until end,
             fence = case when w.free then r.fence + 1 else r.fence end
-        from wanted w where r.id = w.id returning r.id, w.free
+        from wanted w where r.id = w.id returning r.id, w.free, w.again, r.state, r.error
     ), told as (
         insert into pipectl.events (run, number, happened, kind, element, data)
         select s.id, coalesce((select max(e.number) from pipectl.events e where e.run = s.id), 0) + 1, $2, 'run', -1,
-            '{\"state\":\"cancelled\",\"error\":null}'
+            json_build_object('state', s.state, 'error', s.error)
         from stopped s where s.free
     )
-    select free, pipectl.tell() from stopped";
+    select free, again, state, pipectl.tell() from stopped";
 
 #[async_trait]
 impl Queue for PostgresStore {
@@ -209,10 +213,11 @@ impl Queue for PostgresStore {
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        let free = cancel(&self.pool, "r.id = $1", run.uuid(), now).await;
-        Ok(match free.map_err(writing)?.first() {
-            Some(true) => Cancelled::AtOnce,
-            Some(false) => Cancelled::Asked,
+        let stopped = cancel(&self.pool, "r.id = $1", run.uuid(), now).await;
+        Ok(match stopped.map_err(writing)?.first() {
+            Some((true, true, state)) => Cancelled::Restored(named(state)?),
+            Some((true, false, _)) => Cancelled::AtOnce,
+            Some((false, ..)) => Cancelled::Asked,
             None => Cancelled::Over(self.state(run).await?),
         })
     }
@@ -280,23 +285,28 @@ impl PostgresStore {
             .await;
         let state = state.map_err(reading)?;
         let state = state.ok_or_else(|| unknown(run))?;
-        crate::rows::named(&state)
+        named(&state)
     }
 }
 
-/// Stops the runs for which a condition on `$1` holds, and says of each whether it is over at once.
+/// Stops the runs for which a condition on `$1` holds, and says of each whether it is over at once, whether it is what it
+/// was before, and its state.
 pub(super) async fn cancel(
     executor: impl PgExecutor<'_>,
     which: &str,
     id: Uuid,
     now: Timestamp,
-) -> Result<Vec<bool>, sqlx::Error> {
-    let stopped = sqlx::query_as::<_, (bool, bool)>(AssertSqlSafe(CANCEL.replace("{}", which)))
-        .bind(id)
-        .bind(now)
-        .fetch_all(executor)
-        .await?;
-    Ok(stopped.into_iter().map(|(free, _)| free).collect())
+) -> Result<Vec<(bool, bool, String)>, sqlx::Error> {
+    let stopped =
+        sqlx::query_as::<_, (bool, bool, String, bool)>(AssertSqlSafe(CANCEL.replace("{}", which)))
+            .bind(id)
+            .bind(now)
+            .fetch_all(executor)
+            .await?;
+    let stopped = stopped.into_iter();
+    Ok(stopped
+        .map(|(free, again, state, _)| (free, again, state))
+        .collect())
 }
 
 /// Has runs that are over done again, and says whether there were any.

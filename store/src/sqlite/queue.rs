@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     SqliteStore, Writing,
     create::{NOW, hex},
-    queue_sql::{ASK, FOREGROUND, GIVE, LOST, QUEUE, REQUEUE, STOP, STOPPED},
+    queue_sql::{ASK, FOREGROUND, GIVE, LOST, QUEUE, REQUEUE, RESTORE, STOP, STOPPED},
     values::{lasting, moment},
 };
 use crate::{
@@ -129,9 +129,12 @@ impl Queue for SqliteStore {
         let stopped = writer.end(stopped).await.map_err(writing)?;
         self.changed.notify_waiters();
         Ok(match stopped {
-            (1.., _) => Cancelled::AtOnce,
-            (0, 1..) => Cancelled::Asked,
-            (0, 0) => Cancelled::Over(state(&mut writer.connection, run).await?),
+            Stopped { cancelled: 1.., .. } => Cancelled::AtOnce,
+            Stopped { restored: 1.., .. } => {
+                Cancelled::Restored(state(&mut writer.connection, run).await?)
+            }
+            Stopped { asked: 1.., .. } => Cancelled::Asked,
+            Stopped { .. } => Cancelled::Over(state(&mut writer.connection, run).await?),
         })
     }
 
@@ -255,26 +258,43 @@ async fn give(
     Ok(given)
 }
 
-/// Stops runs: those that nobody works on at once. How many these are, and how many others are asked to.
+/// How many runs have been stopped, and how.
+pub(super) struct Stopped {
+    cancelled: usize,
+    restored: usize,
+    asked: u64,
+}
+
+/// Stops runs: those that nobody works on at once.
 pub(super) async fn stop(
     connection: &mut SqliteConnection,
     which: &str,
     id: Uuid,
     at: Timestamp,
-) -> Result<(usize, u64), sqlx::Error> {
+) -> Result<Stopped, sqlx::Error> {
     let stopped = sqlx::query_scalar::<_, Uuid>(now(&STOP.replace("{}", which)))
         .bind(id)
         .bind(moment(at))
         .fetch_all(&mut *connection)
         .await?;
-    let ids: Value = stopped.iter().map(|run| hex(*run)).collect();
+    // What is restored may belong to another backfill then: nobody asks it to stop.
+    let restored = sqlx::query_scalar::<_, Uuid>(now(&RESTORE.replace("{}", which)))
+        .bind(id)
+        .fetch_all(&mut *connection)
+        .await?;
+    let ids: Value = stopped
+        .iter()
+        .chain(&restored)
+        .map(|run| hex(*run))
+        .collect();
     let events = sqlx::query(STOPPED).bind(ids.to_string()).bind(moment(at));
     events.execute(&mut *connection).await?;
     let asked = sqlx::query(now(&ASK.replace("{}", which))).bind(id);
-    Ok((
-        stopped.len(),
-        asked.execute(connection).await?.rows_affected(),
-    ))
+    Ok(Stopped {
+        cancelled: stopped.len(),
+        restored: restored.len(),
+        asked: asked.execute(connection).await?.rows_affected(),
+    })
 }
 
 async fn state(connection: &mut SqliteConnection, run: RunId) -> Result<RunState, StoreError> {

@@ -15,27 +15,33 @@ pub(super) const QUEUE: &str = "with recursive clock (now) as materialized (sele
             where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline > p.pipeline)
         from pipelines p where p.pipeline is not null
     ), candidates as (
-        select c.id, c.pipeline, c.kind, c.max_active, 1 as place, 1 as room
+        select c.id, c.pipeline, c.kind, c.max_active, c.created as made, 0 as turn, 1 as place, 1 as room
         from pipelines p cross join json_each((select json_group_array(hex(f.id)) from (
             select r.id from runs r cross join clock
             where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline = p.pipeline
                 and (r.leased_until is null or r.leased_until <= clock.now)
             order by r.id limit $2) f)) j cross join runs c on c.id = unhex(j.value)
         union all
-        select c.id, c.pipeline, c.kind, c.max_active, row_number() over (partition by b.id order by c.id),
+        select c.id, c.pipeline, c.kind, c.max_active, b.created, iif(b.backwards, -1, 1) * c.interval_start,
+            row_number() over (partition by b.id order by iif(b.backwards, -1, 1) * c.interval_start, c.id),
             b.max_active - (select count(*) from active a where a.backfill = b.id)
         from backfills b cross join json_each((select json_group_array(hex(f.id)) from (
-            select r.id from runs r cross join clock
+            select * from (select r.id from runs r indexed by runs_queue_backfill cross join clock
             where r.state = 'queued' and r.enqueued and r.backfill is not null and r.backfill = b.id
-                and (r.leased_until is null or r.leased_until <= clock.now)
-            order by r.id limit $2) f)) j cross join runs c on c.id = unhex(j.value)
+                and (r.leased_until is null or r.leased_until <= clock.now) and not b.backwards
+            order by r.interval_start, r.id limit $2)
+            union all
+            select * from (select r.id from runs r indexed by runs_queue_backfill cross join clock
+            where r.state = 'queued' and r.enqueued and r.backfill is not null and r.backfill = b.id
+                and (r.leased_until is null or r.leased_until <= clock.now) and b.backwards
+            order by r.interval_start desc, r.id desc limit $2)) f)) j cross join runs c on c.id = unhex(j.value)
         where b.state = 'running' and ($1 is null or b.id = $1)
     ), placed as (
-        select c.id, c.max_active, coalesce(b.runs, 0)
-            + count(*) filter (where c.kind <> 'child') over (partition by c.pipeline order by c.id) as place
+        select c.id, c.max_active, c.made, c.turn, coalesce(b.runs, 0) + count(*) filter (where c.kind <> 'child')
+            over (partition by c.pipeline order by c.made, c.turn, c.id) as place
         from candidates c left join busy b on b.pipeline = c.pipeline where c.place <= c.room
     )
-    select id from placed where max_active is null or place <= max_active order by place, id limit $2";
+    select id from placed where max_active is null or place <= max_active order by place, made, turn, id limit $2";
 
 pub(super) const LOST: &str = "select r.id from runs r join daemons d on d.name = r.owner
         cross join (select {now} as now) as clock
@@ -58,7 +64,8 @@ pub(super) const FOREGROUND: &str =
         and not exists (select 1 from daemons d where d.name = r.owner)
     order by r.id";
 
-pub(super) const REQUEUE: &str = "update runs set state = 'queued', ended = null, error = null, owner = null, leased_until = null,
+pub(super) const REQUEUE: &str = "update runs set was_state = state, was_ended = ended, was_error = error, was_backfill = backfill,
+        state = 'queued', ended = null, error = null, owner = null, leased_until = null,
         fence = fence + 1, requeued = $3, enqueued = 1, backfill = coalesce($2,
             (select b.id from backfills b where b.id = runs.backfill and b.state = 'running'))
     where id = $1 and state in ('success', 'failed', 'cancelled')";
@@ -67,12 +74,20 @@ pub(super) const REQUEUE: &str = "update runs set state = 'queued', ended = null
 pub(super) const STOP: &str =
     "update runs set state = 'cancelled', ended = $2, requeued = null, cancelling = 0,
         leased_until = null, fence = fence + 1
-    where {} and state = 'queued' and (leased_until is null or leased_until <= {now}) returning id";
+    where {} and state = 'queued' and (leased_until is null or leased_until <= {now})
+        and (requeued is null or was_state is null) returning id";
+
+/// Those that were to be done again are what they were.
+pub(super) const RESTORE: &str =
+    "update runs set state = was_state, ended = was_ended, error = was_error, backfill = was_backfill,
+        requeued = null, cancelling = 0, leased_until = null, fence = fence + 1
+    where {} and state = 'queued' and (leased_until is null or leased_until <= {now})
+        and requeued is not null and was_state is not null returning id";
 
 pub(super) const STOPPED: &str = "insert into events (run, number, happened, kind, element, data)
     select n.run, coalesce((select max(e.number) from events e where e.run = n.run), 0) + 1, $2, 'run', -1,
-        '{\"state\":\"cancelled\",\"error\":null}'
-    from (select unhex(value) as run from json_each($1)) n";
+        json_object('state', n.state, 'error', n.error)
+    from (select r.id as run, r.state, r.error from json_each($1) j cross join runs r on r.id = unhex(j.value)) n";
 
 pub(super) const ASK: &str =
     "update runs set cancelling = 1 where {} and state in ('queued', 'running')";

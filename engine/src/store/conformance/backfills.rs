@@ -1,14 +1,15 @@
 //! Backfills.
 
+use serde_json::json;
 use uuid::Uuid;
 
-use super::fixture::{LONG, Owned, at, enqueued, ids, started};
+use super::fixture::{LONG, Owned, at, claim, enqueued, ids, started};
 use crate::{
     operator::Interval,
     state::RunState,
     store::{
-        Backfill, BackfillState, Claimed, NewRun, Progress, Redo, Reprocess, RunFilter, RunKind,
-        Store, StoreError,
+        Backfill, BackfillState, Cancelled, Claimed, NewRun, Progress, Redo, Reprocess, RunFilter,
+        RunKind, RunRecord, Store, StoreError,
     },
 };
 
@@ -20,6 +21,7 @@ fn backfill(created: i64) -> Backfill {
         to: at(86_400 * 3),
         max_active: 2,
         reprocess: Reprocess::Failed,
+        backwards: false,
         state: BackfillState::Running,
         created: at(created),
     }
@@ -107,6 +109,110 @@ pub async fn a_backfill_is_made_once(store: &dyn Store) {
     store.create_backfill(&backfill, &[], &again).await.unwrap();
     let record = store.run(earlier.run).await.unwrap().unwrap();
     assert_eq!(record.state, RunState::Success);
+}
+
+/// The runs of a backfill are taken by their intervals, those that are done again among the new ones, the last one first
+/// when it goes backwards; what was made before it comes before it.
+pub async fn a_backfill_goes_by_its_intervals(store: &dyn Store) {
+    for (backwards, created) in [(false, 200), (true, 300)] {
+        let backfill = Backfill {
+            max_active: 9,
+            backwards,
+            ..backfill(created)
+        };
+        let day = |day| NewRun {
+            trigger_key: Some(format!("{created} {day}")),
+            ..of_day(&backfill, day)
+        };
+        let earlier = |number| NewRun {
+            backfill: None,
+            ..day(number)
+        };
+        let (third, first) = (earlier(3), earlier(1));
+        for run in [&third, &first] {
+            let run = Owned::make_of(store, run.clone()).await;
+            run.end(RunState::Failed, 3).await;
+        }
+        let again = [(third.id, Redo::All), (first.id, Redo::All)];
+        let runs = [day(4), day(0), day(2)];
+        store
+            .create_backfill(&backfill, &runs, &again)
+            .await
+            .unwrap();
+        let read = store.backfill(backfill.id).await.unwrap().unwrap().0;
+        assert_eq!(read, backfill);
+        let before = enqueued("churn", created - 1);
+        store.create_run(&before).await.unwrap();
+        let mut expected = vec![runs[1].id, first.id, runs[2].id, third.id, runs[0].id];
+        if backwards {
+            expected.reverse();
+        }
+        expected.insert(0, before.id);
+        let mut taken = claim(store, "one", 2).await;
+        taken.extend(claim(store, "one", 3).await);
+        taken.extend(claim(store, "one", 9).await);
+        assert_eq!(taken, expected, "backwards: {backwards}");
+    }
+}
+
+/// Runs that are to be done again, and that nobody has begun when they are cancelled, are what they were.
+pub async fn what_is_not_done_again_is_what_it_was(store: &dyn Store) {
+    let (earlier, backfill) = (backfill(0), backfill(1));
+    let runs: Vec<_> = (0..4).map(|day| of_day(&earlier, day)).collect();
+    store.create_backfill(&earlier, &runs, &[]).await.unwrap();
+    let ends = [RunState::Success, RunState::Failed, RunState::Success];
+    for (run, state) in runs.iter().zip(ends) {
+        let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+        let run = Owned::of(store, Claimed { run: run.id, claim });
+        run.end(state, 5).await;
+    }
+    store.cancel(runs[3].id, at(6)).await.unwrap();
+    let before = records(store, &runs).await;
+    let again: Vec<_> = runs.iter().map(|run| (run.id, Redo::All)).collect();
+    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    let begun = store.claim_queued("one", LONG, None, 1).await.unwrap()[0];
+    assert_eq!(begun.run, runs[0].id);
+    Owned::of(store, begun).commit(vec![started()]).await;
+    let restored = store.cancel(runs[1].id, at(8)).await.unwrap();
+    assert_eq!(restored, Cancelled::Restored(RunState::Failed));
+    let event = store.events(runs[1].id, 0, 9).await.unwrap().pop();
+    let data = json!({"state": "failed", "error": before[1].error});
+    assert_eq!(event.map(|event| event.data), Some(data));
+    store
+        .set_backfill(backfill.id, BackfillState::Cancelled, at(9))
+        .await
+        .unwrap();
+    let after = records(store, &runs).await;
+    assert_eq!(
+        (after[0].state, after[0].cancelling),
+        (RunState::Running, true)
+    );
+    for (after, before) in after.iter().zip(&before).skip(1) {
+        assert_eq!(
+            (after.state, after.ended, &after.error, after.run.backfill),
+            (before.state, before.ended, &before.error, Some(earlier.id))
+        );
+        assert_eq!((after.requeued, after.cancelling), (None, false));
+        assert!(after.fence > before.fence);
+    }
+    // What is done again in earnest is cancelled as any other run.
+    store.requeue(runs[2].id, Redo::All, None).await.unwrap();
+    let claimed = store.claim(runs[2].id, "one", LONG).await.unwrap().unwrap();
+    let claimed = Claimed {
+        run: runs[2].id,
+        claim: claimed,
+    };
+    Owned::of(store, claimed).end(RunState::Cancelled, 10).await;
+    let record = store.run(runs[2].id).await.unwrap().unwrap();
+    assert_eq!(record.state, RunState::Cancelled);
+}
+
+async fn records(store: &dyn Store, runs: &[NewRun]) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for run in runs {
+        records.push(store.run(run.id).await.unwrap().unwrap());
+    }
+    records
 }
 
 /// Backfills are listed the newest first, each with how far it is.

@@ -41,6 +41,8 @@ macro_rules! each_store_promise {
         $callback! {
             backfills::a_backfill_is_made_at_once,
             backfills::a_backfill_is_made_once,
+            backfills::a_backfill_goes_by_its_intervals,
+            backfills::what_is_not_done_again_is_what_it_was,
             backfills::backfills_show_their_progress,
             backfills::a_cancelled_backfill_stops_its_runs,
             history::runs_go_by_age_and_number,

@@ -152,6 +152,7 @@ fn past(max_active: u32) -> Backfill {
         to: at(86_400),
         max_active,
         reprocess: Reprocess::None,
+        backwards: false,
         state: BackfillState::Running,
         created: at(0),
     }

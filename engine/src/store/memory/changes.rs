@@ -28,6 +28,7 @@ impl RunEntry {
         Self {
             record,
             leased_until: None,
+            before: None,
             tasks: BTreeMap::new(),
             attempts: BTreeMap::new(),
             events: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //!
 //! It is also the model that the databases are compared with, so it does everything in the plainest way.
 
+mod again;
 mod changes;
 mod history;
 mod models;
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     id::{RunId, TaskKey},
+    state::RunState,
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -92,10 +94,21 @@ struct DaemonEntry {
 struct RunEntry {
     record: RunRecord,
     leased_until: Option<Timestamp>,
+    /// What it was before it was put into the queue to be done again.
+    before: Option<Before>,
     tasks: BTreeMap<TaskKey, TaskRecord>,
     attempts: BTreeMap<(TaskKey, u32), AttemptRecord>,
     events: BTreeMap<u64, EventRecord>,
     checkpoints: BTreeMap<TaskKey, Value>,
+}
+
+/// What a run was that is to be done again.
+#[derive(Debug)]
+struct Before {
+    state: RunState,
+    ended: Option<Timestamp>,
+    error: Option<String>,
+    backfill: Option<Uuid>,
 }
 
 #[derive(Debug, Default)]

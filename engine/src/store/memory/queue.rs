@@ -7,7 +7,6 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{FutureExt as _, future::BoxFuture};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{Content, DaemonEntry, MemoryStore, RunEntry};
@@ -15,8 +14,8 @@ use crate::{
     id::{RunId, TaskKey},
     state::RunState,
     store::{
-        BackfillState, Cancelled, Claim, Claimed, Created, Daemon, EventRecord, NewRun,
-        PoolRequest, Queue, Redo, RunKind, StoreError,
+        BackfillState, Cancelled, Claim, Claimed, Created, Daemon, NewRun, PoolRequest, Queue,
+        Redo, RunKind, StoreError,
     },
     time::Timestamp,
 };
@@ -283,9 +282,15 @@ impl Content {
                 *backfills.entry(backfill).or_default() += 1;
             }
         }
+        let mut waiting: Vec<_> = self
+            .runs
+            .values()
+            .filter(|entry| entry.in_queue(now))
+            .collect();
+        waiting.sort_by_key(|entry| self.turn(entry));
         let mut open = Vec::new();
-        for RunEntry { record, .. } in self.runs.values().filter(|entry| entry.in_queue(now)) {
-            let run = &record.run;
+        for entry in waiting {
+            let run = &entry.record.run;
             if only.is_some() && run.backfill != only {
                 continue;
             }
@@ -305,10 +310,23 @@ impl Content {
                 *active += 1;
             }
             *pipeline = place;
-            open.push((place, run.id));
+            open.push((place, self.turn(entry)));
         }
         open.sort_unstable();
-        open.into_iter().map(|(_, run)| run).collect()
+        open.into_iter().map(|(_, (.., run))| run).collect()
+    }
+
+    /// When it is a run's turn: after what was made earlier, within a backfill by its interval.
+    fn turn(&self, entry: &RunEntry) -> (Timestamp, i64, RunId) {
+        let run = &entry.record.run;
+        let Some(backfill) = run.backfill.and_then(|id| self.backfills.get(&id)) else {
+            return (run.created, 0, run.id);
+        };
+        let start = run
+            .interval
+            .map_or(0, |interval| interval.start.timestamp_micros());
+        let turn = if backfill.backwards { -start } else { start };
+        (backfill.created, turn, run.id)
     }
 
     fn give(&mut self, run: RunId, owner: &str, until: Timestamp) -> Option<Claimed> {
@@ -322,38 +340,10 @@ impl Content {
             claim: Claim { fence },
         })
     }
-
-    pub(super) fn requeue(
-        &mut self,
-        run: RunId,
-        redo: Redo,
-        backfill: Option<Uuid>,
-    ) -> Result<bool, StoreError> {
-        let entry = self
-            .runs
-            .get_mut(&run)
-            .ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
-        let record = &mut entry.record;
-        if !record.state.is_final() {
-            return Ok(false);
-        }
-        let running = |id: &Uuid| {
-            let known = self.backfills.get(id);
-            known.is_some_and(|backfill| backfill.state == BackfillState::Running)
-        };
-        record.state = RunState::Queued;
-        (record.ended, record.error, record.owner) = (None, None, None);
-        record.fence += 1;
-        record.requeued = Some(redo);
-        record.run.enqueued = true;
-        record.run.backfill = backfill.or(record.run.backfill.filter(running));
-        entry.leased_until = None;
-        Ok(true)
-    }
 }
 
 impl RunEntry {
-    fn leased(&self, now: Timestamp) -> bool {
+    pub(super) fn leased(&self, now: Timestamp) -> bool {
         self.leased_until.is_some_and(|until| until > now)
     }
 
@@ -368,33 +358,5 @@ impl RunEntry {
             RunState::Queued => self.leased(now),
             _ => false,
         }
-    }
-
-    /// Wishes the run to be stopped; `at` is when that was.
-    pub(super) fn cancel(&mut self, present: Timestamp, at: Timestamp) -> Cancelled {
-        let leased = self.leased(present);
-        let record = &mut self.record;
-        if record.state.is_final() {
-            return Cancelled::Over(record.state);
-        }
-        if record.state != RunState::Queued || leased {
-            record.cancelling = true;
-            return Cancelled::Asked;
-        }
-        record.state = RunState::Cancelled;
-        record.ended = Some(at);
-        record.fence += 1;
-        (record.requeued, record.cancelling) = (None, false);
-        self.leased_until = None;
-        record.last_event += 1;
-        let event = EventRecord {
-            number: record.last_event,
-            at,
-            kind: "run".to_owned(),
-            key: None,
-            data: json!({"state": RunState::Cancelled, "error": null}),
-        };
-        self.events.insert(event.number, event);
-        Cancelled::AtOnce
     }
 }

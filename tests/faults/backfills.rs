@@ -1,0 +1,103 @@
+//! Backfills: in the order that was asked for, and cancelled without a trace on what they had not begun.
+
+use std::time::Duration;
+
+use super::{
+    daemons::{begun, runs, wait_for},
+    harness::Project,
+};
+
+/// Each run tells its day; one that finds a file `slow` takes its time.
+const TELLS: &str = "\
+name: days
+schedule: {cron: '@daily', timezone: Europe/Berlin}
+tasks:
+  tell:
+    run: shell
+    with:
+      script: 'echo $DAY >> told; if [ -e slow ]; then sleep 30; fi'
+      env: {DAY: \"${{ interval.start | date('%d') }}\"}
+";
+
+fn october(project: &Project, more: &[&str]) {
+    let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-21"];
+    project.succeed(&[&["backfill", "days"], &days[..], more].concat());
+}
+
+/// The days as they were told, and nothing of them afterwards.
+fn told(project: &Project) -> Vec<u32> {
+    let text = project.read("told");
+    std::fs::remove_file(project.path("told")).unwrap();
+    text.lines().map(|day| day.parse().unwrap()).collect()
+}
+
+#[test]
+fn days_come_in_their_order() {
+    let project = Project::with("days", TELLS);
+    october(&project, &[]);
+    let days: Vec<u32> = (1..=20).collect();
+    assert_eq!(told(&project), days);
+    let backwards: Vec<u32> = days.iter().rev().copied().collect();
+    let again = ["--reprocess-behavior", "completed"];
+    october(&project, &[&["--run-backwards"], &again[..]].concat());
+    assert_eq!(told(&project), backwards);
+    let _daemon = begun(&project, "daemon");
+    for (more, expected) in [(&["--run-backwards"][..], &backwards), (&[], &days)] {
+        october(&project, &[&again, more].concat());
+        wait_for(Duration::from_secs(30), || {
+            let done = runs(&project).iter().all(|run| run["state"] == "success");
+            done.then_some(()).ok_or("it is not over".into())
+        });
+        assert_eq!(&told(&project), expected);
+    }
+}
+
+#[test]
+fn a_cancelled_reprocessing_leaves_what_it_had_not_begun() {
+    let project = Project::with("days", TELLS);
+    october(&project, &[]);
+    told(&project);
+    let before = runs(&project);
+    let _daemon = begun(&project, "daemon");
+    project.write("slow", "");
+    october(&project, &["--reprocess-behavior", "completed"]);
+    wait_for(Duration::from_secs(10), || {
+        let begun = project.path("told").exists();
+        begun.then_some(()).ok_or("it has not begun".into())
+    });
+    project.succeed(&["backfill", "cancel", "last"]);
+    wait_for(Duration::from_secs(10), || {
+        let states: Vec<_> = runs(&project)
+            .iter()
+            .map(|run| run["state"].clone())
+            .collect();
+        let count = |state: &str| states.iter().filter(|found| *found == state).count();
+        if (count("success"), count("cancelled")) == (19, 1) {
+            Ok(())
+        } else {
+            Err(format!("{states:?}"))
+        }
+    });
+    // The newest first: the last one had been begun.
+    assert_eq!(runs(&project)[..19], before[..19]);
+    for command in ["resume", "pause"] {
+        let refused = project.run(&["backfill", command, "last"]);
+        assert_eq!(refused.code, Some(2), "{refused}");
+        assert!(
+            refused
+                .stderr
+                .contains(" was cancelled: it cannot go on\nhint: ")
+        );
+        assert!(
+            refused.stderr.contains("--from-date 2026-10-01T00:00:00+02:00 --to-date 2026-10-21T00:00:00+02:00 --reprocess-behavior completed"),
+            "{refused}"
+        );
+    }
+    let listed = project.succeed(&["backfill", "list"]).stdout;
+    let rows: Vec<&str> = listed.lines().collect();
+    assert!(
+        rows[1].contains("  cancelled  2026-10-01 00:00 CEST  2026-10-21 00:00 CEST "),
+        "{listed}"
+    );
+    assert!(rows[2].contains("  done  "), "{listed}");
+}
