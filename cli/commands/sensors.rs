@@ -1,6 +1,14 @@
 //! `pipectl sensors`: what the sensors that start pipelines have seen.
 
-use pipectl_engine::store::{SensorKey, Store, ThingRecord, ThingState};
+use std::sync::Arc;
+
+use pipectl_connections::{Connector, Restored, restore_thing};
+use pipectl_daemon::senses;
+use pipectl_engine::{
+    operator::Senses,
+    project::Project,
+    store::{SensorKey, Store, ThingRecord},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,7 +18,7 @@ use crate::{
     project::Context,
     records::moment,
     table::{Cell, Table},
-    wire::{self, House},
+    wire::{self, House, clock},
 };
 
 /// How many things are looked through for one that a person has named.
@@ -31,40 +39,89 @@ pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> 
                 ));
                 Ok(Exit::Done)
             }
-            Sensors::Replay { sensor, thing } => replay(context, &*store, sensor, thing).await,
+            Sensors::Replay { sensor, thing } => {
+                replay(context, &project, &*store, sensor, thing).await
+            }
         }
     })
 }
 
+/// Has a thing sensed anew: it is put back where it was, if it is in the archive, and then forgotten.
 async fn replay(
     context: &Context,
+    project: &Arc<Project>,
     store: &dyn Store,
     sensor: &str,
     thing: &str,
 ) -> anyhow::Result<Exit> {
     let key = known(store, sensor).await?;
+    let plan = context.plan(project, &key.pipeline)?;
+    let senses = senses(project, &plan, &key.task)
+        .map_err(|why| Problem::usage(format!("`{sensor}` is not watched any more: {why}")))?;
+    let connector = Connector::default();
     let things = store.things(&key, LOOK_BACK).await?;
     let found = things
         .iter()
         .find(|record| record.thing.name == thing || record.thing.identity == thing);
-    let Some(record) = found else {
-        return Err(Problem::usage(format!("`{sensor}` has not seen `{thing}`"))
-            .hint(format!(
-                "`pipectl sensors show {sensor}` lists what it has seen"
-            ))
-            .into());
+    let Some(ThingRecord { thing, .. }) = found else {
+        return unseen(context, project, &senses, sensor, thing).await;
     };
-    store.forget(&key, Some(&record.thing.identity)).await?;
-    context.output.note(format_args!(
-        "forgot {}; if it is still there it is sensed anew",
-        record.thing.name
-    ));
-    if record.state == ThingState::Settled {
-        context
-            .output
-            .hint("where `after_success` has moved or removed it, put it back");
-    }
+    let restored = restore_thing(
+        &connector,
+        project,
+        &senses.wait,
+        thing,
+        &senses.after_success,
+    );
+    let restored = restored.await.map_err(|error| {
+        Problem::environment(format!("`{}` cannot be replayed", thing.name))
+            .because(anyhow::anyhow!(error.full_message()))
+    })?;
+    let name = &thing.name;
+    let told = match restored {
+        Restored::There => format!("forgot {name}: it is sensed anew"),
+        Restored::Back(place) => format!("put {name} back from {place}: it is sensed anew"),
+        Restored::Missing(places) => return Err(missing(name, &places).into()),
+    };
+    store.forget(&key, Some(&thing.identity)).await?;
+    context.output.note(told);
     Ok(Exit::Done)
+}
+
+fn missing(name: &str, places: &[String]) -> Problem {
+    let hint =
+        format!("drop it again: what is dropped is sensed by itself, also under the name {name}");
+    let problem = if places.is_empty() {
+        Problem::usage(format!("`{name}` is not there any more"))
+    } else {
+        let places = places.join("` nor as `");
+        Problem::usage(format!(
+            "`{name}` is neither there nor in the archive as `{places}`"
+        ))
+    };
+    problem.hint(hint)
+}
+
+/// A thing that is not in the ledger: perhaps nobody has looked since it was dropped, or forgotten.
+async fn unseen(
+    context: &Context,
+    project: &Project,
+    senses: &Senses,
+    sensor: &str,
+    thing: &str,
+) -> anyhow::Result<Exit> {
+    let now = clock(&project.env).now();
+    let connector = Connector::default();
+    let lying = pipectl_connections::things(&connector, project, &senses.wait, now).await;
+    if lying.is_ok_and(|sight| sight.things.iter().any(|lying| lying.name == thing)) {
+        context.output.note(format_args!(
+            "{thing} is there, and is sensed as soon as a daemon looks"
+        ));
+        return Ok(Exit::Done);
+    }
+    let problem = Problem::usage(format!("`{sensor}` has not seen `{thing}`"));
+    let hint = format!("`pipectl sensors show {sensor}` lists what it has seen");
+    Err(problem.hint(hint).into())
 }
 
 async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::Result<Exit> {

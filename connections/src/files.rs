@@ -24,6 +24,8 @@ pub struct Found {
     pub size: u64,
     /// When it was last changed.
     pub modified: Timestamp,
+    /// Since when it has been as it is: when it was last changed, or written, if its time was set to a later one.
+    pub unchanged: Timestamp,
     /// What tells it from another file of the same name: size, time and inode.
     pub tag: String,
 }
@@ -70,11 +72,16 @@ pub fn look(root: &Path, path: &Path) -> io::Result<Option<Found>> {
         .unwrap_or(path)
         .to_string_lossy()
         .into_owned();
+    let modified: Timestamp = about.modified()?.into();
+    let written = u32::try_from(about.ctime_nsec())
+        .ok()
+        .and_then(|nanoseconds| Timestamp::from_timestamp(about.ctime(), nanoseconds));
     Ok(Some(Found {
         path: path.to_owned(),
         shown,
         size: about.len(),
-        modified: about.modified()?.into(),
+        modified,
+        unchanged: written.map_or(modified, |written| written.min(modified)),
         tag: format!(
             "{:x}-{:x}.{:x}-{:x}",
             about.len(),

@@ -14,6 +14,7 @@ mod object;
 mod odbc;
 mod pattern;
 mod place;
+mod restore;
 mod settle;
 mod smtp;
 mod things;
@@ -31,6 +32,7 @@ pub use odbc::{
 };
 pub use pattern::{is_pattern, matches_below};
 pub use place::described;
-pub use settle::{Settled, settle_thing};
+pub use restore::{Restored, restore_thing};
+pub use settle::{Settled, file_now, settle_thing};
 pub use smtp::{MailServer, mail_server};
-pub use things::{list_many, things};
+pub use things::{Sight, list_many, things};

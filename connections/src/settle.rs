@@ -81,12 +81,12 @@ pub async fn settle_thing(
 }
 
 /// A few letters that no other thing has.
-fn mark(thing: &Thing) -> String {
+pub(crate) fn mark(thing: &Thing) -> String {
     sha256(thing.identity.as_bytes()).chars().take(12).collect()
 }
 
 /// `in/a.csv` becomes `in/a.1f2e3d.csv`.
-fn marked(name: &str, mark: &str) -> String {
+pub(crate) fn marked(name: &str, mark: &str) -> String {
     let (directory, file) = name.rsplit_once('/').map_or(("", name), |(directory, _)| {
         name.split_at(directory.len() + 1)
     });
@@ -97,7 +97,7 @@ fn marked(name: &str, mark: &str) -> String {
 }
 
 /// Where a thing goes below an archive: its whole name, so that `a/x.csv` and `b/x.csv` do not meet.
-fn archived(archive: &str, name: &str) -> String {
+pub(crate) fn archived(archive: &str, name: &str) -> String {
     let inside: PathBuf = Path::new(name)
         .components()
         .filter(|part| matches!(part, Component::Normal(_)))
@@ -127,8 +127,14 @@ async fn settle_object(
         Some(other) if is_copy(bucket, &found, &other).await? => plain,
         Some(_) => marked(&plain, &mark(thing)),
     };
-    if bucket.head(&target).await?.is_none() {
-        bucket.copy(&thing.name, &target).await?;
+    if bucket.head(&target).await?.is_none()
+        && let Err(error) = bucket.copy(&thing.name, &target).await
+    {
+        // Another daemon may have moved it at the same time.
+        return match same(bucket, thing).await? {
+            None => Ok(Settled::Gone),
+            Some(_) => Err(error),
+        };
     }
     failpoint::hit("thing_copied");
     if same(bucket, thing).await?.is_none() {
@@ -156,29 +162,70 @@ async fn is_copy(bucket: &Bucket, thing: &Entry, copy: &Entry) -> Result<bool, T
     Ok(thing.size <= COMPARED && bucket.get(&thing.key).await? == bucket.get(&copy.key).await?)
 }
 
+/// What lies where a local thing was sensed: its identity now, and its size. `None` when nothing does, and for what lies
+/// in a bucket.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub async fn file_now(
+    project: &Project,
+    wait: &Wait,
+    name: &str,
+) -> Result<Option<(String, u64)>, TaskError> {
+    let Wait::Things {
+        connection: None, ..
+    } = wait
+    else {
+        return Ok(None);
+    };
+    let (root, name) = (project.root.clone(), name.to_owned());
+    blocking(move || {
+        let found = look(&root, &root.join(&name))
+            .map_err(|error| io_failure(&format!("look at `{name}`"), error))?;
+        Ok(found.map(|found| (format!("{name} {}", found.tag), found.size)))
+    })
+    .await
+}
+
 fn settle_file(root: &Path, thing: &Thing, after: &AfterSuccess) -> io::Result<Settled> {
     let path = root.join(&thing.name);
     let Some(aside) = take_aside(root, &path, thing)? else {
         return Ok(Settled::Gone);
     };
+    match put_away(root, &path, &aside, thing, after) {
+        // Another daemon has done it at the same time.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !aside.exists() => {
+            Ok(Settled::Gone)
+        }
+        settled => settled,
+    }
+}
+
+fn put_away(
+    root: &Path,
+    path: &Path,
+    aside: &Path,
+    thing: &Thing,
+    after: &AfterSuccess,
+) -> io::Result<Settled> {
     failpoint::hit("thing_taken");
     let AfterSuccess::Move { archive } = after else {
-        fs::remove_file(&aside)?;
-        sync_directory(&path)?;
+        fs::remove_file(aside)?;
+        sync_directory(path)?;
         return Ok(Settled::Deleted);
     };
     let plain = archived(archive, &thing.name);
-    let target = if keep(&aside, &root.join(&plain))? {
+    let target = if keep(aside, &root.join(&plain))? {
         plain
     } else {
         let other = marked(&plain, &mark(thing));
         // Its name bears the thing's mark: what lies there is the thing.
-        keep(&aside, &root.join(&other))?;
+        keep(aside, &root.join(&other))?;
         other
     };
     failpoint::hit("thing_copied");
-    fs::remove_file(&aside)?;
-    sync_directory(&path)?;
+    fs::remove_file(aside)?;
+    sync_directory(path)?;
     Ok(Settled::Moved(target))
 }
 
@@ -240,7 +287,7 @@ fn is_copy_of_file(file: &Path, copy: &Path) -> io::Result<bool> {
     Ok(one.len() == other.len() && one.len() <= COMPARED && fs::read(file)? == fs::read(copy)?)
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),

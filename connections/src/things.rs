@@ -1,6 +1,6 @@
 //! The things that sensors wait for, as they lie in their places now.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use pipectl_engine::{
@@ -22,7 +22,16 @@ const LISTINGS_AT_ONCE: usize = 8;
 /// Up to so many plain keys are asked for one by one rather than by a listing.
 const ONE_BY_ONE: usize = 3;
 
-/// The things that `wait` waits for and that have been unchanged for as long as it says, the one changed last at the end.
+/// What lies where a sensor looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sight {
+    /// What has been unchanged for as long as the sensor wishes, the one changed last at the end.
+    pub things: Vec<Thing>,
+    /// When the first of the others will have been, if nothing changes it again.
+    pub next: Option<Timestamp>,
+}
+
+/// The things that `wait` waits for.
 ///
 /// # Errors
 /// When its place cannot be listed.
@@ -31,7 +40,7 @@ pub async fn things(
     project: &Project,
     wait: &Wait,
     now: Timestamp,
-) -> Result<Vec<Thing>, TaskError> {
+) -> Result<Sight, TaskError> {
     let mut found = list_many(connector, project, std::slice::from_ref(wait), now).await;
     found
         .pop()
@@ -44,8 +53,8 @@ pub async fn list_many(
     project: &Project,
     waits: &[Wait],
     now: Timestamp,
-) -> Vec<Result<Vec<Thing>, TaskError>> {
-    let mut answers: Vec<Option<Result<Vec<Thing>, TaskError>>> =
+) -> Vec<Result<Sight, TaskError>> {
+    let mut answers: Vec<Option<Result<Vec<Lying>, TaskError>>> =
         waits.iter().map(|_| None).collect();
     let mut shared: BTreeMap<(String, String), Group> = BTreeMap::new();
     for (index, wait) in waits.iter().enumerate() {
@@ -73,6 +82,9 @@ pub async fn list_many(
     });
     answers.collect()
 }
+
+/// A thing, and since when it has been as it is.
+type Lying = (Thing, Timestamp);
 
 /// Where a wait looks.
 enum Asked {
@@ -103,7 +115,7 @@ struct Group {
     patterns: Vec<(usize, Arc<Pattern>)>,
 }
 
-type Answers = Vec<(usize, Result<Vec<Thing>, TaskError>)>;
+type Answers = Vec<(usize, Result<Vec<Lying>, TaskError>)>;
 
 impl Group {
     fn new(bucket: Bucket) -> Self {
@@ -168,7 +180,7 @@ fn again(error: &TaskError) -> TaskError {
     same
 }
 
-async fn files(project: &Project, pattern: String) -> Result<Vec<Thing>, TaskError> {
+async fn files(project: &Project, pattern: String) -> Result<Vec<Lying>, TaskError> {
     let root = project.root.clone();
     blocking(move || {
         let found =
@@ -178,16 +190,28 @@ async fn files(project: &Project, pattern: String) -> Result<Vec<Thing>, TaskErr
     .await
 }
 
-fn settled(mut things: Vec<Thing>, wait: &Wait, now: Timestamp) -> Vec<Thing> {
-    if let Wait::Things { settle, .. } = wait {
-        things.retain(|thing| (now - thing.modified).to_std().unwrap_or_default() >= *settle);
+fn settled(found: Vec<Lying>, wait: &Wait, now: Timestamp) -> Sight {
+    let wished = match wait {
+        Wait::Things { settle, .. } => *settle,
+        _ => Duration::ZERO,
+    };
+    let mut sight = Sight::default();
+    for (thing, since) in found {
+        if wished.is_zero() || (now - since).to_std().unwrap_or_default() >= wished {
+            sight.things.push(thing);
+        } else {
+            let then = since + wished;
+            sight.next = Some(sight.next.map_or(then, |next| next.min(then)));
+        }
     }
-    things.sort_by(|left, right| (left.modified, &left.name).cmp(&(right.modified, &right.name)));
-    things
+    sight
+        .things
+        .sort_by(|left, right| (left.modified, &left.name).cmp(&(right.modified, &right.name)));
+    sight
 }
 
 /// What `sensor: file` puts out.
-fn of_file(found: &Found) -> Thing {
+fn of_file(found: &Found) -> Lying {
     let mut values = Map::new();
     values.insert("file".to_owned(), Value::from(found.shown.clone()));
     values.insert("size".to_owned(), Value::from(found.size));
@@ -195,17 +219,18 @@ fn of_file(found: &Found) -> Thing {
         "modified".to_owned(),
         Value::from(found.modified.to_rfc3339()),
     );
-    Thing {
+    let thing = Thing {
         identity: format!("{} {}", found.shown, found.tag),
         name: found.shown.clone(),
         values,
         size: found.size,
         modified: found.modified,
-    }
+    };
+    (thing, found.unchanged)
 }
 
 /// What `sensor: object` puts out.
-fn of_entry(bucket: &Bucket, entry: &Entry) -> Thing {
+fn of_entry(bucket: &Bucket, entry: &Entry) -> Lying {
     let mut values = Map::new();
     let mut put = |name: &str, value: Value| values.insert(name.to_owned(), value);
     put("file", format!("{}://{}", bucket.name(), entry.key).into());
@@ -213,11 +238,12 @@ fn of_entry(bucket: &Bucket, entry: &Entry) -> Thing {
     put("size", entry.size.into());
     put("modified", entry.modified.to_rfc3339().into());
     put("etag", entry.plain_tag().into());
-    Thing {
+    let thing = Thing {
         identity: entry.identity(),
         name: entry.key.clone(),
         values,
         size: entry.size,
         modified: entry.modified,
-    }
+    };
+    (thing, entry.modified)
 }

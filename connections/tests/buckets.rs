@@ -6,7 +6,9 @@
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
-use pipectl_connections::{Bucket, Connector, Settled, list_many, settle_thing, things};
+use pipectl_connections::{
+    Bucket, Connector, Restored, Settled, list_many, restore_thing, settle_thing, things,
+};
 use pipectl_engine::{
     operator::{AfterSuccess, Fault, TaskError, Thing, Wait, testing::TestProject},
     project::Project,
@@ -296,9 +298,8 @@ fn wait(connection: Option<&str>, pattern: &str) -> Wait {
 
 async fn sensed(project: &Project, wait: &Wait) -> Vec<Thing> {
     let now = SystemClock.now();
-    things(&Connector::default(), project, wait, now)
-        .await
-        .unwrap()
+    let sight = things(&Connector::default(), project, wait, now).await;
+    sight.unwrap().things
 }
 
 #[tokio::test]
@@ -319,7 +320,10 @@ async fn patterns_below_one_prefix_share_a_listing() {
     assert_eq!(server.listings() - before, 2);
     let names: Vec<Vec<String>> = found
         .into_iter()
-        .map(|found| found.unwrap().into_iter().map(|thing| thing.name).collect())
+        .map(|found| {
+            let things = found.unwrap().things.into_iter();
+            things.map(|thing| thing.name).collect()
+        })
         .collect();
     assert_eq!(
         names,
@@ -353,7 +357,7 @@ async fn one_place_that_cannot_be_listed_leaves_the_others() {
     let found = list_many(&Connector::default(), &context.project, &waits, now).await;
     let counts: Vec<_> = found
         .iter()
-        .map(|found| found.as_ref().map(Vec::len).ok())
+        .map(|found| found.as_ref().map(|sight| sight.things.len()).ok())
         .collect();
     assert_eq!(counts, [None, Some(1), Some(0), None]);
 }
@@ -435,6 +439,75 @@ async fn things_move_with_their_whole_key() {
             ("done/b/x.csv", "b/x.csv"),
         ]);
         assert_eq!(all(&project, connection).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_was_moved_is_put_back() {
+    for (project, connection) in places() {
+        let context = project.context();
+        let everything = wait(connection, "in/*");
+        let restore = async |thing: &Thing, after: &AfterSuccess| {
+            let connector = Connector::default();
+            restore_thing(&connector, &context.project, &everything, thing, after)
+                .await
+                .unwrap()
+        };
+        // The second one meets the first in the archive.
+        let mut moved = Vec::new();
+        for content in ["one", "other"] {
+            drop_in(&project, connection, "in/x.csv", content).await;
+            let thing = sensed(&context.project, &everything).await.remove(0);
+            assert_eq!(restore(&thing, &archive()).await, Restored::There);
+            let Settled::Moved(place) = settle(&project, connection, &thing, &archive()).await
+            else {
+                panic!("it is not moved")
+            };
+            moved.push((thing, place));
+        }
+        for ((thing, place), content) in moved.iter().zip(["one", "other"]) {
+            let back = restore(thing, &archive()).await;
+            assert_eq!(back, Restored::Back(place.clone()));
+            let lying = all(&project, connection).await;
+            assert!(lying.contains(&("in/x.csv".to_owned(), content.to_owned())));
+            assert_eq!(lying.len(), 2);
+            // What is there now is not written over.
+            assert_eq!(restore(thing, &archive()).await, Restored::There);
+            let again = sensed(&context.project, &everything).await.remove(0);
+            settle(&project, connection, &again, &archive()).await;
+        }
+        drop_in(&project, connection, "in/y.csv", "y").await;
+        let thing = sensed(&context.project, &everything).await.remove(0);
+        let after = AfterSuccess::Delete;
+        settle(&project, connection, &thing, &after).await;
+        let missing = Restored::Missing(Vec::new());
+        assert_eq!(restore(&thing, &after).await, missing);
+        let Restored::Missing(places) = restore(&thing, &archive()).await else {
+            panic!("it is nowhere")
+        };
+        assert_eq!((places.len(), places[1].as_str()), (2, "done/in/y.csv"));
+    }
+}
+
+#[tokio::test]
+async fn two_that_settle_at_once_both_find_it_done() {
+    let project = TestProject::new();
+    let context = project.context();
+    let everything = wait(None, "in/*");
+    for round in 0..100 {
+        project.write("in/x.csv", round.to_string());
+        let thing = sensed(&context.project, &everything).await.remove(0);
+        let after = archive();
+        let one = settle(&project, None, &thing, &after);
+        let other = settle(&project, None, &thing, &after);
+        let (one, other) = tokio::join!(one, other);
+        assert!(
+            [&one, &other]
+                .iter()
+                .any(|settled| matches!(settled, Settled::Moved(_))),
+            "{one:?} {other:?}"
+        );
+        assert!(sensed(&context.project, &everything).await.is_empty());
     }
 }
 

@@ -12,13 +12,14 @@ use pipectl_engine::{
     id::RunId,
     runner::{LEASE, Options, RunnerError},
     state::{RunState, TaskState},
-    store::{Change, Claim, Claimed, RunChange, RunRecord, RunWrite, StoreError},
+    store::{Change, Claim, Claimed, EventRecord, RunChange, RunRecord, RunWrite, StoreError},
 };
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::desk::Desk;
+use crate::{desk::Desk, sensed::superseded};
 
 /// How often the queue is looked at when nobody says that it has changed.
 const POLL: Duration = Duration::from_secs(1);
@@ -288,8 +289,18 @@ impl Dispatcher {
         }
         let plan = match self.desk.plan_of(&record).await {
             Ok(plan) => plan,
-            Err(error) => return self.fail(&record, claim, error).await,
+            Err(error) => {
+                tracing::error!(pipeline = record.run.pipeline, %run, "failed: {error}");
+                return self.end(&record, claim, RunState::Failed, error).await;
+            }
         };
+        if record.state == RunState::Queued
+            && record.requeued.is_none()
+            && let Some(why) = superseded(self.desk.project(), &plan, &record).await
+        {
+            tracing::warn!(pipeline = record.run.pipeline, %run, "cancelled: {why}");
+            return self.end(&record, claim, RunState::Cancelled, why).await;
+        }
         if record.cancelling {
             if record.state == RunState::Queued && record.requeued.is_some() {
                 return self.put_back(run, claim).await;
@@ -336,30 +347,37 @@ impl Dispatcher {
         Ok(found)
     }
 
-    /// A run whose pipeline version is no plan for this program.
-    async fn fail(
+    /// Ends a run without work: its pipeline version is no plan for this program, or there is nothing to do.
+    async fn end(
         &self,
         record: &RunRecord,
         claim: Claim,
-        error: String,
+        state: RunState,
+        why: String,
     ) -> Result<RunState, RunnerError> {
         let (run, now) = (record.run.id, self.desk.now());
-        tracing::error!(pipeline = record.run.pipeline, %run, "failed: {error}");
+        let event = EventRecord {
+            number: record.last_event + 1,
+            at: now,
+            kind: "run".to_owned(),
+            key: None,
+            data: json!({"state": state, "error": why}),
+        };
         let change = RunChange {
-            state: RunState::Failed,
+            state,
             started: Some(record.started.unwrap_or(now)),
             ended: Some(now),
-            error: Some(error),
+            error: Some(why),
             ..RunChange::default()
         };
         let write = RunWrite {
             run,
             fence: claim.fence,
-            changes: vec![Change::Run(change)],
+            changes: vec![Change::Run(change), Change::Event(event)],
         };
         self.desk.runner.parts().writer.write(write).await?;
         self.desk.store().release(run, claim.fence).await?;
-        Ok(RunState::Failed)
+        Ok(state)
     }
 }
 

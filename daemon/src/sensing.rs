@@ -6,16 +6,14 @@ use std::{
     time::Duration,
 };
 
-use pipectl_connections::{Connector, list_many};
+use pipectl_connections::{Connector, Sight, list_many};
 use pipectl_engine::{
     operator::{Existing, Senses, TaskError, Thing, Wait, WaitWatcher},
-    plan::{Plan, TaskIndex},
-    runner::first_scope,
+    plan::Plan,
     store::{Created, NewRun, RunKind, Sensed, SensorKey, SensorRecord, StoreError},
     time::Timestamp,
     trigger::Trigger,
 };
-use serde_json::Map;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +21,7 @@ use crate::{
     alarm::Alarm,
     desk::{Desk, queued},
     dispatch::say,
+    sensed::{senses, thing_key},
 };
 
 /// How long to sleep at most.
@@ -121,7 +120,7 @@ impl Sensing {
                     pipeline: plan.name.to_string(),
                     task: task.clone(),
                 };
-                match self.senses(&plan, task) {
+                match senses(self.desk.project(), &plan, task) {
                     Ok(senses) => {
                         let old = before.remove(&key);
                         self.watch(&key, &senses.wait);
@@ -146,26 +145,6 @@ impl Sensing {
                 }
             }
         }
-    }
-
-    fn senses(&self, plan: &Plan, task: &str) -> Result<Senses, String> {
-        let index: TaskIndex = plan.find(task).ok_or("there is no such task")?;
-        let task = &plan.graph[index];
-        let params = plan
-            .params(&Map::new())
-            .map_err(|error| error.to_string())?;
-        let scope = first_scope(&params, self.desk.project());
-        let settings = task
-            .with
-            .resolve(&scope)
-            .map_err(|error| error.message.clone())?;
-        let config = task
-            .operator
-            .parse(&settings)
-            .map_err(|error| error.to_string())?;
-        task.operator
-            .senses(&config)
-            .ok_or_else(|| "it is not a sensor that can be watched".to_owned())
     }
 
     fn watch(&mut self, key: &SensorKey, wait: &Wait) {
@@ -247,7 +226,7 @@ impl Sensing {
     async fn found(
         &mut self,
         key: &SensorKey,
-        found: Result<Vec<Thing>, TaskError>,
+        found: Result<Sight, TaskError>,
     ) -> Result<(), StoreError> {
         let now = self.desk.now();
         let store = Arc::clone(self.desk.store());
@@ -264,7 +243,11 @@ impl Sensing {
             sensor.record = Some(store.sensor(key, now).await?);
         }
         let things = match found {
-            Ok(things) => things,
+            Ok(sight) => {
+                // What is being written is looked at again as soon as it may be done.
+                sensor.due = sight.next.map_or(sensor.due, |next| sensor.due.min(next));
+                sight.things
+            }
             Err(error) => {
                 let text = error.full_message();
                 let failures = store.looked(key, now, Some(&text)).await?;
@@ -350,7 +333,7 @@ fn run_of(plan: &Plan, task: &str, thing: &Thing, now: Timestamp) -> Result<NewR
     let run = queued(
         plan,
         RunKind::Sensor,
-        format!("thing:{task}:{}", thing.identity),
+        thing_key(task, &thing.identity),
         None,
         now,
     )?;

@@ -166,7 +166,11 @@ fn copy(from: &Path, to: &Path) {
         if from.is_dir() {
             copy(&from, &to);
         } else {
-            fs::copy(from, to).unwrap();
+            // With its time, so that no sensor takes it for a file that is still being written.
+            let time = fs::metadata(&from).unwrap().modified().unwrap();
+            fs::copy(from, &to).unwrap();
+            let file = fs::File::options().write(true).open(to).unwrap();
+            file.set_modified(time).unwrap();
         }
     }
 }

@@ -1,18 +1,18 @@
 //! Files that are dropped while daemons die: each thing that is sensed makes one run.
 
-use std::{fs, thread::sleep, time::Duration};
+use std::{fs, io::Write as _, thread::sleep, time::Duration};
 
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, runs, wait_for},
+    daemons::{Daemon, Dice, all_succeeded, begun, runs, wait_for},
     harness::Project,
     repeated,
 };
 
 fn sensing(settings: &str) -> Project {
     let pipeline = format!(
-        "name: drop\nmax_active_runs: 8\nschedule: {{sensor: arrived}}\ntasks:\n  arrived:\n    sensor: file\n    with: {{path: 'in/**/*.csv', poll: 1s{settings}}}\n  rows:\n    extract: csv\n    with: {{path: \"${{{{ tasks.arrived.file }}}}\"}}\n  table:\n    load: sql\n    from: rows\n    with: {{connection: warehouse, table: dropped, mode: append, create: true}}\n"
+        "name: drop\nmax_active_runs: 8\nschedule: {{sensor: arrived}}\ntasks:\n  arrived:\n    sensor: file\n    with: {{path: 'in/**/*.csv', {settings}}}\n  rows:\n    extract: csv\n    with: {{path: \"${{{{ tasks.arrived.file }}}}\"}}\n  table:\n    load: sql\n    from: rows\n    with: {{connection: warehouse, table: dropped, mode: append, create: true}}\n"
     );
     let project = Project::with("drop", &pipeline);
     fs::create_dir_all(project.path("in")).unwrap();
@@ -54,7 +54,7 @@ fn counted(project: &Project) -> usize {
 
 #[test]
 fn each_file_makes_one_run_and_the_same_name_tomorrow_another() {
-    let project = sensing("");
+    let project = sensing("poll: 1s, settle: 0s");
     let daemon = Daemon::start(&project, "daemon");
     for name in ["a/x.csv", "b/x.csv", "with space.csv", "plus+ümlaut.csv"] {
         appear(&project, name, "id\n1\n");
@@ -80,9 +80,122 @@ fn each_file_makes_one_run_and_the_same_name_tomorrow_another() {
     assert_eq!(counted(&project), 4 + 2 + 1);
 }
 
+/// Writes to a file as a program does that has no other place for it: piece by piece.
+fn write_slowly(project: &Project, name: &str, pieces: &[&str], pause: Duration) {
+    let path = project.path(format!("in/{name}"));
+    let mut file = fs::File::create(path).unwrap();
+    for (index, piece) in pieces.iter().enumerate() {
+        if index > 0 {
+            sleep(pause);
+        }
+        file.write_all(piece.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_still_written_is_left_alone() {
+    let project = sensing("poll: 1m, after_success: move, archive: done");
+    let daemon = begun(&project, "daemon");
+    let pause = Duration::from_millis(1_500);
+    write_slowly(&project, "slowly.csv", &["id\n1\n", "2\n", "3\n"], pause);
+    // Nobody tells of the moment at which it is settled: that it is noticed long before `poll` is over is the daemon's own.
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    wait_for(Duration::from_secs(5), || {
+        let moved = project.path("done/in/slowly.csv").exists();
+        moved.then_some(()).ok_or(daemon.log())
+    });
+    drop(daemon);
+    assert_eq!(counted(&project), 3);
+}
+
+#[test]
+fn what_has_changed_before_its_run_begins_is_loaded_once() {
+    let project = sensing("poll: 1s, settle: 0s");
+    // While the file is sensed and its run waits, it grows.
+    let pipeline = project.read("pipelines/drop.yaml");
+    let one = pipeline.replace("max_active_runs: 8", "max_active_runs: 1");
+    let slow = one.replace(
+        "tasks:\n",
+        "tasks:\n  slow:\n    run: shell\n    with: {script: sleep 2}\n",
+    );
+    project.write("pipelines/drop.yaml", slow);
+    let daemon = begun(&project, "daemon");
+    appear(&project, "first.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || has(&project, 1, "running"));
+    appear(&project, "second.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || has(&project, 1, "queued"));
+    appear(&project, "second.csv", "id\n1\n2\n3\n");
+    wait_for(Duration::from_secs(20), || {
+        has(&project, 2, "success").and(has(&project, 1, "cancelled"))
+    });
+    let log = daemon.log();
+    assert!(
+        log.contains("cancelled: `in/second.csv` has changed since it was sensed (5 bytes then, 9 now); a run of its own takes what it is now"),
+        "{log}"
+    );
+    drop(daemon);
+    assert_eq!(counted(&project), 1 + 3);
+}
+
+#[test]
+fn what_was_archived_is_put_back_to_be_replayed() {
+    let project = sensing("settle: 0s, after_success: move, archive: done");
+    let daemon = begun(&project, "daemon");
+    let archived = |count| {
+        wait_for(Duration::from_secs(10), || {
+            all_succeeded(&project, count)?;
+            let moved = project.path("done/in/a.csv").exists();
+            moved.then_some(()).ok_or(daemon.log())
+        });
+    };
+    appear(&project, "a.csv", "id\n1\n");
+    archived(1);
+    let replay = ["sensors", "replay", "drop.arrived", "in/a.csv"];
+    for count in [2, 3] {
+        let ran = project.succeed(&replay);
+        assert_eq!(
+            ran.stderr,
+            "put in/a.csv back from done/in/a.csv: it is sensed anew\n"
+        );
+        wait_for(Duration::from_secs(10), || all_succeeded(&project, count));
+        archived(count);
+    }
+    drop(daemon);
+    assert_eq!(counted(&project), 3);
+    project.succeed(&replay);
+    let ran = project.succeed(&replay);
+    assert_eq!(
+        ran.stderr,
+        "in/a.csv is there, and is sensed as soon as a daemon looks\n"
+    );
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(10), || {
+        let moved = project.path("done/in/a.csv").exists();
+        moved.then_some(()).ok_or(daemon.log())
+    });
+    drop(daemon);
+    fs::remove_file(project.path("done/in/a.csv")).unwrap();
+    let ran = project.run(&replay);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .starts_with("error: `in/a.csv` is neither there nor in the archive as `done/in/a.")
+            && ran
+                .stderr
+                .contains("` nor as `done/in/a.csv`\nhint: drop it again"),
+        "{ran}"
+    );
+}
+
+fn has(project: &Project, count: usize, state: &str) -> Result<(), String> {
+    let runs = runs(project);
+    let found = runs.iter().filter(|run| run["state"] == state).count();
+    (found == count).then_some(()).ok_or(format!("{runs:?}"))
+}
+
 #[test]
 fn what_was_there_before_is_left_alone_when_that_is_wished() {
-    let project = sensing(", existing: ignore");
+    let project = sensing("poll: 1s, settle: 0s, existing: ignore");
     appear(&project, "old.csv", "id\n1\n");
     let daemon = Daemon::start(&project, "daemon");
     wait_for(Duration::from_secs(10), || {
@@ -103,7 +216,7 @@ fn what_was_there_before_is_left_alone_when_that_is_wished() {
 
 #[test]
 fn an_archive_survives_a_kill_at_each_step() {
-    let mut project = sensing(", after_success: move, archive: done");
+    let mut project = sensing("poll: 1s, settle: 0s, after_success: move, archive: done");
     for (index, point) in ["before_settle", "after_settle"].iter().enumerate() {
         for name in ["a/x.csv", "b/x.csv"] {
             appear(&project, name, &format!("id\n{index}\n"));
@@ -143,7 +256,7 @@ fn an_archive_survives_a_kill_at_each_step() {
 #[test]
 fn many_files_while_daemons_die() {
     let server = TestPostgres::shared();
-    let mut project = sensing("");
+    let mut project = sensing("poll: 1s, settle: 0s");
     let history = server.database();
     let database = history.rsplit('/').next().unwrap().to_owned();
     project.set("PIPECTL_STORE", history);
@@ -152,7 +265,7 @@ fn many_files_while_daemons_die() {
     let mut dice = Dice::new(11);
     let mut daemons: Vec<Daemon> = ["one", "two", "three"]
         .iter()
-        .map(|name| Daemon::start(&project, name))
+        .map(|name| begun(&project, name))
         .collect();
     for file in 0..files {
         appear(&project, &format!("{}/{file}.csv", file % 7), "id\n1\n");

@@ -16,7 +16,7 @@ max_active_runs: 1000
 tasks:
   arrived:
     sensor: file
-    with: {path: in/come.csv, poll: 5s}
+    with: {path: in/come.csv, poll: 5s, settle: 0s}
   after:
     run: noop
     needs: arrived

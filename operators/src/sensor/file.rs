@@ -24,8 +24,10 @@ pub(crate) struct Config {
     /// How often to look. A new file is noticed at once where the operating system tells of it.
     #[serde(default = "second")]
     poll: DurationText,
-    /// How long a file must have been unchanged, so that one that is still being written is left alone.
-    #[serde(default = "at_once")]
+    /// How long a file must have been unchanged, so that one that is still being written is left alone. A writer that
+    /// pauses for longer between its writes lets the file appear whole: it writes under another name, which the pattern
+    /// does not match, and renames; where all do so, `settle: 0s` saves the wait.
+    #[serde(default = "two_seconds")]
     settle: DurationText,
     /// For `schedule: {sensor: …}`: whether files that are there when the sensor is first watched get runs too.
     #[serde(default)]
@@ -53,8 +55,8 @@ fn second() -> DurationText {
     DurationText(Duration::from_secs(1))
 }
 
-fn at_once() -> DurationText {
-    DurationText(Duration::ZERO)
+fn two_seconds() -> DurationText {
+    DurationText(Duration::from_secs(2))
 }
 
 impl Operator for File {
@@ -151,7 +153,7 @@ mod tests {
         );
         project.write("in/today.csv", "abc");
         let output = project
-            .run::<File>(json!({"path": "in/today.csv"}))
+            .run::<File>(json!({"path": "in/today.csv", "settle": "0s"}))
             .await
             .unwrap();
         assert_eq!(

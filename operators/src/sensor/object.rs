@@ -26,7 +26,8 @@ pub(crate) struct Config {
     /// How often to look. Sensors that look below the same prefix share one listing.
     #[serde(default = "minute")]
     poll: DurationText,
-    /// How long an object must have been unchanged.
+    /// How long an object must have been unchanged. Objects appear whole; files of a directory that is used like a bucket
+    /// may still be written, so say `settle: 2s` there.
     #[serde(default = "at_once")]
     settle: DurationText,
     /// For `schedule: {sensor: …}`: whether objects that are there when the sensor is first watched get runs too.

@@ -290,6 +290,7 @@ async fn fetch(
         shown: bucket.address(&entry.key),
         size: entry.size,
         modified: entry.modified,
+        unchanged: entry.modified,
         tag: entry.tag.clone(),
     };
     if let Some(root) = bucket.root() {

@@ -1,8 +1,9 @@
 //! What sensors of things share: the newest thing at once, else a wait; and how a daemon watches for them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use pipectl_connections::{Connector, matches_below, things};
+use chrono::TimeDelta;
+use pipectl_connections::{Connector, Sight, matches_below, things};
 use pipectl_engine::{
     operator::{
         AfterSuccess, Complaints, DurationText, Existing, Outcome, Output, Senses, TaskContext,
@@ -90,6 +91,15 @@ pub(crate) fn senses(
     }
 }
 
+/// The wait that looks again when what lies there already may count, if that is before its next look.
+fn sooner(mut wait: Wait, until: Option<TimeDelta>) -> Wait {
+    if let (Wait::Things { poll, .. }, Some(until)) = (&mut wait, until) {
+        let until = until.to_std().unwrap_or_default();
+        *poll = (*poll).min(until.max(Duration::from_millis(10)));
+    }
+    wait
+}
+
 /// The newest thing that is there, else the wait for one.
 ///
 /// # Errors
@@ -97,9 +107,12 @@ pub(crate) fn senses(
 pub(crate) async fn sense(context: &TaskContext, wait: Wait) -> Result<Outcome, TaskError> {
     let connector = connector(&context.services);
     let now = context.clock.now();
-    let mut found = things(&connector, &context.project, &wait, now).await?;
+    let Sight {
+        things: mut found,
+        next,
+    } = things(&connector, &context.project, &wait, now).await?;
     let Some(thing) = found.pop() else {
-        return Ok(Outcome::Wait(wait));
+        return Ok(Outcome::Wait(sooner(wait, next.map(|next| next - now))));
     };
     if !found.is_empty() {
         context.log.info(format!(

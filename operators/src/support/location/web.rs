@@ -85,11 +85,13 @@ impl Page {
                 "does it ask for a login? `connection:` with an API's connection sends credentials",
             ));
         }
+        let modified = fetched.modified.unwrap_or_else(|| context.clock.now());
         let found = Found {
             path: temporary.0.clone(),
             shown: fetched.shown,
             size: fetched.size,
-            modified: fetched.modified.unwrap_or_else(|| context.clock.now()),
+            modified,
+            unchanged: modified,
             tag: fetched.tag.unwrap_or_default(),
         };
         Ok(Files::temporary(found, temporary))
