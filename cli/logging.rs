@@ -15,10 +15,11 @@ use crate::{
 
 /// Starts the log. `PIPECTL_LOG` says what is logged, else `-v` and `-q` do. A service says more, and when.
 pub(crate) fn start(global: &Global, env: &Env, output: &Output, service: bool) {
+    // What becomes of a broken connection to a database, whoever uses it says.
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (false, 0) if !service => "warn",
-        (false, 0 | 1) => "warn,pipectl=info",
+        (false, 0) if !service => "warn,sqlx=error",
+        (false, 0 | 1) => "warn,sqlx=error,pipectl=info",
         (false, 2) => "info,pipectl=debug",
         (false, _) => "debug,pipectl=trace",
     };

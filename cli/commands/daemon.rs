@@ -66,6 +66,8 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             Settings { grace },
         ));
         let (stop, edited) = (CancellationToken::new(), Arc::new(Notify::new()));
+        // Who asks how it is hears so while it stops, too.
+        let drained = CancellationToken::new();
         listen_to_signals(&stop, &edited, &tasks)?;
         if let Some(watcher) = services.get::<WaitWatcher>() {
             tasks.spawn(watch(
@@ -75,7 +77,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             ));
         }
         if !arguments.no_serve {
-            serve(context, address, &daemon, &stop, &tasks).await;
+            serve(context, address, &daemon, &drained, &tasks).await;
         }
         tasks.spawn(keep_the_watchdog_quiet());
         tasks.spawn({
@@ -87,6 +89,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
         });
         notify_supervisor(&[sd_notify::NotifyState::Ready]);
         let end = daemon.run(&stop, edited).await;
+        drained.cancel();
         end.map_err(|error| {
             Problem::environment("the run history cannot be reached").because(error)
         })?;
@@ -94,13 +97,15 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
     })
 }
 
+/// Whether a server holds the history, which processes on many machines may share.
+pub(crate) fn shared_store(project: &Project) -> bool {
+    let store = project.store.as_ref();
+    store.is_some_and(|store| store.expose().starts_with("postgres"))
+}
+
 /// On SQLite one daemon works at a time; the lock is free again when this process is gone, however it ends.
 pub(crate) fn alone(project: &Project) -> anyhow::Result<Option<File>> {
-    let shared = project
-        .store
-        .as_ref()
-        .is_some_and(|store| store.expose().starts_with("postgres"));
-    if shared {
+    if shared_store(project) {
         return Ok(None);
     }
     let path = project.state_dir.join("daemon.lock");
@@ -204,16 +209,16 @@ async fn serve(
     context: &Context,
     address: SocketAddr,
     daemon: &Arc<Daemon>,
-    stop: &CancellationToken,
+    drained: &CancellationToken,
     tasks: &TaskTracker,
 ) {
     match TcpListener::bind(address).await {
         Ok(listener) => {
             let routes = pipectl_server::routes(Arc::new(Pulse(Arc::clone(daemon))));
-            let stop = stop.clone();
+            let drained = drained.clone();
             tracing::info!("http://{address}/health and /metrics");
             tasks.spawn(async move {
-                if let Err(error) = pipectl_server::serve(listener, routes, stop).await {
+                if let Err(error) = pipectl_server::serve(listener, routes, drained).await {
                     tracing::error!(%error, "the port has failed");
                 }
             });

@@ -1,6 +1,6 @@
 //! Works on a run in the foreground: listeners, signals, mail, the answer.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use pipectl_engine::{
     id::RunId,
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     arguments::Format,
+    commands::daemon::shared_store,
     console,
     exit::{Exit, Problem},
     output::{DIM, Output},
@@ -41,13 +42,19 @@ impl Execution<'_> {
         let output = &self.context.output;
         let cancel = options.cancel.clone();
         let work = runner.execute(Arc::clone(&self.plan), run, options);
-        let Some(result) = interruptible(output, &cancel, work).await? else {
-            return Err(Problem::new(
-                Exit::Interrupted,
-                "left at once; the run was not brought to its end",
-            )
-            .hint(format!("`pipectl run --resume {run}` goes on with it"))
-            .into());
+        let resume = format!("`pipectl run --resume {run}` goes on with it");
+        let result = match interruptible(output, &cancel, work, away(self.house)).await? {
+            Ended::Over(result) => result,
+            Ended::Left => {
+                let left = "left at once; the run was not brought to its end";
+                return Err(Problem::new(Exit::Interrupted, left).hint(resume).into());
+            }
+            Ended::Away(why) => {
+                let left = "left: the run could not be brought to its end, because the run history is away";
+                let problem = Problem::new(Exit::Interrupted, left).because(why);
+                let hint = format!("when the history can be reached again, {resume}");
+                return Err(problem.hint(hint).into());
+            }
         };
         let state = result.map_err(|error| judged(error, run))?;
         self.answer(run).await?;
@@ -84,12 +91,52 @@ impl Execution<'_> {
     }
 }
 
-/// Does `work`; the first signal to stop cancels it, the second leaves it behind: `None`.
+/// How work has ended that may be interrupted.
+enum Ended<T> {
+    /// It came to its end.
+    Over(T),
+    /// It was left behind, because somebody wants to be gone at once.
+    Left,
+    /// It was left behind, because it could not come to its end, for this reason.
+    Away(anyhow::Error),
+}
+
+/// How often a history that is to be written for the last time may be out of reach, one time after the other.
+const KNOCKS: u32 = 3;
+/// How long it may take to answer each time.
+const KNOCK: Duration = Duration::from_secs(1);
+
+/// Answers when the server of a house's history has been away for a few seconds, with the reason.
+async fn away(house: &House) -> anyhow::Error {
+    if !shared_store(&house.project) {
+        return std::future::pending().await;
+    }
+    let mut away = 0;
+    loop {
+        tokio::time::sleep(KNOCK).await;
+        let why = match tokio::time::timeout(KNOCK, House::store(&house.project)).await {
+            Ok(Ok(_)) => {
+                away = 0;
+                continue;
+            }
+            Ok(Err(why)) => why,
+            Err(_) => anyhow::anyhow!("it does not answer"),
+        };
+        away += 1;
+        if away >= KNOCKS {
+            return why;
+        }
+    }
+}
+
+/// Does `work`; the first signal to stop cancels it, the second leaves it behind. After the first, it is left behind too
+/// when `away` answers.
 async fn interruptible<T>(
     output: &Output,
     cancel: &CancellationToken,
     work: impl Future<Output = T>,
-) -> anyhow::Result<Option<T>> {
+    away: impl Future<Output = anyhow::Error>,
+) -> anyhow::Result<Ended<T>> {
     let listen = |kind| {
         signal(kind)
             .map_err(|error| Problem::environment("cannot listen for signals").because(error))
@@ -98,11 +145,12 @@ async fn interruptible<T>(
         listen(SignalKind::interrupt())?,
         listen(SignalKind::terminate())?,
     );
-    let mut work = std::pin::pin!(work);
+    let (mut work, mut away) = (std::pin::pin!(work), std::pin::pin!(away));
     for signals in 0.. {
         tokio::select! {
             biased;
-            result = &mut work => return Ok(Some(result)),
+            result = &mut work => return Ok(Ended::Over(result)),
+            why = &mut away, if signals > 0 => return Ok(Ended::Away(why)),
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
@@ -112,7 +160,7 @@ async fn interruptible<T>(
         output.note("stopping; press Ctrl-C again to leave at once");
         cancel.cancel();
     }
-    Ok(None)
+    Ok(Ended::Left)
 }
 
 /// Waits for a signal to stop, says so and tells `stop`; answers at the second signal.

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use pipectl_engine::{
-    event::Listener, runner::Runner, state::RunState, store::StoreError, time::Timestamp,
+    event::Listener,
+    runner::Runner,
+    state::RunState,
+    store::{Store, StoreError},
+    time::Timestamp,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,6 +32,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(5);
 /// How often the history is cared for.
 const CARE: Duration = Duration::from_secs(60 * 60);
+/// How long the history may take to answer when somebody asks how the daemon is: who scrapes measures does not wait long.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The measure to alert on, and what it is.
+const DAEMONS_ALIVE: (&str, &str) = ("pipectl_daemons_alive", "Daemons that are alive.");
 /// How long the work that was told to stop may take before the process ends anyway.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -192,12 +200,9 @@ impl Daemon {
         if self.dispatcher.stop.is_cancelled() {
             return Err("stopping".to_owned());
         }
-        self.desk
-            .store()
-            .daemons()
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
+        let asked = tokio::time::timeout(ANSWER, self.desk.store().daemons()).await;
+        let answered = asked.map_err(|_| "the run history does not answer".to_owned())?;
+        answered.map(drop).map_err(|error| error.to_string())
     }
 
     /// Its measures in Prometheus' text format.
@@ -222,33 +227,41 @@ impl Daemon {
                 broken,
             ),
         ];
-        if let Ok(unfinished) = store.unfinished().await {
-            let queued = unfinished
-                .iter()
-                .filter(|((_, state), _)| *state == RunState::Queued);
-            let queued = queued.map(|(_, count)| count).sum();
-            gauges.push(Gauge::new(
-                "pipectl_runs_queued",
-                "Runs that wait in the queue, of all daemons.",
-                queued,
-            ));
-        }
-        if let Ok(daemons) = store.daemons().await {
-            let alive = daemons.iter().filter(|daemon| daemon.alive).count();
-            gauges.push(Gauge::count(
-                "pipectl_daemons_alive",
-                "Daemons that are alive.",
-                alive,
-            ));
-        }
-        if let Ok(mails) = store.counts().await {
-            gauges.extend(mails.into_iter().map(|(state, count)| Gauge {
-                labels: format!("state=\"{state}\""),
-                ..Gauge::new("pipectl_mails", "Mails in the outbox, by state.", count)
-            }));
-        }
+        let shared = tokio::time::timeout(ANSWER, shared_gauges(store)).await;
+        let shared = shared.ok().and_then(Result::ok);
+        gauges.push(Gauge::count(
+            "pipectl_store_up",
+            "Whether the run history answers.",
+            shared.is_some().into(),
+        ));
+        // Of daemons that cannot reach the history none can work, whoever else knows them to be alive.
+        let unknown = || vec![Gauge::count(DAEMONS_ALIVE.0, DAEMONS_ALIVE.1, 0)];
+        gauges.extend(shared.unwrap_or_else(unknown));
         self.measures.text(&gauges)
     }
+}
+
+/// What the history says of all daemons.
+async fn shared_gauges(store: &Arc<dyn Store>) -> Result<Vec<Gauge>, StoreError> {
+    let (unfinished, daemons, mails) =
+        tokio::try_join!(store.unfinished(), store.daemons(), store.counts())?;
+    let queued = unfinished
+        .iter()
+        .filter(|((_, state), _)| *state == RunState::Queued);
+    let alive = daemons.iter().filter(|daemon| daemon.alive).count();
+    let mut gauges = vec![
+        Gauge::new(
+            "pipectl_runs_queued",
+            "Runs that wait in the queue, of all daemons.",
+            queued.map(|(_, count)| count).sum(),
+        ),
+        Gauge::count(DAEMONS_ALIVE.0, DAEMONS_ALIVE.1, alive),
+    ];
+    gauges.extend(mails.into_iter().map(|(state, count)| Gauge {
+        labels: format!("state=\"{state}\""),
+        ..Gauge::new("pipectl_mails", "Mails in the outbox, by state.", count)
+    }));
+    Ok(gauges)
 }
 
 /// Has the runs of commands that are gone failed.

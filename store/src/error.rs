@@ -24,9 +24,9 @@ pub(crate) fn failed(what: &str, error: Error) -> StoreError {
         Error::Tls(_) => {
             Meaning::Invalid("the database and this program do not agree on TLS".to_owned())
         }
-        Error::PoolTimedOut => {
-            Meaning::Unavailable("no connection to the database became free in time".to_owned())
-        }
+        Error::PoolTimedOut => Meaning::Unavailable(
+            "the database cannot be reached, or all connections to it stay busy".to_owned(),
+        ),
         Error::PoolClosed | Error::WorkerCrashed => {
             Meaning::Unavailable("the store is closed".to_owned())
         }

@@ -24,16 +24,23 @@ impl Daemon {
     }
 
     pub(crate) fn start_with(project: &Project, name: &str, arguments: &[&str]) -> Self {
+        Self::spawn(
+            project,
+            name,
+            &[&["daemon", "--no-serve"], arguments].concat(),
+        )
+    }
+
+    /// The binary with these arguments, which make a daemon of it.
+    pub(crate) fn spawn(project: &Project, name: &str, arguments: &[&str]) -> Self {
         let log = project.path(format!("{name}.log"));
         let file = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let mut all = vec!["daemon", "--no-serve"];
-        all.extend(arguments);
         let child = project
-            .command(&all)
+            .command(arguments)
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()

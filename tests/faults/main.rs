@@ -22,6 +22,7 @@ mod database;
 mod exports;
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod health;
 mod kills;
 mod many;
 mod pools;

@@ -1,6 +1,7 @@
 //! Who works on a run: a process with a lock file that is free again as soon as the process is gone.
 
 use std::{
+    convert::Infallible,
     fs::{File, TryLockError},
     future::Future,
     io,
@@ -131,28 +132,46 @@ pub(super) async fn while_leased<T>(
     if parts.owner.role() == Role::Daemon {
         return work.await;
     }
-    let mut work = std::pin::pin!(work);
+    // Beside the work: a history that takes its time to answer does not hold it up.
+    tokio::select! {
+        end = work => end,
+        never = renew(parts) => match never {},
+        never = hear(parts, run, &cancel) => match never {},
+    }
+}
+
+/// Renews the owner's leases for ever.
+async fn renew(parts: &Parts) -> Infallible {
     let mut beat = tokio::time::interval(LEASE / 3);
-    let mut hear = tokio::time::interval(HEARING);
-    hear.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat.tick().await;
+    let mut failing = false;
     loop {
-        tokio::select! {
-            end = &mut work => return end,
-            _ = beat.tick() => {
-                if let Err(error) = parts.store.renew(parts.owner.name(), LEASE).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the leases");
-                }
+        beat.tick().await;
+        match parts.store.renew(parts.owner.name(), LEASE).await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot renew the leases; trying again");
             }
-            _ = hear.tick(), if !cancel.is_cancelled() => {
-                // A history that is away is complained about by whoever writes it.
-                if let Ok(Some(record)) = parts.store.run(run).await
-                    && record.cancelling
-                {
-                    tracing::warn!(%run, "stopping: somebody has asked for it");
-                    cancel.cancel();
-                }
-            }
+            Err(_) => {}
         }
     }
+}
+
+/// Tells `cancel` when somebody has asked for it.
+async fn hear(parts: &Parts, run: RunId, cancel: &CancellationToken) -> Infallible {
+    let mut hear = tokio::time::interval(HEARING);
+    hear.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !cancel.is_cancelled() {
+        hear.tick().await;
+        // A history that is away is complained about by whoever writes it.
+        if let Ok(Some(record)) = parts.store.run(run).await
+            && record.cancelling
+        {
+            tracing::warn!(%run, "stopping: somebody has asked for it");
+            cancel.cancel();
+        }
+    }
+    std::future::pending().await
 }

@@ -2,10 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::failure::StoreError;
 
-/// How long it is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it is asked again, the time that it takes to answer included.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause before the second try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -16,15 +18,13 @@ pub(super) async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Sto
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let (mut pause, mut left) = (FIRST_PAUSE, PATIENCE);
+    let (mut pause, end) = (FIRST_PAUSE, Instant::now() + PATIENCE);
     loop {
         match ask().await {
-            Err(StoreError::Unavailable { .. }) if !left.is_zero() => {}
+            Err(StoreError::Unavailable { .. }) if Instant::now() < end => {}
             answer => return answer,
         }
-        pause = pause.min(left);
-        tokio::time::sleep(pause).await;
-        left -= pause;
+        tokio::time::sleep_until(end.min(Instant::now() + pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -48,10 +48,18 @@ mod tests {
         assert_eq!(answer.await.unwrap(), 4);
         let refused = patiently(|| async { Err::<(), _>(StoreError::Stale) }).await;
         assert!(matches!(refused, Err(StoreError::Stale)));
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let away =
             patiently(|| async { Err::<(), _>(StoreError::unavailable("away", "refused")) }).await;
         assert!(matches!(away, Err(StoreError::Unavailable { .. })));
         assert!(started.elapsed() >= PATIENCE);
+        // A history that lets one wait for its refusals is not waited for longer.
+        let started = Instant::now();
+        let slow = patiently(|| async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Err::<(), _>(StoreError::unavailable("away", "refused"))
+        });
+        assert!(slow.await.is_err());
+        assert!(started.elapsed() <= PATIENCE + Duration::from_secs(10));
     }
 }

@@ -3,13 +3,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{RunWrite, Store, StoreError, WriteOutcome};
 
-/// How long a store that cannot be reached is tried again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a store that cannot be reached is tried again, the time that it takes to say so included.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often that is said.
+const SAID: Duration = Duration::from_secs(20);
 /// The pause before the second try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -38,12 +43,12 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// A writer to `store`. A store that cannot be reached is tried again for half a minute.
+    /// A writer to `store`. A store that cannot be reached is tried again for a minute.
     pub fn start(store: Arc<dyn Store>) -> Self {
         Self::with_patience(store, PATIENCE)
     }
 
-    /// A writer that tries a store that cannot be reached again until it has paused for `patience` in all.
+    /// A writer that tries a store that cannot be reached again for as long as `patience`.
     pub fn with_patience(store: Arc<dyn Store>, patience: Duration) -> Self {
         let (queue, requests) = mpsc::unbounded_channel();
         let tasks = TaskTracker::new();
@@ -125,17 +130,25 @@ async fn persist(
     writes: &[RunWrite],
     patience: Duration,
 ) -> Result<Vec<WriteOutcome>, StoreError> {
-    let (mut pause, mut left) = (FIRST_PAUSE, patience);
+    let (mut pause, end) = (FIRST_PAUSE, Instant::now() + patience);
+    let mut said: Option<Instant> = None;
     loop {
         match store.commit(writes).await {
-            Err(error @ StoreError::Unavailable { .. }) if !left.is_zero() => {
-                tracing::warn!(error = %error, "the history cannot be written; trying again in {pause:?}");
+            Err(error @ StoreError::Unavailable { .. }) if Instant::now() < end => {
+                if said.is_none_or(|said| said.elapsed() >= SAID) {
+                    said = Some(Instant::now());
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the history cannot be written; trying again");
+                }
             }
-            answer => return answer,
+            answer => {
+                if said.is_some() && answer.is_ok() {
+                    tracing::info!("the history can be written again");
+                }
+                return answer;
+            }
         }
-        pause = pause.min(left);
-        tokio::time::sleep(pause).await;
-        left -= pause;
+        tokio::time::sleep_until(end.min(Instant::now() + pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

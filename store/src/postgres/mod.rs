@@ -22,7 +22,12 @@ use std::{
 };
 
 use pipectl_engine::store::StoreError;
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
+
+use open::place;
+
+/// How long a server may take to say whether it is there.
+const KNOCK: Duration = Duration::from_secs(2);
 
 /// A store on Postgres.
 #[derive(Clone, Debug)]
@@ -43,10 +48,32 @@ impl PostgresStore {
         self.pool.acquire().await
     }
 
-    /// After an error that may mean that the server has cut connections: the others are asked before they are used.
-    fn mistrust(&self, error: &StoreError) {
-        if matches!(error, StoreError::Unavailable { .. }) {
-            self.trust.lose();
+    /// After an error that may mean that the server has cut connections the others are asked before they are used. One
+    /// that only tells that the wait for a connection is over becomes the one that tells why there was none.
+    async fn explained(&self, what: &str, error: StoreError) -> StoreError {
+        let StoreError::Unavailable { source, .. } = &error else {
+            return error;
+        };
+        self.trust.lose();
+        let source = source.as_ref().and_then(|source| source.downcast_ref());
+        if !matches!(source, Some(sqlx::Error::PoolTimedOut)) {
+            return error;
+        }
+        let options = self.pool.connect_options();
+        match tokio::time::timeout(KNOCK, PgConnection::connect_with(&options)).await {
+            Err(_) => {
+                let message = format!("cannot {what}: {} does not answer", place(&options));
+                StoreError::unavailable(message, "it neither accepts nor refuses connections")
+            }
+            Ok(Err(cause)) => {
+                let message = format!("cannot {what}: {} cannot be reached", place(&options));
+                StoreError::unavailable(message, cause)
+            }
+            Ok(Ok(connection)) => {
+                // Closing politely; nothing depends on it.
+                drop(connection.close().await);
+                error
+            }
         }
     }
 }

@@ -113,10 +113,7 @@ impl Queue for PostgresStore {
                 .bind(started)
                 .bind(lease)
                 .fetch_all(&self.pool);
-            let runs = beat
-                .await
-                .map_err(|error| failed("renew the leases", error))
-                .inspect_err(|error| self.mistrust(error))?;
+            let runs = self.judged("renew the leases", beat.await).await?;
             // A run that is being written is locked for a moment; one that stays locked must not hold up the others.
             if beats == BEATS || runs.iter().all(|(.., renewed)| *renewed) {
                 let cancelling = runs.into_iter().filter(|(_, cancelling, _)| *cancelling);
@@ -162,9 +159,7 @@ impl Queue for PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await;
-        let rows = rows
-            .map_err(|error| failed("claim runs", error))
-            .inspect_err(|error| self.mistrust(error))?;
+        let rows = self.judged("claim runs", rows).await?;
         rows.into_iter().map(claimed).collect()
     }
 
@@ -182,9 +177,7 @@ impl Queue for PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await;
-        let rows = rows
-            .map_err(|error| failed("claim runs", error))
-            .inspect_err(|error| self.mistrust(error))?;
+        let rows = self.judged("claim runs", rows).await?;
         let claims: Result<Vec<_>, _> = rows.into_iter().map(claimed).collect();
         let mut claims = claims?;
         claims.sort_by_key(|claimed| claimed.run);
@@ -278,6 +271,14 @@ impl Queue for PostgresStore {
 }
 
 impl PostgresStore {
+    /// What the answer to a statement means.
+    async fn judged<T>(&self, what: &str, answer: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        match answer.map_err(|error| failed(what, error)) {
+            Err(error) => Err(self.explained(what, error).await),
+            answer => answer,
+        }
+    }
+
     async fn state(&self, run: RunId) -> Result<RunState, StoreError> {
         let state = sqlx::query_scalar::<_, String>("select state from pipectl.runs where id = $1")
             .bind(run.uuid())

@@ -20,8 +20,10 @@ impl PostgresStore {
         &self,
         writes: &[RunWrite],
     ) -> Result<Vec<WriteOutcome>, StoreError> {
-        let answer = self.write(writes).await;
-        answer.inspect_err(|error| self.mistrust(error))
+        match self.write(writes).await {
+            Err(error) => Err(self.explained("write the history", error).await),
+            written => written,
+        }
     }
 }
 
