@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipectl_daemon::prune_batch;
+use pipectl_daemon::{prune_batch, sweep};
 use pipectl_engine::{
     store::{PruneRule, RunFilter},
     time::parse_duration,
@@ -62,6 +62,7 @@ async fn prune(context: &Context, house: &House, arguments: &Prune) -> anyhow::R
         }
         gone += removed;
     }
+    sweep(&*house.store, &house.project.state_dir, now).await?;
     let gone = many(gone, "run");
     context
         .output

@@ -16,6 +16,7 @@ mod sensed;
 mod sensing;
 mod service;
 mod settling;
+mod sweep;
 
 pub use backfill::{
     BackfillError, Preview, Wish, create as create_backfill, preview as preview_backfill,
@@ -28,3 +29,4 @@ pub use outbox::{Delivery, Postman};
 pub use retention::{prune_batch, rule as prune_rule};
 pub use sensed::senses;
 pub use service::{Daemon, Ears, Settings, give_up_lost, work_off};
+pub use sweep::sweep;

@@ -24,6 +24,7 @@ use crate::{
     retention,
     schedules::Scheduler,
     sensing::Sensing,
+    sweep::sweep,
 };
 
 /// How often the pipelines' files are looked at when nobody says that they have changed.
@@ -375,6 +376,14 @@ async fn care(desk: Desk, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = retention::prune(&desk, &stop).await {
             say("the history cannot be pruned", &error);
+        }
+        match sweep(&**desk.store(), &desk.project().state_dir, desk.now()).await {
+            Ok(0) => {}
+            Ok(directories) => tracing::info!(directories, "cleared up after killed attempts"),
+            Err(error) => say(
+                "what killed attempts have left cannot be cleared away",
+                &error,
+            ),
         }
         tokio::select! {
             () = stop.cancelled() => {}
