@@ -4,7 +4,7 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
@@ -200,7 +200,7 @@ fn judge(
 /// The project's files: where child runs find their plans, and the daemon what it starts.
 #[derive(Debug)]
 pub(crate) struct Files {
-    project: Arc<Project>,
+    project: RwLock<Arc<Project>>,
     registry: Registry,
     /// What was read of each file, as long as it stays as it is.
     read: Mutex<HashMap<PathBuf, (Stamp, Entry)>>,
@@ -216,10 +216,21 @@ fn stamp(file: &Path) -> Stamp {
 impl Files {
     pub(crate) fn new(project: Arc<Project>, registry: Registry) -> Self {
         Self {
-            project,
+            project: RwLock::new(project),
             registry,
             read: Mutex::default(),
         }
+    }
+
+    fn project(&self) -> Arc<Project> {
+        Arc::clone(&self.project.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads all files anew, by these settings.
+    pub(crate) fn take(&self, project: Arc<Project>) {
+        *self.project.write().unwrap_or_else(PoisonError::into_inner) = project;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.clear();
     }
 
     /// A file as the daemon sees it; read again only when it has changed.
@@ -231,7 +242,7 @@ impl Files {
         {
             return entry.clone();
         }
-        let checked = check(&self.project, &self.registry, file);
+        let checked = check(&self.project(), &self.registry, file);
         let entry = Entry {
             name: file
                 .file_stem()
@@ -267,19 +278,19 @@ fn planned(checked: Checked) -> Result<Arc<Plan>, String> {
 #[async_trait]
 impl Library for Files {
     async fn entries(&self) -> Result<Vec<Entry>, String> {
-        let files = all(&self.project).map_err(|problem| problem.to_string())?;
+        let files = all(&self.project()).map_err(|problem| problem.to_string())?;
         Ok(files.iter().map(|file| self.entry(file)).collect())
     }
 
     async fn version(&self, version: PipelineVersion) -> Result<Arc<Plan>, String> {
-        planned(check_version(&self.project, &self.registry, version))
+        planned(check_version(&self.project(), &self.registry, version))
     }
 }
 
 #[async_trait]
 impl Pipelines for Files {
     async fn plan(&self, name: &str) -> Result<Arc<Plan>, String> {
-        let file = find(&self.project, name).map_err(|problem| problem.to_string())?;
+        let file = find(&self.project(), name).map_err(|problem| problem.to_string())?;
         self.entry(&file).plan
     }
 }

@@ -103,6 +103,7 @@ pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
     clock: Arc<dyn Clock>,
+    files: Arc<Files>,
     /// Whether another process can open it too.
     lasting: bool,
 }
@@ -124,6 +125,7 @@ impl House {
         .map_err(|error| Problem::environment("cannot open the artifact store").because(error))?;
         Ok(Self {
             clock: clock(&project.env),
+            files: Arc::new(Files::new(Arc::clone(&project), registry())),
             project,
             store,
             artifacts,
@@ -151,8 +153,10 @@ impl House {
         let artifacts = pipectl_store::open_artifacts(None, scratch, &project.env)
             .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
         let clock = clock(&project.env);
+        let project = Arc::new(project);
         Ok(Self {
-            project: Arc::new(project),
+            files: Arc::new(Files::new(Arc::clone(&project), registry())),
+            project,
             store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
             artifacts,
             clock,
@@ -210,7 +214,7 @@ impl House {
 
     /// The project's pipelines.
     pub(crate) fn files(&self) -> Arc<Files> {
-        Arc::new(Files::new(Arc::clone(&self.project), registry()))
+        Arc::clone(&self.files)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

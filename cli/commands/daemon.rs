@@ -13,8 +13,9 @@ use pipectl_daemon::{Daemon, Ears, Exports, Settings};
 use pipectl_engine::{
     event::Listener,
     operator::{Wait, WaitWatcher},
-    project::{Project, Serve},
+    project::{Overrides, Project, Serve},
     runner::Role,
+    spec::Severity,
     time::parse_duration,
 };
 use pipectl_server::Vitals;
@@ -49,7 +50,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
     };
     let _alone = alone(&project)?;
     wire::block_on(async {
-        let house = House::open(project).await?;
+        let house = House::open(Arc::clone(&project)).await?;
         let ears = Ears::default();
         let tasks = TaskTracker::new();
         let mut listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(ears.clone())];
@@ -68,7 +69,19 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
         let (stop, edited) = (CancellationToken::new(), Arc::new(Notify::new()));
         // Who asks how it is hears so while it stops, too.
         let drained = CancellationToken::new();
-        listen_to_signals(&stop, &edited, &tasks)?;
+        let reload = {
+            let (daemon, house, edited) = (Arc::clone(&daemon), house.files(), Arc::clone(&edited));
+            let mut project = Arc::clone(&project);
+            move || {
+                if let Some(new) = settings_anew(&project) {
+                    project = Arc::new(new);
+                    house.take(Arc::clone(&project));
+                    daemon.take(Arc::clone(&project));
+                }
+                edited.notify_one();
+            }
+        };
+        listen_to_signals(&stop, reload, &tasks)?;
         if let Some(watcher) = services.get::<WaitWatcher>() {
             tasks.spawn(watch(
                 watcher,
@@ -147,10 +160,62 @@ pub(crate) fn alone(project: &Project) -> anyhow::Result<Option<File>> {
     Ok(Some(file))
 }
 
+/// `pipectl.yaml` as it is now, if that is valid. What cannot change while the daemon works stays as it was, and is named.
+fn settings_anew(before: &Project) -> Option<Project> {
+    let overrides = Overrides {
+        state_dir: Some(before.state_dir.clone()),
+        root: Some(before.root.clone()),
+    };
+    let read = Project::load(&before.root, &before.root, &overrides, before.env.clone());
+    let mut project = match read {
+        Ok((project, _)) => project,
+        Err(found) => {
+            let first = found
+                .iter()
+                .find(|complaint| complaint.severity == Severity::Error);
+            let why = first.map_or_else(String::new, |complaint| {
+                let place = &complaint.place;
+                format!("{}:{}: {}", place.file, place.line, complaint.message)
+            });
+            tracing::error!("the settings in force stay, for the new ones are not valid: {why}");
+            return None;
+        }
+    };
+    let address = |project: &Project| {
+        project
+            .store
+            .as_ref()
+            .map(|store| store.expose().to_owned())
+    };
+    let fixed = [
+        ("store", address(&project) == address(before)),
+        ("artifacts", project.artifacts == before.artifacts),
+        ("pools", project.pools == before.pools),
+        ("serve", project.serve == before.serve),
+    ];
+    let changed: Vec<&str> = fixed
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(name, _)| *name)
+        .collect();
+    if !changed.is_empty() {
+        tracing::warn!(
+            "`{}` changes when the daemon is started anew",
+            changed.join("`, `")
+        );
+    }
+    project.store.clone_from(&before.store);
+    project.artifacts.clone_from(&before.artifacts);
+    project.pools.clone_from(&before.pools);
+    project.serve = before.serve;
+    tracing::info!("pipectl.yaml is read anew");
+    Some(project)
+}
+
 /// SIGTERM and SIGINT stop the daemon, SIGHUP has it look at its files.
 fn listen_to_signals(
     stop: &CancellationToken,
-    edited: &Arc<Notify>,
+    mut reload: impl FnMut() + Send + 'static,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let listen = |kind| {
@@ -162,13 +227,13 @@ fn listen_to_signals(
         listen(SignalKind::interrupt())?,
         listen(SignalKind::hangup())?,
     );
-    let (stop, edited) = (stop.clone(), Arc::clone(edited));
+    let stop = stop.clone();
     tasks.spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => edited.notify_one(),
+                _ = hangup.recv() => reload(),
             }
         }
         stop.cancel();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use pipectl_engine::{
     plan::{AlertKind, Plan},
-    project::Project,
     runner::recipients,
     store::{NewMail, SensorKey, Store, StoreError},
     time::Clock,
 };
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::desk::Current;
 
 /// After so many failures in a row people are told, once.
 const FAILURES: u32 = 5;
@@ -19,7 +20,7 @@ const FAILURES: u32 = 5;
 #[derive(Clone)]
 pub(crate) struct Alarm {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) project: Arc<Project>,
+    pub(crate) current: Current,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -40,7 +41,7 @@ impl Alarm {
     ) -> Result<(), StoreError> {
         let to = recipients(
             AlertKind::Failure,
-            [&[], &plan.alerts, &self.project.alerts],
+            [&[], &plan.alerts, &self.current.get().alerts],
         );
         if failures != FAILURES || to.is_empty() {
             return Ok(());

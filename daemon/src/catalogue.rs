@@ -116,6 +116,11 @@ impl Catalogue {
         broken.collect()
     }
 
+    /// Has everybody look at the pipelines anew.
+    pub(crate) fn tell(&self) {
+        self.changed.send_modify(|times| *times += 1);
+    }
+
     /// Told when pipelines have changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

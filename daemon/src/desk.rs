@@ -1,6 +1,6 @@
 //! What every part of the daemon has at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use pipectl_engine::{
     id::RunId,
@@ -13,22 +13,53 @@ use pipectl_engine::{
 };
 use serde_json::{Map, Value};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Library};
+
+/// The project's settings as they are now: a daemon may read them anew.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<RwLock<Arc<Project>>>);
+
+impl Current {
+    pub(crate) fn get(&self) -> Arc<Project> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, project: Arc<Project>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = project;
+    }
+}
 
 /// What every part of the daemon has at hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
+    /// What is the same for as long as the daemon works.
     pub(crate) runner: Runner,
     pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) current: Current,
 }
 
 impl Desk {
+    pub(crate) fn new(runner: Runner, library: Arc<dyn Library>) -> Self {
+        let project = Arc::clone(&runner.parts().project);
+        Self {
+            runner,
+            catalogue: Arc::new(Catalogue::new(library)),
+            current: Current(Arc::new(RwLock::new(project))),
+        }
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.runner.parts().store
     }
 
-    pub(crate) fn project(&self) -> &Arc<Project> {
-        &self.runner.parts().project
+    /// The project as it is now.
+    pub(crate) fn project(&self) -> Arc<Project> {
+        self.current.get()
+    }
+
+    /// The runner for what begins now.
+    pub(crate) fn runner_now(&self) -> Runner {
+        self.runner.with_project(self.project())
     }
 
     pub(crate) fn owner(&self) -> &Owner {

@@ -296,7 +296,7 @@ impl Dispatcher {
         };
         if record.state == RunState::Queued
             && record.requeued.is_none()
-            && let Some(why) = superseded(self.desk.project(), &plan, &record).await
+            && let Some(why) = superseded(&self.desk.project(), &plan, &record).await
         {
             tracing::warn!(pipeline = record.run.pipeline, %run, "cancelled: {why}");
             return self.end(&record, claim, RunState::Cancelled, why).await;
@@ -316,7 +316,7 @@ impl Dispatcher {
         };
         let state = self
             .desk
-            .runner
+            .runner_now()
             .execute_claimed(plan, run, claim, options)
             .await?;
         tracing::info!(pipeline = record.run.pipeline, %run, %state, "over");

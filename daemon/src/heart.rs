@@ -77,7 +77,7 @@ pub(crate) async fn give_up_foreground(desk: &Desk) -> Result<(), StoreError> {
             continue;
         };
         match desk.plan_of(&record).await {
-            Ok(plan) => match desk.runner.give_up(plan, run).await {
+            Ok(plan) => match desk.runner_now().give_up(plan, run).await {
                 Ok(()) => tracing::warn!(%run, "failed: the command that worked on it is gone"),
                 Err(RunnerError::Store(error)) => return Err(error),
                 Err(error) => tracing::debug!(%run, "{error}"),

@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Prunes by what the pipelines and the project say. Without `history:` everything is kept.
 pub(crate) async fn prune(desk: &Desk, stop: &CancellationToken) -> Result<u64, StoreError> {
-    let (store, project, artifacts) =
-        (desk.store(), desk.project(), &desk.runner.parts().artifacts);
+    let (store, artifacts) = (desk.store(), &desk.runner.parts().artifacts);
+    let project = &desk.project();
     let now = desk.now();
     let mut gone = 0;
     for plan in desk.catalogue.plans() {

@@ -120,7 +120,7 @@ impl Sensing {
                     pipeline: plan.name.to_string(),
                     task: task.clone(),
                 };
-                match senses(self.desk.project(), &plan, task) {
+                match senses(&self.desk.project(), &plan, task) {
                     Ok(senses) => {
                         let old = before.remove(&key);
                         self.watch(&key, &senses.wait);
@@ -161,7 +161,7 @@ impl Sensing {
         if !local {
             return;
         }
-        let (project, wait, key) = (Arc::clone(self.desk.project()), wait.clone(), key.clone());
+        let (project, wait, key) = (self.desk.project(), wait.clone(), key.clone());
         let (noticed, hot) = (Arc::clone(&self.noticed), Arc::clone(&self.hot));
         self.watchers.spawn(async move {
             loop {
@@ -208,8 +208,8 @@ impl Sensing {
             .iter()
             .map(|key| self.sensors[key].senses.wait.clone())
             .collect();
-        let parts = self.desk.runner.parts();
-        let found = list_many(&self.connector(), &parts.project, &waits, now).await;
+        let project = self.desk.project();
+        let found = list_many(&self.connector(), &project, &waits, now).await;
         for (key, found) in due.into_iter().zip(found) {
             if let Err(error) = self.found(&key, found).await {
                 say(

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pipectl_engine::{
     event::Listener,
+    project::Project,
     runner::Runner,
     state::RunState,
     store::{Store, StoreError},
@@ -75,8 +76,7 @@ impl Daemon {
     /// A daemon that works with `runner`, one of whose listeners is `ears`.
     pub fn new(runner: Runner, ears: &Ears, library: Arc<dyn Library>, settings: Settings) -> Self {
         let started = runner.parts().clock.now();
-        let catalogue = Arc::new(Catalogue::new(library));
-        let desk = Desk { runner, catalogue };
+        let desk = Desk::new(runner, library);
         let dispatcher = dispatcher(&desk, ears, None);
         Self {
             desk,
@@ -85,6 +85,13 @@ impl Daemon {
             settings,
             started,
         }
+    }
+
+    /// Goes on by these settings: what begins from now on, and what is watched and sent. The history, the artifacts and the
+    /// pools stay what they were.
+    pub fn take(&self, project: Arc<Project>) {
+        self.desk.current.set(project);
+        self.desk.catalogue.tell();
     }
 
     /// Works until `stop`; then no more runs are taken, those under way may go on for the grace, and what is not over by
@@ -155,7 +162,7 @@ impl Daemon {
         let parts = self.desk.runner.parts();
         Alarm {
             store: Arc::clone(&parts.store),
-            project: Arc::clone(&parts.project),
+            current: self.desk.current.clone(),
             clock: Arc::clone(&parts.clock),
         }
     }
@@ -270,8 +277,7 @@ async fn shared_gauges(store: &Arc<dyn Store>) -> Result<Vec<Gauge>, StoreError>
 /// # Errors
 /// When the history cannot be reached.
 pub async fn give_up_lost(runner: Runner, library: Arc<dyn Library>) -> Result<(), StoreError> {
-    let catalogue = Arc::new(Catalogue::new(library));
-    heart::give_up_foreground(&Desk { runner, catalogue }).await
+    heart::give_up_foreground(&Desk::new(runner, library)).await
 }
 
 /// Works on the runs of one backfill in this process, until they are over or `stop`.
@@ -286,10 +292,7 @@ pub async fn work_off(
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
     let started = runner.parts().clock.now();
-    let desk = Desk {
-        runner,
-        catalogue: Arc::new(Catalogue::new(library)),
-    };
+    let desk = Desk::new(runner, library);
     desk.store()
         .beat(desk.owner().name(), started, pipectl_engine::runner::LEASE)
         .await?;
@@ -355,12 +358,12 @@ async fn refresh(
 /// Sends the mails that are due.
 async fn deliver(desk: Desk, stop: CancellationToken) {
     let parts = desk.runner.parts();
-    let postman = Postman::new(
-        Arc::clone(&parts.store),
-        Arc::clone(&parts.project),
-        Arc::clone(&parts.clock),
-    );
     while !stop.is_cancelled() {
+        let postman = Postman::new(
+            Arc::clone(&parts.store),
+            desk.project(),
+            Arc::clone(&parts.clock),
+        );
         if let Err(error) = postman.deliver().await {
             say("the outbox cannot be read", &error);
         }

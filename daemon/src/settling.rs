@@ -46,18 +46,15 @@ impl Sensing {
     }
 
     async fn clear_of(&self, key: &SensorKey, sensor: &Sensor) -> Result<(), StoreError> {
-        let (store, parts, connector) = (
-            self.desk.store(),
-            self.desk.runner.parts(),
-            self.connector(),
-        );
+        let (store, project, connector) =
+            (self.desk.store(), self.desk.project(), self.connector());
         for record in store.to_settle(key, SETTLED).await? {
             let thing = &record.thing;
             failpoint::hit("before_settle");
             let senses = &sensor.senses;
             match settle_thing(
                 &connector,
-                &parts.project,
+                &project,
                 &senses.wait,
                 thing,
                 &senses.after_success,

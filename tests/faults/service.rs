@@ -226,3 +226,39 @@ fn examples_start_by_themselves() {
     assert_eq!(files.count(), 1);
     assert_eq!(daemon.terminate(), Some(0));
 }
+
+#[test]
+fn settings_are_read_anew_on_sighup() {
+    let project = Project::with(
+        "kept",
+        "name: kept\ninterval: 1d\ntasks:\n  a:\n    extract: csv\n    with: {path: a.csv}\n  b:\n    load: sql\n    from: a\n    with: {connection: warehouse, table: t, mode: append, create: true}\n",
+    );
+    project.write("a.csv", "a\n1\n");
+    let settings = |text: &str| project.write("pipectl.yaml", text);
+    settings("connections: {warehouse: 'sqlite:one.db'}\n");
+    let daemon = begun(&project, "daemon");
+    let hangs_up = |says: &str| {
+        daemon.signal("-HUP");
+        wait_for(Duration::from_secs(5), || {
+            let log = daemon.log();
+            if log.contains(says) { Ok(()) } else { Err(log) }
+        });
+    };
+    let loads = |to: &str, count| {
+        backfill(&project, "kept", to);
+        wait_for(Duration::from_secs(10), || all_succeeded(&project, count));
+    };
+    loads("2026-01-02", 1);
+    assert!(project.path("one.db").exists());
+    settings("conections: {}\n");
+    hangs_up("ERROR the settings in force stay, for the new ones are not valid: pipectl.yaml:1: ");
+    settings("connections: {warehouse: 'sqlite:two.db'}\npools: {few: 1}\n");
+    hangs_up("INFO pipectl.yaml is read anew");
+    let log = daemon.log();
+    assert!(
+        log.contains("WARN `pools` changes when the daemon is started anew"),
+        "{log}"
+    );
+    loads("2026-01-03", 2);
+    assert!(project.path("two.db").exists());
+}

@@ -67,6 +67,7 @@ pub trait Pipelines: Send + Sync {
 pub struct Runner(Arc<Parts>);
 
 /// The parts of a [`Runner`].
+#[derive(Clone)]
 pub struct Parts {
     /// The history.
     pub store: Arc<dyn Store>,
@@ -137,6 +138,15 @@ impl Runner {
     /// A runner of `parts`.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The same runner for runs that go by the settings of `project`; those under way go on by theirs.
+    #[must_use]
+    pub fn with_project(&self, project: Arc<Project>) -> Self {
+        Self::new(Parts {
+            project,
+            ..self.parts().clone()
+        })
     }
 
     /// What it is made of.
