@@ -191,8 +191,8 @@ enum Sent {
     Never(String),
 }
 
-/// Mails to the same people together, when there are many of them; else each alone. Those that were tried before stay
-/// alone, so that one that is refused takes no other with it.
+/// Mails to the same people together, when there are many of them or they are about one run; else each alone. Those that
+/// were tried before stay alone, so that one that is refused takes no other with it.
 fn grouped(due: Vec<PendingMail>) -> Vec<Vec<PendingMail>> {
     let mut groups: Vec<Vec<PendingMail>> = Vec::new();
     for mail in due {
@@ -207,8 +207,24 @@ fn grouped(due: Vec<PendingMail>) -> Vec<Vec<PendingMail>> {
         }
     }
     let (many, few): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.len() >= DIGEST);
-    let alone = few.into_iter().flatten().map(|mail| vec![mail]);
-    many.into_iter().chain(alone).collect()
+    many.into_iter()
+        .chain(few.into_iter().flat_map(by_run))
+        .collect()
+}
+
+/// Mails of one run together; others each alone.
+fn by_run(group: Vec<PendingMail>) -> Vec<Vec<PendingMail>> {
+    let mut runs: Vec<Vec<PendingMail>> = Vec::new();
+    for mail in group {
+        let of_run = |one: &&mut Vec<PendingMail>| {
+            mail.mail.run.is_some() && one.iter().all(|other| other.mail.run == mail.mail.run)
+        };
+        match runs.iter_mut().find(of_run) {
+            Some(run) => run.push(mail),
+            None => runs.push(vec![mail]),
+        }
+    }
+    runs
 }
 
 enum Server {

@@ -145,6 +145,38 @@ async fn a_mail_arrives_once_over_starttls_and_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failures_of_one_run_are_one_mail() {
+    let post = Post::new().await;
+    for _ in 0..3 {
+        post.write(&["team@example.com"]).await;
+    }
+    let of_no_run = NewMail {
+        id: Uuid::new_v4(),
+        run: None,
+        kind: AlertKind::Failure,
+        to: vec!["team@example.com".to_owned()],
+        content: json!({"pipeline": "sensed", "message": "the sensor cannot look"}),
+        created: post.clock.now(),
+    };
+    post.store.post(&of_no_run).await.unwrap();
+    let server = TestSmtp::start(Security::Tls);
+    let delivery = post.deliver(Some(smtp(&server, "smtps", PASSWORD))).await;
+    assert_eq!(delivery.sent, 4);
+    let mails = server.mails();
+    assert_eq!(mails.len(), 2);
+    let subjects = [
+        "Subject: [pipectl] 3 alerts: churn",
+        "Subject: [pipectl] sensed failed",
+    ];
+    for subject in subjects {
+        assert!(
+            mails.iter().any(|mail| mail.content.contains(subject)),
+            "{subject}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_is_one_mail() {
     let post = Post::new().await;
     for _ in 0..120 {

@@ -35,11 +35,15 @@ pub(super) struct Digest {
 struct Alert {
     headline: String,
     message: Option<String>,
+    hint: Option<String>,
+    log_tail: Vec<String>,
     run: Option<String>,
 }
 
 /// How many alerts of a digest are told one by one.
 const TOLD: usize = 50;
+/// Up to how many are told with the end of their log.
+const WITH_LOG: usize = 5;
 /// How many pipelines its subject names.
 const NAMED: usize = 3;
 
@@ -55,8 +59,15 @@ impl Digest {
             alerts.push(Alert {
                 headline: content.headline,
                 message: content.message,
+                hint: content.hint,
+                log_tail: content.log_tail,
                 run: mail.run.map(|run| run.to_string()),
             });
+        }
+        if alerts.len() > WITH_LOG {
+            for alert in &mut alerts {
+                alert.log_tail = Vec::new();
+            }
         }
         alerts.truncate(TOLD);
         if pipelines.len() > NAMED {
