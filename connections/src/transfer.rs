@@ -1,6 +1,11 @@
 //! Brings large objects in and out: in parts, whole or not at all.
 
-use std::{fs, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::{self, IoSlice, Seek as _, SeekFrom, Write as _},
+    ops::Range,
+    path::Path,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -26,6 +31,22 @@ const PARTS_AT_ONCE: usize = 4;
 const PIECE: usize = 8 * 1024 * 1024;
 /// What S3 copies by itself, at most.
 const COPIED_AT_ONCE: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Writes what came piece by piece with as few calls as may be.
+fn written(file: &mut fs::File, content: &[Bytes]) -> io::Result<()> {
+    let parts = content.iter().filter(|part| !part.is_empty());
+    let mut parts: Vec<IoSlice<'_>> = parts.map(|part| IoSlice::new(part)).collect();
+    let mut left = parts.as_mut_slice();
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
 
 impl Bucket {
     /// Brings the content of an entry into a new local file; never that of a newer object of the same key. Large
@@ -54,17 +75,11 @@ impl Bucket {
                 let local = move |error| io_failure(&format!("write {shown}"), error);
                 if entry.size <= PIECE as u64 {
                     let content = self.part(place, &path, entry, None).await?;
-                    let write = move || {
-                        let mut file = fs::File::create_new(file)?;
-                        content
-                            .iter()
-                            .try_for_each(|part| io::Write::write_all(&mut file, part))
-                    };
+                    let write = move || written(&mut fs::File::create_new(file)?, &content);
                     return blocking(move || write().map_err(local)).await;
                 }
-                let file = blocking(move || fs::File::create_new(file).map_err(local)).await?;
-                self.parts(place, &path, entry, Arc::new(file), target)
-                    .await
+                blocking(move || fs::File::create_new(file).map_err(local)).await?;
+                self.parts(place, &path, entry, target).await
             }
             Place::Directory(root) => {
                 let (path, target) = (root.join(key), target.to_owned());
@@ -80,22 +95,18 @@ impl Bucket {
         place: &ObjectPlace,
         path: &ObjectPath,
         entry: &Entry,
-        file: Arc<fs::File>,
         target: &Path,
     ) -> Result<(), TaskError> {
         let starts = (0..entry.size).step_by(PIECE);
         let fetches = starts.map(|start| {
-            let (file, shown) = (Arc::clone(&file), target.display().to_string());
+            let (target, shown) = (target.to_owned(), target.display().to_string());
             async move {
                 let end = entry.size.min(start + PIECE as u64);
                 let content = self.part(place, path, entry, Some(start..end)).await?;
                 let write = move || {
-                    let mut at = start;
-                    for part in &content {
-                        file.write_all_at(part, at)?;
-                        at += part.len() as u64;
-                    }
-                    Ok(())
+                    let mut file = fs::OpenOptions::new().write(true).open(target)?;
+                    file.seek(SeekFrom::Start(start))?;
+                    written(&mut file, &content)
                 };
                 blocking(move || {
                     write().map_err(|error| io_failure(&format!("write {shown}"), error))

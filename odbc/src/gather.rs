@@ -60,8 +60,7 @@ impl Gathered {
         before: usize,
     ) -> Result<(), OdbcFailure> {
         let name = &self.name;
-        let other =
-            || OdbcFailure::Other(format!("`{name}` comes in another form than was asked for"));
+        let other = || other_form(name);
         let wrong = |row: usize, what: String| OdbcFailure::Value {
             row: before + row + 1,
             column: name.clone(),
@@ -79,27 +78,6 @@ impl Gathered {
             Values::Number(values) => {
                 let batch = batch.as_nullable_slice::<f64>().ok_or_else(other)?;
                 batch.for_each(|value| values.append_option(value.copied()));
-            }
-            Values::Decimal(values, scale) => {
-                let batch = batch.as_text().ok_or_else(other)?;
-                for (row, value) in batch.iter().enumerate() {
-                    let text = value.map(ascii);
-                    if let Some(text) = text.as_deref() {
-                        *scale =
-                            (*scale).max(behind_the_point(text).map_err(|what| wrong(row, what))?);
-                    }
-                    values.append_option(text);
-                }
-            }
-            Values::Text(values) => {
-                let batch = batch.as_wide_text().ok_or_else(other)?;
-                for (row, value) in batch.iter().enumerate() {
-                    let text = value.map(|value| String::from_utf16(value.as_slice()));
-                    let text = text
-                        .transpose()
-                        .map_err(|_| wrong(row, "text that is not UTF-16".to_owned()))?;
-                    values.append_option(text.as_deref());
-                }
             }
             Values::Date(values) => {
                 let batch = batch.as_nullable_slice::<Date>().ok_or_else(other)?;
@@ -122,6 +100,52 @@ impl Gathered {
                     values.append_option(micros.transpose()?);
                 }
             }
+            Values::Bytes(values) => {
+                let batch = batch.as_binary().ok_or_else(other)?;
+                batch.iter().for_each(|value| values.append_option(value));
+            }
+            Values::Decimal(..) | Values::Text(_) | Values::Time(_) => {
+                return self.take_text(batch, before);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for what comes as text.
+    fn take_text(
+        &mut self,
+        batch: AnyColumnBufferSlice<'_>,
+        before: usize,
+    ) -> Result<(), OdbcFailure> {
+        let name = &self.name;
+        let other = || other_form(name);
+        let wrong = |row: usize, what: String| OdbcFailure::Value {
+            row: before + row + 1,
+            column: name.clone(),
+            what,
+        };
+        match &mut self.values {
+            Values::Decimal(values, scale) => {
+                let batch = batch.as_text().ok_or_else(other)?;
+                for (row, value) in batch.iter().enumerate() {
+                    let text = value.map(ascii);
+                    if let Some(text) = text.as_deref() {
+                        *scale =
+                            (*scale).max(behind_the_point(text).map_err(|what| wrong(row, what))?);
+                    }
+                    values.append_option(text);
+                }
+            }
+            Values::Text(values) => {
+                let batch = batch.as_wide_text().ok_or_else(other)?;
+                for (row, value) in batch.iter().enumerate() {
+                    let text = value.map(|value| String::from_utf16(value.as_slice()));
+                    let text = text
+                        .transpose()
+                        .map_err(|_| wrong(row, "text that is not UTF-16".to_owned()))?;
+                    values.append_option(text.as_deref());
+                }
+            }
             Values::Time(values) => {
                 let batch = batch.as_text().ok_or_else(other)?;
                 for (row, value) in batch.iter().enumerate() {
@@ -133,10 +157,7 @@ impl Gathered {
                     values.append_option(time.transpose()?);
                 }
             }
-            Values::Bytes(values) => {
-                let batch = batch.as_binary().ok_or_else(other)?;
-                batch.iter().for_each(|value| values.append_option(value));
-            }
+            _ => return Err(other()),
         }
         Ok(())
     }
@@ -162,6 +183,10 @@ impl Gathered {
         };
         finished.map_err(|error| OdbcFailure::Other(error.to_string()))
     }
+}
+
+fn other_form(name: &str) -> OdbcFailure {
+    OdbcFailure::Other(format!("`{name}` comes in another form than was asked for"))
 }
 
 /// Texts as decimal numbers of one scale.

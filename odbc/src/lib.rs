@@ -1,6 +1,6 @@
 //! Speaks to databases by the system's ODBC driver manager: rows come and go in batches, column by column.
 //!
-//! It is a crate of its own because it needs the driver manager's library (unixODBC), which is nothing that
+//! It is a crate of its own because it needs the driver manager's library (`unixODBC`), which is nothing that
 //! everybody has. The binary hands it to its connections when it is built with the feature `odbc`.
 
 mod failure;

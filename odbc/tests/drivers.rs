@@ -1,4 +1,4 @@
-//! Rows in and out by real drivers: psqlODBC against a throwaway Postgres, SQLite's against a file.
+//! Rows in and out by real drivers: `psqlODBC` against a throwaway Postgres, SQLite's against a file.
 
 #![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test")]
 

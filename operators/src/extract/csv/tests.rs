@@ -62,6 +62,23 @@ async fn a_packed_file_comes_from_a_web_server() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_files_become_one_table() {
+    let project = TestProject::new();
+    for number in 0..1_000 {
+        let rows: Vec<String> = (0..20)
+            .map(|row| format!("{number},{row},text {row},0.5"))
+            .collect();
+        let text = format!("file,row,text,value\n{}\n", rows.join("\n"));
+        project.write(&format!("in/{number:04}.csv"), text);
+    }
+    let output = project.run::<Csv>(json!({"path": "in/*.csv"})).await;
+    let table = frame(&output.unwrap());
+    assert_eq!(table.height(), 20_000);
+    let last = table.column("file").unwrap().get(19_999).unwrap();
+    assert_eq!(last.extract::<i64>(), Some(999));
+}
+
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, content).unwrap();

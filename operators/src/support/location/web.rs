@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_brought_here_and_removed_afterwards() {
         let api = TestApi::start();
-        let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let content: Vec<u8> = (0..=250_u8).cycle().take(3_000_000).collect();
         api.serve_file("a.bin", content.clone(), None);
         api.trouble([ApiTrouble::Reset, ApiTrouble::Status(503)]);
         let project = project();

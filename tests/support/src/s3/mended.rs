@@ -11,6 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use axum::body::Bytes;
+use futures::{Stream, StreamExt as _, stream};
 use s3s::{
     S3, S3Request, S3Response, S3Result,
     dto::{
@@ -21,7 +23,8 @@ use s3s::{
         GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
         ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
         ListPartsInput, ListPartsOutput, Object, PutObjectInput, PutObjectOutput, Range,
-        UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+        StreamingBlob, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
+        UploadPartOutput,
     },
     s3_error,
 };
@@ -35,6 +38,26 @@ pub(super) struct State {
     pub(super) hook: Mutex<Option<String>>,
     pub(super) folders: Mutex<Vec<String>>,
     tags: Mutex<HashMap<(String, String), ETag>>,
+}
+
+/// How much of an object is sent at once; the server would send each page of its file by itself.
+const PART: usize = 256 * 1024;
+
+fn in_larger_parts(
+    body: StreamingBlob,
+) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + Sync {
+    stream::unfold(Some(body), |body| async {
+        let (mut body, mut part) = (body?, Vec::new());
+        while part.len() < PART {
+            match body.next().await {
+                Some(Ok(more)) => part.extend_from_slice(&more),
+                Some(Err(error)) => return Some((Err(io::Error::other(error)), None)),
+                None if part.is_empty() => return None,
+                None => return Some((Ok(part.into()), None)),
+            }
+        }
+        Some((Ok(part.into()), Some(body)))
+    })
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -188,7 +211,9 @@ impl S3 for Mended {
         }
         let unless = request.input.if_none_match.clone();
         let only = request.input.if_match.clone();
-        let found = self.inner.get_object(request).await?;
+        let mut found = self.inner.get_object(request).await?;
+        let body = found.output.body.take();
+        found.output.body = body.map(|body| StreamingBlob::wrap(in_larger_parts(body)));
         let tag = found.output.e_tag.as_ref();
         if unless.is_some_and(|unless| unless.as_etag() == tag && tag.is_some()) {
             return Err(s3_error!(NotModified));

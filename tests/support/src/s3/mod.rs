@@ -170,6 +170,8 @@ async fn serve(
             _ = &mut stopped => return,
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
+                // A body behind its headers is not to wait for their receipt.
+                drop(stream.set_nodelay(true));
                 let service = service.clone();
                 // A connection that breaks is the client's to report.
                 connections.spawn(async move {
