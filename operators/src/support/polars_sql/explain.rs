@@ -70,8 +70,6 @@ fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
         _ => return None,
     };
     let known = [
-        ("Exists", "`exists (…)`"),
-        ("InSubquery", "`(a, b) in (select …)`"),
         ("Tuple", "`(a, b)`"),
         ("Subquery", "a query in parentheses as a value"),
     ];

@@ -269,7 +269,7 @@ mod tests {
             ),
             (
                 "select * from people where (name, age) in (select name, age from people)",
-                "the query has `(a, b)",
+                "the query has `(a, b) in (select …)`",
                 "a join says most such things",
             ),
         ];

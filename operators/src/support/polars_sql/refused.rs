@@ -51,6 +51,22 @@ impl Visitor for Refused {
         order_of_groups(query)
     }
 
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Flaw> {
+        let what = match expression {
+            Expr::Exists { .. } => "`exists (…)`",
+            Expr::InSubquery { expr, .. } if matches!(**expr, Expr::Tuple(_)) => {
+                "`(a, b) in (select …)`"
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(
+            Flaw::new(format!(
+                "the query has {what}, which is not understood here"
+            ))
+            .hint("a join says most such things; docs/sql.md lists what is understood"),
+        )
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Flaw> {
         match factor {
             TableFactor::Table {
