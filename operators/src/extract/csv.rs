@@ -235,8 +235,9 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
         .value("rejected", rejected.count());
     if rejected.count() > 0 {
         let records = count(rejected.count(), "record");
+        let were = if rejected.count() == 1 { "was" } else { "were" };
         output = output
-            .warning(format!("{records} were left out: see `rejects.csv`"))
+            .warning(format!("{records} {were} left out: see `rejects.csv`"))
             .artifact(rejected.artifact());
     }
     Ok(output)

@@ -108,10 +108,17 @@ pub(super) fn describe(flaw: &Flaw, file: &str, config: &Config) -> TaskError {
             "line {line} of `{file}` has {}, the first line has {expected}",
             count(*found as u64, "field")
         ))
-        .hint(format!(
-            "a field that contains `{}` must stand in quotes; `rejects` leaves such records out",
-            config.delimiter
-        )),
+        .hint(if *expected == 1 {
+            format!(
+                "is `{}` what stands between the fields of this file? Else write `delimiter`: `;`, `|` and `tab` are usual",
+                config.delimiter
+            )
+        } else {
+            format!(
+                "a field that contains `{}` must stand in quotes; `rejects` leaves such records out",
+                config.delimiter
+            )
+        }),
         Flaw::Unclosed { line } => TaskError::user(format!(
             "the quote that opens on line {line} of `{file}` is never closed"
         ))

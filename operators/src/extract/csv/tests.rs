@@ -162,7 +162,7 @@ async fn several_files_become_one_table() {
 
 #[tokio::test]
 async fn bad_files_are_named_with_the_line() {
-    let cases: [(&[u8], Value, &str, &str); 12] = [
+    let cases: [(&[u8], Value, &str, &str); 13] = [
         (b"", json!({}), "`in/a.csv` is empty", "header line"),
         (
             b"a,b\n1,2\n3\n",
@@ -175,6 +175,12 @@ async fn bad_files_are_named_with_the_line() {
             json!({}),
             "line 2 of `in/a.csv` has 3 fields, the first line has 2",
             "quotes",
+        ),
+        (
+            b"a;b\n1;2,5\n",
+            json!({}),
+            "line 2 of `in/a.csv` has 2 fields, the first line has 1",
+            "write `delimiter`",
         ),
         (
             b"a\nM\xfcller\n",
