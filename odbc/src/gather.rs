@@ -61,11 +61,7 @@ impl Gathered {
     ) -> Result<(), OdbcFailure> {
         let name = &self.name;
         let other = || other_form(name);
-        let wrong = |row: usize, what: String| OdbcFailure::Value {
-            row: before + row + 1,
-            column: name.clone(),
-            what,
-        };
+        let wrong = |row, what| wrong_value(name, before + row, what);
         match &mut self.values {
             Values::Boolean(values) => {
                 let batch = batch.as_nullable_slice::<Bit>().ok_or_else(other)?;
@@ -119,11 +115,7 @@ impl Gathered {
     ) -> Result<(), OdbcFailure> {
         let name = &self.name;
         let other = || other_form(name);
-        let wrong = |row: usize, what: String| OdbcFailure::Value {
-            row: before + row + 1,
-            column: name.clone(),
-            what,
-        };
+        let wrong = |row, what| wrong_value(name, before + row, what);
         match &mut self.values {
             Values::Decimal(values, scale) => {
                 let batch = batch.as_text().ok_or_else(other)?;
@@ -182,6 +174,15 @@ impl Gathered {
             }
         };
         finished.map_err(|error| OdbcFailure::Other(error.to_string()))
+    }
+}
+
+/// A value that is not what its column holds; `row` counts from 0.
+fn wrong_value(name: &str, row: usize, what: String) -> OdbcFailure {
+    OdbcFailure::Value {
+        row: row + 1,
+        column: name.to_owned(),
+        what,
     }
 }
 
