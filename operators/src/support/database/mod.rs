@@ -42,6 +42,8 @@ use pipectl_engine::{
 };
 use polars::prelude::DataFrame;
 
+use crate::support::text::hint_for_name;
+
 pub(crate) use self::{
     cursor::json_value,
     job::{Job, Mode, Once, RowsInterval},
@@ -167,4 +169,24 @@ fn stopped_statements() -> TaskError {
 
 fn stopped_rows() -> TaskError {
     TaskError::external("the attempt was stopped before its rows were committed")
+}
+
+/// The column of a query that a setting names.
+fn named_column<'a, C>(
+    columns: &'a [C],
+    name_of: impl Fn(&'a C) -> &'a String,
+    name: &str,
+    setting: &str,
+) -> Result<&'a C, TaskError> {
+    let found = columns.iter().find(|column| *name_of(column) == name);
+    found.ok_or_else(|| {
+        let known: Vec<_> = columns
+            .iter()
+            .map(|column| name_of(column).as_str())
+            .collect();
+        TaskError::user(format!(
+            "the query has no column `{name}`, which is named under `{setting}`"
+        ))
+        .hint(hint_for_name(name, "its columns are", known))
+    })
 }

@@ -1,18 +1,19 @@
 //! Rows out of a database behind an ODBC driver.
 
 use chrono::{NaiveDate, NaiveDateTime};
-use pipectl_connections::{OdbcColumn, OdbcDatabase, OdbcKind, OdbcValue};
+use pipectl_connections::{OdbcDatabase, OdbcKind, OdbcValue};
 use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
 use polars::prelude::DataFrame;
 
 use super::{
     cursor::greatest,
     interval::Bounds,
+    named_column,
     odbc::{Session, positional, value_for},
     request::{Found, Request, without_end},
     table::Holds,
 };
-use crate::support::text::{count, hint_for_name};
+use crate::support::text::count;
 
 /// The rows of a query.
 pub(super) async fn read(
@@ -70,7 +71,12 @@ fn narrowed(
     let columns = session.describe(&format!("{all} 1 = 0"), &values)?;
     let mut conditions = Vec::new();
     if let Some(interval) = &request.interval {
-        let of = column(&columns, &interval.column, "interval_column")?;
+        let of = named_column(
+            &columns,
+            |column| &column.name,
+            &interval.column,
+            "interval_column",
+        )?;
         let name = session.dialect.quoted(&of.name);
         let holds = if of.kind == OdbcKind::Date {
             Holds::Date
@@ -82,7 +88,12 @@ fn narrowed(
         values.extend(ends(&bounds, of.kind));
     }
     if let Some(cursor) = &request.cursor {
-        let of = column(&columns, &cursor.column, "incremental")?;
+        let of = named_column(
+            &columns,
+            |column| &column.name,
+            &cursor.column,
+            "incremental",
+        )?;
         let name = session.dialect.quoted(&of.name);
         if let Some(after) = &cursor.after {
             conditions.push(format!("{name} > ?"));
@@ -106,21 +117,4 @@ pub(super) fn ends(bounds: &Bounds, kind: OdbcKind) -> [OdbcValue; 2] {
         }
         .unwrap_or_else(|| OdbcValue::Text(text.clone()))
     })
-}
-
-fn column<'a>(
-    columns: &'a [OdbcColumn],
-    name: &str,
-    setting: &str,
-) -> Result<&'a OdbcColumn, TaskError> {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .ok_or_else(|| {
-            let known = columns.iter().map(|column| column.name.as_str());
-            TaskError::user(format!(
-                "the query has no column `{name}`, which is named under `{setting}`"
-            ))
-            .hint(hint_for_name(name, "its columns are", known))
-        })
 }

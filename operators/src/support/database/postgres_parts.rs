@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
 use super::{
-    bound,
-    postgres_read::{Plan, Source, find},
+    bound, named_column,
+    postgres_read::{Plan, Source},
     request::{Partitions, VALUE, narrowed},
     rows::{ReadColumn, Rows},
     table::{Holds, quoted},
@@ -21,7 +21,12 @@ pub(super) async fn read(
     partitions: &Partitions,
 ) -> Result<Rows, TaskError> {
     let fail = |error| source.fail(error);
-    let column = find(&plan.columns, &partitions.column, "partitions")?;
+    let column = named_column(
+        &plan.columns,
+        |column| &column.name,
+        &partitions.column,
+        "partitions",
+    )?;
     let step = step(column.kind()).ok_or_else(|| {
         TaskError::user(format!(
             "`{}` is {}: partitions are ranges of numbers, dates or times",

@@ -16,14 +16,14 @@ use super::{
     bound::{self, Prepared},
     cursor,
     interval::Bounds,
-    postgres_parts,
+    named_column, postgres_parts,
     request::{Found, Request, VALUE, narrowed, without_end},
     rows::{ReadColumn, Rows},
     table::{Holds, quoted},
 };
 use crate::support::{
     frame::polars_error,
-    text::{count, hint_for_name, thousands},
+    text::{count, thousands},
 };
 
 /// After how many rows a session tells of them.
@@ -106,7 +106,12 @@ impl Source {
         let columns = columns(&prepared)?;
         let mut conditions = Vec::new();
         if let Some(interval) = &request.interval {
-            let column = find(&columns, &interval.column, "interval_column")?;
+            let column = named_column(
+                &columns,
+                |column| &column.name,
+                &interval.column,
+                "interval_column",
+            )?;
             let bounds = Bounds::of(interval, column.holds()?)?;
             let name = quoted(&column.name);
             conditions.push((
@@ -115,7 +120,12 @@ impl Source {
             ));
         }
         if let Some(cursor) = &request.cursor {
-            let column = find(&columns, &cursor.column, "incremental")?;
+            let column = named_column(
+                &columns,
+                |column| &column.name,
+                &cursor.column,
+                "incremental",
+            )?;
             let name = quoted(&column.name);
             conditions.push(match &cursor.after {
                 Some(after) => (format!("{name} > {VALUE}"), vec![after.clone()]),
@@ -221,24 +231,6 @@ fn columns(prepared: &Prepared) -> Result<Vec<ReadColumn>, TaskError> {
         }
     }
     Ok(columns)
-}
-
-/// The column that a setting names.
-pub(super) fn find<'a>(
-    columns: &'a [ReadColumn],
-    name: &str,
-    setting: &str,
-) -> Result<&'a ReadColumn, TaskError> {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .ok_or_else(|| {
-            let known = columns.iter().map(|column| column.name.as_str());
-            TaskError::user(format!(
-                "the query has no column `{name}`, which is named under `{setting}`"
-            ))
-            .hint(hint_for_name(name, "its columns are", known))
-        })
 }
 
 /// The first word of a statement, behind comments and parentheses.
