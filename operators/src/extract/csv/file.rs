@@ -108,6 +108,13 @@ fn inspected(
             }),
         );
     }
+    if layout.records == 0 && layout.first.trim_ascii_end().contains(&b'\r') {
+        return Err(TaskError::user(format!(
+            "the lines of `{}` end with a carriage return alone",
+            plain.file.shown
+        ))
+        .hint("write them anew with line feeds, as in `tr '\\r' '\\n' < old.csv > new.csv`"));
+    }
     Ok((plain, layout))
 }
 

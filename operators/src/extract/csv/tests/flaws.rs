@@ -4,8 +4,14 @@ use super::*;
 
 #[tokio::test]
 async fn bad_files_are_named_with_the_line() {
-    let cases: [(&[u8], Value, &str, &str); 13] = [
+    let cases: [(&[u8], Value, &str, &str); 14] = [
         (b"", json!({}), "`in/a.csv` is empty", "header line"),
+        (
+            b"a,b\r1,2\r3,4\r",
+            json!({}),
+            "the lines of `in/a.csv` end with a carriage return alone",
+            "tr '\\r' '\\n'",
+        ),
         (
             b"a,b\n1,2\n3\n",
             json!({}),
