@@ -2,7 +2,7 @@
 
 use super::{
     commands::{SALES, sales},
-    harness::{Project, check},
+    harness::{Project, snapshots::check},
 };
 
 #[test]

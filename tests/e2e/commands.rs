@@ -1,6 +1,6 @@
 //! Every command on its good road, and its misuse.
 
-use super::harness::{Project, check, repository};
+use super::harness::{Project, repository, snapshots::check};
 
 /// A pipeline that reads, transforms and writes, in no time.
 pub(crate) const SALES: &str = "\

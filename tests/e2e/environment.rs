@@ -6,7 +6,7 @@ use pipectl_test_support::TestPostgres;
 
 use super::{
     commands::{ORDERS, SALES, sales},
-    harness::{Project, check},
+    harness::{Project, snapshots::check},
 };
 
 #[test]

@@ -4,78 +4,35 @@ use std::{thread::sleep, time::Duration};
 
 use pipectl_test_support::TestPostgres;
 
-use super::harness::{Project, repository};
+use super::harness::{
+    Project,
+    appending::{appending, counted, every_row_once, lost_and_resumed},
+    repository,
+};
 
 const ROWS: u32 = 500;
-
-const APPEND: &str = "\
-name: append
-tasks:
-  orders:
-    extract: csv
-    with: {path: data/orders.csv}
-  table:
-    load: sql
-    from: orders
-    with: {connection: warehouse, table: orders, mode: append, create: true}
-  after:
-    extract: sql
-    needs: table
-    with: {connection: warehouse, query: select count(*) as found from orders}
-  file:
-    load: csv
-    from: after
-    with: {path: out/count.csv}
-";
-
-fn project() -> Project {
-    let project = Project::with("append", APPEND);
-    let rows: String = (0..ROWS)
-        .map(|row| format!("{row},{}\n", row * 7 % 100))
-        .collect();
-    project.write("data/orders.csv", format!("id,amount\n{rows}"));
-    project
-}
-
-fn count(project: &Project) -> u32 {
-    let text = project.read("out/count.csv");
-    text.lines().nth(1).unwrap().parse().unwrap()
-}
 
 /// Where a process can be lost round the load's transaction.
 const POINTS: [&str; 5] = [
     "load_sql_before_commit",
     "load_sql_after_commit",
+    "after_commit:2",
     "after_commit:3",
-    "after_commit:5",
     "attempt_ended:2",
 ];
 
-fn every_row_once(mut project: Project) {
-    let mut runs = 0;
-    for point in POINTS {
-        project.set("PIPECTL_FAILPOINT", point);
-        let lost = project.run(&["run", "append"]);
-        assert_eq!(lost.code, None, "{point}: the process was to die\n{lost}");
-        project.unset("PIPECTL_FAILPOINT");
-        project.succeed(&["run", "--resume", "last"]);
-        runs += 1;
-        assert_eq!(count(&project), runs * ROWS, "{point}");
-    }
-}
-
 #[test]
 fn every_row_once_on_sqlite() {
-    every_row_once(project());
+    every_row_once(appending(ROWS), &POINTS, ROWS as usize);
 }
 
 #[test]
 fn every_row_once_on_postgres() {
     let server = TestPostgres::shared();
-    let mut project = project();
+    let mut project = appending(ROWS);
     project.set("PIPECTL_STORE", server.database());
     project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
-    every_row_once(project);
+    every_row_once(project, &POINTS, ROWS as usize);
 }
 
 /// Each run makes an order, reads what is new, and copies it.
@@ -116,15 +73,11 @@ fn every_order_followed(mut project: Project) {
         "attempt_ended:2",
         "load_sql_before_commit",
         "load_sql_after_commit",
-        "after_commit:4",
+        "after_commit:2",
         "after_commit:5",
     ];
     for (runs, point) in (1..).zip(points) {
-        project.set("PIPECTL_FAILPOINT", point);
-        let lost = project.run(&["run", "follow"]);
-        assert_eq!(lost.code, None, "{point}: the process was to die\n{lost}");
-        project.unset("PIPECTL_FAILPOINT");
-        project.succeed(&["run", "--resume", "last"]);
+        lost_and_resumed(&mut project, "follow", point);
         let told = project.read("out/count.csv");
         let told = told.lines().nth(1).unwrap();
         assert_eq!(told, format!("{runs},{runs},{runs}"), "{point}");
@@ -147,7 +100,7 @@ fn every_order_is_followed_once_on_postgres() {
 
 #[test]
 fn every_row_once_after_kills_at_any_moment() {
-    let project = project();
+    let project = appending(ROWS);
     let mut runs = 0;
     for step in 0_u64..12 {
         let mut child = project.start(&["run", "append"]);
@@ -156,7 +109,7 @@ fn every_row_once_after_kills_at_any_moment() {
         child.wait().unwrap();
         // Killed before the run was written down, there is nothing to go on with; after its end neither.
         let list = project
-            .succeed(&["runs", "list", "--format", "json"])
+            .succeed(&["runs", "list", "--pipeline", "append", "--format", "json"])
             .json();
         let listed = list["runs"].as_array().unwrap();
         if listed.len() == runs {
@@ -167,7 +120,7 @@ fn every_row_once_after_kills_at_any_moment() {
             project.succeed(&["run", "--resume", "last"]);
         }
         assert_eq!(
-            count(&project) as usize,
+            counted(&project, "orders"),
             runs * ROWS as usize,
             "killed after step {step}"
         );

@@ -16,6 +16,7 @@ mod commands;
 mod environment;
 mod examples;
 mod features;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod isolation;
 mod losses;

@@ -1,6 +1,6 @@
 //! Pipelines that name each other, intervals that nobody gives, connections in tests.
 
-use super::harness::{Project, check};
+use super::harness::{Project, snapshots::check};
 
 fn runs(name: &str, other: &str) -> String {
     format!(

@@ -1,6 +1,6 @@
 //! Pipelines that start by themselves, and the care of their history, as far as no daemon is needed.
 
-use super::harness::{Project, check};
+use super::harness::{Project, snapshots::check};
 
 const DAILY: &str = "name: daily\nschedule: {cron: '@daily'}\ntasks:\n  nothing: {run: noop}\n";
 

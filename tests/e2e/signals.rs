@@ -1,12 +1,15 @@
 //! Ctrl-C once cancels and records it, twice leaves at once.
 
 use std::{
-    process::{Child, Command},
+    process::Child,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use super::harness::Project;
+use super::harness::{
+    Project,
+    waiting::{begun, signal},
+};
 
 const SLOW: &str = "\
 name: slow
@@ -28,24 +31,7 @@ tasks:
 ";
 
 fn interrupt(child: &Child) {
-    let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-fn begin(project: &Project, name: &str) -> Child {
-    let child = project.start(&["run", name]);
-    let start = Instant::now();
-    while !project.path("begun").exists() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "the task did not begin"
-        );
-        sleep(Duration::from_millis(20));
-    }
-    child
+    signal(child.id(), "-INT");
 }
 
 fn end(child: Child, within: Duration) -> (Option<i32>, String) {
@@ -65,7 +51,7 @@ fn end(child: Child, within: Duration) -> (Option<i32>, String) {
 #[test]
 fn once_cancels_and_records_it() {
     let project = Project::with("slow", SLOW);
-    let child = begin(&project, "slow");
+    let child = begun(&project, &["run", "slow"]);
     interrupt(&child);
     let (code, stderr) = end(child, Duration::from_secs(8));
     assert_eq!(code, Some(130), "{stderr}");
@@ -78,23 +64,9 @@ fn once_cancels_and_records_it() {
     assert_eq!(run["tasks"]["after"]["state"], "cancelled");
     project.write("pipelines/slow.yaml", SLOW.replace("exec sleep 60", "true"));
     // The run's own version of the pipeline goes on, not the file's present one.
-    let child = begin_again(&project);
+    let child = begun(&project, &["run", "--resume", "last"]);
     interrupt(&child);
     assert_eq!(end(child, Duration::from_secs(8)).0, Some(130));
-}
-
-fn begin_again(project: &Project) -> Child {
-    std::fs::remove_file(project.path("begun")).unwrap();
-    let child = project.start(&["run", "--resume", "last"]);
-    let start = Instant::now();
-    while !project.path("begun").exists() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "the task did not begin"
-        );
-        sleep(Duration::from_millis(20));
-    }
-    child
 }
 
 /// The processes that work in a directory, by their number and command line.
@@ -116,7 +88,7 @@ fn at_work_in(project: &Project) -> Vec<(String, String)> {
 #[test]
 fn twice_leaves_at_once_and_nothing_behind() {
     let project = Project::with("stubborn", STUBBORN);
-    let child = begin(&project, "stubborn");
+    let child = begun(&project, &["run", "stubborn"]);
     let before = at_work_in(&project);
     let of = |what: &str| before.iter().any(|(_, line)| line.contains(what));
     assert!(of("sh -e") && of("sleep 61"), "{before:?}");

@@ -6,8 +6,8 @@ use std::{process::Stdio, time::Duration};
 use pipectl_test_support::{ApiOptions, TestApi, TestPostgres};
 
 use super::{
-    daemons::{Daemon, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, begun, runs},
+    harness::{Project, waiting::wait_for},
     repeated,
 };
 

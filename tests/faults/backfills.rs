@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    daemons::{begun, runs, wait_for},
-    harness::Project,
+    daemons::{begun, runs},
+    harness::{Project, waiting::wait_for},
 };
 
 /// Each run tells its day; one that finds a file `slow` takes its time.

@@ -1,14 +1,13 @@
 //! A run in the foreground hears of it when somebody else wants it to be stopped.
 
-use std::{
-    process::{Child, Command},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use pipectl_test_support::TestPostgres;
 
-use super::harness::Project;
+use super::harness::{
+    Project,
+    waiting::{begun, signal},
+};
 
 const SLOW: &str = "\
 name: slow
@@ -29,20 +28,6 @@ tasks:
     with: {pipeline: slow}
 ";
 
-fn begun(project: &Project, pipeline: &str) -> Child {
-    let child = project.start(&["run", pipeline]);
-    let start = Instant::now();
-    while !project.path("begun").exists() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "the task did not begin"
-        );
-        sleep(Duration::from_millis(20));
-    }
-    std::fs::remove_file(project.path("begun")).unwrap();
-    child
-}
-
 fn state(project: &Project, run: &str) -> String {
     let shown = project.succeed(&["runs", "show", run, "--format", "json"]);
     shown.json()["state"].as_str().unwrap().to_owned()
@@ -50,7 +35,7 @@ fn state(project: &Project, run: &str) -> String {
 
 /// Cancels the newest run of `cancelled` while `started` is run.
 fn cancels(project: &Project, started: &str, cancelled: &str, code: i32) {
-    let child = begun(project, started);
+    let child = begun(project, &["run", started]);
     let list = ["runs", "list", "--pipeline", cancelled, "--format", "json"];
     let list = project.succeed(&list).json();
     let run = list["runs"][0]["run"].as_str().unwrap();
@@ -97,7 +82,7 @@ fn on_postgres_too() {
 #[test]
 fn a_run_whose_command_was_killed_is_over() {
     let project = Project::with("slow", SLOW);
-    let mut child = begun(&project, "slow");
+    let mut child = begun(&project, &["run", "slow"]);
     child.kill().unwrap();
     child.wait().unwrap();
     let late = project.run(&["runs", "cancel", "last"]);
@@ -108,11 +93,8 @@ fn a_run_whose_command_was_killed_is_over() {
 #[test]
 fn a_wish_that_nobody_heard_does_not_stop_the_next_attempt() {
     let project = Project::with("slow", SLOW);
-    let mut child = begun(&project, "slow");
-    let frozen = Command::new("kill")
-        .args(["-STOP", &child.id().to_string()])
-        .status();
-    assert!(frozen.unwrap().success());
+    let mut child = begun(&project, &["run", "slow"]);
+    signal(child.id(), "-STOP");
     let asked = project.succeed(&["runs", "cancel", "last"]);
     assert!(asked.stderr.contains("is asked to stop"), "{asked}");
     child.kill().unwrap();

@@ -4,8 +4,8 @@
 use std::{fs, process::Command, time::Duration};
 
 use super::{
-    daemons::{Daemon, backfill, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, backfill, begun, runs},
+    harness::{Project, waiting::wait_for},
 };
 
 /// A run beside the troubled one that begins before the trouble and must end well.

@@ -2,14 +2,17 @@
 
 use std::{
     fs::File,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::harness::Project;
+use super::harness::{
+    Project,
+    waiting::{signal, wait_for},
+};
 
 /// A daemon; killed when it is dropped.
 pub(crate) struct Daemon {
@@ -78,15 +81,8 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+    pub(crate) fn signal(&self, signal_name: &str) {
+        signal(self.child.id(), signal_name);
     }
 
     /// Stops it as a supervisor does, and says how it ended.
@@ -134,19 +130,6 @@ pub(crate) fn begins(project: &Project) {
         let begun = project.path("begun").exists();
         begun.then_some(()).ok_or("it has not begun".into())
     });
-}
-
-/// Waits until `done`; what it says while it is not is told when the time is over.
-#[track_caller]
-pub(crate) fn wait_for(within: Duration, mut done: impl FnMut() -> Result<(), String>) {
-    let start = Instant::now();
-    loop {
-        match done() {
-            Ok(()) => return,
-            Err(why) if start.elapsed() > within => panic!("after {within:?}: {why}"),
-            Err(_) => sleep(Duration::from_millis(50)),
-        }
-    }
 }
 
 /// The runs of a project, the newest first.

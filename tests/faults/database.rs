@@ -5,7 +5,8 @@ use std::{thread::sleep, time::Duration};
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{all_succeeded, begun, wait_for},
+    daemons::{all_succeeded, begun},
+    harness::waiting::wait_for,
     kills::{enqueue, every_effect_once, project},
     repeated,
 };

@@ -11,8 +11,8 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    daemons::{all_succeeded, backfill, begun, wait_for},
-    harness::Project,
+    daemons::{all_succeeded, backfill, begun},
+    harness::{Project, waiting::wait_for},
 };
 
 /// Answers every request with 200 and passes its path and body on.

@@ -12,8 +12,8 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, backfill, begins, wait_for},
-    harness::Project,
+    daemons::{Daemon, backfill, begins},
+    harness::{Project, waiting::wait_for},
 };
 
 const SLOW: &str = "\

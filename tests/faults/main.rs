@@ -20,7 +20,7 @@ mod children;
 mod daemons;
 mod database;
 mod exports;
-#[path = "../e2e/harness.rs"]
+#[path = "../harness/mod.rs"]
 mod harness;
 mod health;
 mod kills;

@@ -8,8 +8,8 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, Dice, all_succeeded, begun, runs},
+    harness::{Project, appending::counted, waiting::wait_for},
     kills::{all_end, every_effect_once, project},
     repeated,
 };
@@ -170,22 +170,7 @@ fn a_lost_daemons_runs_are_adopted_in_time() {
         start.elapsed()
     );
     wait_for(Duration::from_secs(20), || all_succeeded(&project, 2));
-    project.write(
-        "counting/count.yaml",
-        "\
-name: count
-tasks:
-  counted:
-    extract: sql
-    with: {connection: warehouse, query: select count(*) as a from counted}
-  file:
-    load: csv
-    from: counted
-    with: {path: out/count.csv}
-",
-    );
-    project.succeed(&["run", "counting/count.yaml"]);
-    assert_eq!(project.read("out/count.csv"), "a\n40\n");
+    assert_eq!(counted(&project, "counted"), 40);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{all_succeeded, backfill, begun, wait_for},
-    harness::Project,
+    daemons::{all_succeeded, backfill, begun},
+    harness::{Project, waiting::wait_for},
 };
 
 const POOLED: &str = "\

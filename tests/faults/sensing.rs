@@ -5,8 +5,8 @@ use std::{fs, io::Write as _, thread::sleep, time::Duration};
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, Dice, all_succeeded, begun, runs},
+    harness::{Project, appending::counted, waiting::wait_for},
     repeated,
 };
 
@@ -16,20 +16,6 @@ fn sensing(settings: &str) -> Project {
     );
     let project = Project::with("drop", &pipeline);
     fs::create_dir_all(project.path("in")).unwrap();
-    project.write(
-        "counting/count.yaml",
-        "\
-name: count
-tasks:
-  counted:
-    extract: sql
-    with: {connection: warehouse, query: select count(*) as a from dropped}
-  file:
-    load: csv
-    from: counted
-    with: {path: out/count.csv}
-",
-    );
     project
 }
 
@@ -39,17 +25,6 @@ fn appear(project: &Project, name: &str, content: &str) {
     let target = project.path(format!("in/{name}"));
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     fs::rename(project.path("being_written"), target).unwrap();
-}
-
-fn counted(project: &Project) -> usize {
-    project.succeed(&["run", "counting/count.yaml"]);
-    project
-        .read("out/count.csv")
-        .lines()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 #[test]
@@ -77,7 +52,7 @@ fn each_file_makes_one_run_and_the_same_name_tomorrow_another() {
     project.succeed(&["sensors", "replay", "drop.arrived", "in/b/x.csv"]);
     wait_for(Duration::from_secs(10), || all_succeeded(&project, 6));
     drop(daemon);
-    assert_eq!(counted(&project), 4 + 2 + 1);
+    assert_eq!(counted(&project, "dropped"), 4 + 2 + 1);
 }
 
 /// Writes to a file as a program does that has no other place for it: piece by piece.
@@ -105,7 +80,7 @@ fn what_is_still_written_is_left_alone() {
         moved.then_some(()).ok_or(daemon.log())
     });
     drop(daemon);
-    assert_eq!(counted(&project), 3);
+    assert_eq!(counted(&project, "dropped"), 3);
 }
 
 #[test]
@@ -134,7 +109,7 @@ fn what_has_changed_before_its_run_begins_is_loaded_once() {
         "{log}"
     );
     drop(daemon);
-    assert_eq!(counted(&project), 1 + 3);
+    assert_eq!(counted(&project, "dropped"), 1 + 3);
 }
 
 #[test]
@@ -161,7 +136,7 @@ fn what_was_archived_is_put_back_to_be_replayed() {
         archived(count);
     }
     drop(daemon);
-    assert_eq!(counted(&project), 3);
+    assert_eq!(counted(&project, "dropped"), 3);
     project.succeed(&replay);
     let ran = project.succeed(&replay);
     assert_eq!(
@@ -211,7 +186,7 @@ fn what_was_there_before_is_left_alone_when_that_is_wished() {
     appear(&project, "new.csv", "id\n1\n");
     wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
     drop(daemon);
-    assert_eq!(counted(&project), 1);
+    assert_eq!(counted(&project, "dropped"), 1);
 }
 
 #[test]
@@ -248,7 +223,7 @@ fn an_archive_survives_a_kill_at_each_step() {
         });
         drop(daemon);
     }
-    assert_eq!(counted(&project), 4);
+    assert_eq!(counted(&project, "dropped"), 4);
     let archived = project.run(&["sensors", "show", "drop.arrived"]).stdout;
     assert_eq!(archived.matches("settled").count(), 4, "{archived}");
 }
@@ -312,5 +287,5 @@ fn many_files_while_daemons_die() {
     sleep(Duration::from_secs(2));
     assert_eq!(state(), format!("success|{files}"));
     drop(daemons);
-    assert_eq!(counted(&project), files);
+    assert_eq!(counted(&project, "dropped"), files);
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    daemons::{Daemon, all_succeeded, backfill, begins, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, all_succeeded, backfill, begins, begun, runs},
+    harness::{Project, waiting::wait_for},
 };
 
 #[test]

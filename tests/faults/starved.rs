@@ -13,8 +13,8 @@ use std::{
 use pipectl_test_support::{PASSWORD, Security, TestSmtp, USER};
 
 use super::{
-    daemons::{backfill, begun, runs, wait_for},
-    harness::Project,
+    daemons::{backfill, begun, runs},
+    harness::{Project, waiting::wait_for},
     kills::{enqueue, every_effect_once, project},
 };
 

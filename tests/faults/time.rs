@@ -8,8 +8,8 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, begun, runs, wait_for},
-    harness::Project,
+    daemons::{Daemon, begun, runs},
+    harness::{Project, waiting::wait_for},
 };
 
 fn scheduled(catchup: &str) -> Project {

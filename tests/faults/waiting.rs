@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{begun, wait_for},
-    harness::Project,
+    daemons::begun,
+    harness::{Project, waiting::wait_for},
 };
 
 const WAITS: &str = "\

@@ -11,43 +11,30 @@
     reason = "a test that cannot go on fails; the binary under test needs the PATH; the harness is shared"
 )]
 
-#[path = "../e2e/harness.rs"]
+#[path = "../harness/mod.rs"]
 mod harness;
 
-use harness::Project;
+use harness::{
+    Project,
+    appending::{appending, every_row_once},
+};
 use pipectl_test_support::TestPostgres;
 
 /// Several batches.
 const ROWS: u32 = 7_000;
 
-const APPEND: &str = "name: append
-tasks:
-  orders:
-    extract: csv
-    with: {path: data/orders.csv}
-  table:
-    load: sql
-    from: orders
-    with: {connection: warehouse, table: orders, mode: append, create: true}
-  after:
-    extract: sql
-    needs: table
-    with: {connection: warehouse, query: select count(*) as found from orders}
-  file:
-    load: csv
-    from: after
-    with: {path: out/count.csv}
-";
+/// Where a process can be lost.
+const POINTS: [&str; 3] = [
+    "odbc_before_batch:3",
+    "load_sql_before_commit",
+    "load_sql_after_commit",
+];
 
 fn sqlite() -> Project {
-    let mut project = Project::with("append", APPEND);
+    let mut project = appending(ROWS);
     let file = project.path("shop.db");
     let address = format!("odbc:Driver={{SQLite3}};Database={}", file.display());
     project.set("PIPECTL_CONNECTION_WAREHOUSE", address);
-    let rows: String = (0..ROWS)
-        .map(|row| format!("{row},{}\n", row % 7))
-        .collect();
-    project.write("data/orders.csv", format!("id,amount\n{rows}"));
     project
 }
 
@@ -64,32 +51,14 @@ fn postgres() -> Project {
     project
 }
 
-fn every_row_once(mut project: Project) {
-    let points = [
-        "odbc_before_batch:3",
-        "load_sql_before_commit",
-        "load_sql_after_commit",
-    ];
-    for (runs, point) in (1..).zip(points) {
-        project.set("PIPECTL_FAILPOINT", point);
-        let lost = project.run(&["run", "append"]);
-        assert_eq!(lost.code, None, "{point}: the process was to die\n{lost}");
-        project.unset("PIPECTL_FAILPOINT");
-        project.succeed(&["run", "--resume", "last"]);
-        let text = project.read("out/count.csv");
-        let count: u32 = text.lines().nth(1).unwrap().parse().unwrap();
-        assert_eq!(count, runs * ROWS, "{point}");
-    }
-}
-
 #[test]
 fn a_killed_load_counts_once_on_sqlite() {
-    every_row_once(sqlite());
+    every_row_once(sqlite(), &POINTS, ROWS as usize);
 }
 
 #[test]
 fn a_killed_load_counts_once_on_postgres() {
-    every_row_once(postgres());
+    every_row_once(postgres(), &POINTS, ROWS as usize);
 }
 
 /// What stands in `docs/databases.md` under the name of this pipeline.
@@ -110,7 +79,7 @@ fn what_is_documented_runs() {
             project.succeed(&["run", "copied"]);
         }
         let told = project.read("out/copies.csv");
-        assert_eq!(told, "copies,least\n2000,5\n");
+        assert_eq!(told, "copies,least\n6650,5\n");
         let found = project.run(&["doctor"]).to_string();
         assert!(
             found.contains("odbc (from the environment), reached"),
