@@ -42,7 +42,7 @@ impl Execution<'_> {
         let output = &self.context.output;
         let cancel = options.cancel.clone();
         let work = runner.execute(Arc::clone(&self.plan), run, options);
-        let resume = format!("`pipectl run --resume {run}` goes on with it");
+        let resume = format!("`pipectl run --resume {}` goes on with it", run.short());
         let result = match interruptible(output, &cancel, work, away(self.house)).await? {
             Ended::Over(result) => result,
             Ended::Left => {
@@ -195,7 +195,8 @@ fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
             Problem::environment(format!("run {run} has been taken over by another process"))
         }
         RunnerError::Store(_) => Problem::environment("the run could not be written down").hint(format!(
-            "when the history can be reached again, `pipectl run --resume {run}` goes on where it stood"
+            "when the history can be reached again, `pipectl run --resume {}` goes on where it stood",
+            run.short()
         )),
     };
     match error {

@@ -73,7 +73,7 @@ fn block(
     lines.push(format!(
         "{} pipectl runs logs {} {}",
         painter.paint(CYAN, "logs:"),
-        record.run.id,
+        record.run.id.short(),
         task.key
     ));
     lines.join("\n")

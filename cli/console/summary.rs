@@ -61,7 +61,7 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
 
 /// What a person may want to do next.
 pub(crate) fn next(record: &RunRecord) -> Vec<String> {
-    let run = record.run.id;
+    let run = record.run.id.short();
     match record.state {
         RunState::Failed => vec![
             format!("pipectl runs logs {run}"),

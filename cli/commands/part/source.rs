@@ -78,7 +78,10 @@ impl Chosen {
         source.ok_or_else(|| {
             let names = self.names(wanted.plan);
             Problem::usage(format!("run {id} has not put out all of {names}"))
-                .hint(format!("`pipectl runs show {id}` shows what it has"))
+                .hint(format!(
+                    "`pipectl runs show {}` shows what it has",
+                    id.short()
+                ))
                 .into()
         })
     }

@@ -19,18 +19,23 @@ pub(crate) fn at_least_one(context: &TaskContext, pattern: &str) -> Result<Vec<F
     } else {
         "there is no file"
     };
-    let hint = if root.join(pattern).is_dir() {
-        format!(
+    let path = root.join(pattern);
+    if path.is_dir() {
+        let hint = format!(
             "it is a directory; write `{}/*`",
             pattern.trim_end_matches('/')
-        )
-    } else {
-        format!(
-            "relative paths hang on the project's directory {}",
-            root.display()
-        )
-    };
-    Err(TaskError::user(format!("{what} `{pattern}`")).hint(hint))
+        );
+        return Err(TaskError::user(format!("{what} `{pattern}`")).hint(hint));
+    }
+    if path.exists() {
+        let what = format!("`{pattern}` is a pipe, a socket or a device, not a file");
+        let hint = "what is read must stay as it is, to be read again when a task is retried; write it to a file first";
+        return Err(TaskError::user(what).hint(hint));
+    }
+    Err(TaskError::user(format!("{what} `{pattern}`")).hint(format!(
+        "relative paths hang on the project's directory {}",
+        root.display()
+    )))
 }
 
 #[cfg(test)]
@@ -56,6 +61,17 @@ mod tests {
         );
         let error = at_least_one(&project.context(), "in/").unwrap_err();
         assert_eq!(error.hint.unwrap(), "it is a directory; write `in/*`");
+        nix::unistd::mkfifo(
+            &project.root().join("in/pipe"),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .unwrap();
+        assert_eq!(
+            at_least_one(&project.context(), "in/pipe")
+                .unwrap_err()
+                .message,
+            "`in/pipe` is a pipe, a socket or a device, not a file"
+        );
         assert_eq!(
             at_least_one(&project.context(), "in/*.txt")
                 .unwrap_err()

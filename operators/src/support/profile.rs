@@ -152,10 +152,11 @@ fn numbers(column: &Column) -> Result<Described, TaskError> {
         .map(|value| (value - mean).powi(2))
         .sum::<f64>()
         / count(finite.len());
-    let median = finite.get(finite.len() / 2).copied().unwrap_or(low);
+    let upper = finite.get(finite.len() / 2).copied().unwrap_or(low);
+    let lower = finite.get((finite.len() - 1) / 2).copied().unwrap_or(low);
     let mut facts = vec![
         ("least", number(low)),
-        ("median", number(median)),
+        ("median", number(f64::midpoint(lower, upper))),
         ("mean", number(mean)),
         ("greatest", number(high)),
         ("deviation", number(spread.sqrt())),
@@ -315,6 +316,15 @@ mod tests {
             (-3.0, "-3"),
         ] {
             assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_two_in_the_middle() {
+        for (values, median) in [(vec![1, 2], "1.5"), (vec![4, 1, 9], "4"), (vec![7], "7")] {
+            let (facts, _) = numbers(&Column::new("a".into(), values)).unwrap();
+            let found = facts.iter().find(|(name, _)| *name == "median").unwrap();
+            assert_eq!(found.1, median);
         }
     }
 
