@@ -13,9 +13,9 @@ use std::{
 use polars::{
     error::PolarsError,
     prelude::{
-        DataFrame, FileWriteFormat, IntoLazy, LazyFrame, ParquetWriteOptions, ParquetWriter,
-        PlRefPath, PolarsResult, ScanArgsParquet, Schema, SchemaRef, SinkDestination, SinkTarget,
-        UnifiedSinkArgs, len,
+        DataFrame, DataType, FileWriteFormat, IntoLazy, LazyFrame, ParquetWriteOptions,
+        ParquetWriter, PlRefPath, PolarsResult, ScanArgsParquet, Schema, SchemaRef,
+        SinkDestination, SinkTarget, TimeZone, UnifiedSinkArgs, len,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -321,10 +321,28 @@ impl Dataset {
             rows: written.rows,
             bytes: written.bytes,
             columns: columns
-                .map(|(name, dtype)| (name.to_string(), dtype.to_string()))
+                .map(|(name, dtype)| (name.to_string(), type_name(dtype)))
                 .collect(),
             fingerprint: written.fingerprint,
         }
+    }
+}
+
+/// The name that people know a type by; settings call it so too.
+pub fn type_name(of: &DataType) -> String {
+    match of {
+        DataType::String => "string".to_owned(),
+        DataType::Int64 => "integer".to_owned(),
+        DataType::Float64 => "number".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Date => "date".to_owned(),
+        DataType::Datetime(_, None) => "datetime".to_owned(),
+        DataType::Datetime(_, Some(zone)) if *zone == TimeZone::UTC => "timestamp".to_owned(),
+        DataType::Datetime(_, Some(zone)) => format!("timestamp in {zone}"),
+        DataType::Time => "time".to_owned(),
+        DataType::Int32 => "int32".to_owned(),
+        DataType::Float32 => "float32".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     artifact::ArtifactStore,
-    dataset::{Dataset, StoredDataset},
+    dataset::{Dataset, StoredDataset, type_name},
     failure::StoreError,
 };
 
@@ -173,7 +173,7 @@ impl ColumnPreview {
         let nulls = column.null_count();
         let mut preview = Self {
             name: column.name().to_string(),
-            of: of.to_string(),
+            of: type_name(of),
             nulls: nulls as u64,
             distinct: None,
             least: None,

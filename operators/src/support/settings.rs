@@ -1,6 +1,8 @@
 //! Types of settings that several operators have.
 
 use polars::prelude::{DataType, TimeUnit, TimeZone};
+
+pub(crate) use pipectl_engine::dataset::type_name;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -82,24 +84,6 @@ impl ColumnType {
             Self::Int32 => DataType::Int32,
             Self::Float32 => DataType::Float32,
         }
-    }
-}
-
-/// The name that people know a type by.
-pub(crate) fn type_name(of: &DataType) -> String {
-    match of {
-        DataType::String => "string".to_owned(),
-        DataType::Int64 => "integer".to_owned(),
-        DataType::Float64 => "number".to_owned(),
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Date => "date".to_owned(),
-        DataType::Datetime(_, None) => "datetime".to_owned(),
-        DataType::Datetime(_, Some(zone)) if *zone == TimeZone::UTC => "timestamp".to_owned(),
-        DataType::Datetime(_, Some(zone)) => format!("timestamp in {zone}"),
-        DataType::Time => "time".to_owned(),
-        DataType::Int32 => "int32".to_owned(),
-        DataType::Float32 => "float32".to_owned(),
-        other => other.to_string(),
     }
 }
 

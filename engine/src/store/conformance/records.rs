@@ -65,8 +65,8 @@ pub(super) fn full_output() -> OutputRecord {
         rows: 2_041,
         bytes: 90_000,
         columns: vec![
-            ("tenure".to_owned(), "i64".to_owned()),
-            ("Contract".to_owned(), "str".to_owned()),
+            ("tenure".to_owned(), "integer".to_owned()),
+            ("Contract".to_owned(), "string".to_owned()),
         ],
         fingerprint: "f00d".to_owned(),
     };
