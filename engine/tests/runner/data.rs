@@ -33,7 +33,7 @@ async fn a_dataset_is_durable_before_its_reader_starts() {
     let stored = &world.task(run, "a").await.output.unwrap().datasets[0];
     assert_eq!(
         (stored.rows, stored.columns.as_slice()),
-        (3, &[("n".to_owned(), "i64".to_owned())][..])
+        (3, &[("n".to_owned(), "integer".to_owned())][..])
     );
     assert_eq!(stored.key, format!("runs/{run}/a/1/data.parquet"));
 }

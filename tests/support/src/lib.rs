@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod pooler;
 mod postgres;
 mod s3;
 mod smtp;

@@ -14,6 +14,8 @@ use std::{
     },
 };
 
+use crate::pooler;
+
 /// A Postgres server that lives as long as this value, or as the process.
 #[derive(Debug)]
 pub struct TestPostgres {
@@ -21,6 +23,8 @@ pub struct TestPostgres {
     directory: PathBuf,
     user: Option<(u32, u32)>,
     port: u16,
+    /// Where clients connect: the server itself, or the pooler before it.
+    asked: u16,
     options: String,
     databases: AtomicU32,
     watch: Child,
@@ -100,12 +104,14 @@ impl TestPostgres {
         // The server must not keep the test's output open.
         start.stdin(Stdio::null());
         succeed(as_user(&mut start, user));
+        let asked = pooler::before(port, &directory, user).unwrap_or(port);
         let watch = watch(&bin, &directory, user);
         Self {
             bin,
             directory,
             user,
             port,
+            asked,
             options,
             databases: AtomicU32::new(0),
             watch,
@@ -119,7 +125,7 @@ impl TestPostgres {
     pub fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("create database {name}"));
-        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.asked)
     }
 
     /// Executes `sql` in a database by `psql`, and gives what it prints: fields by `|`, rows by lines.
@@ -242,20 +248,21 @@ fn user() -> Option<(u32, u32)> {
     (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
 }
 
-fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
+pub(crate) fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
     if let Some((uid, gid)) = user {
         command.uid(uid).gid(gid);
     }
     command.current_dir("/")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }
 
 fn watch(bin: &Path, directory: &Path, user: Option<(u32, u32)>) -> Child {
-    let script = "while read -r _; do :; done; \"$0/pg_ctl\" -D \"$1/data\" -m immediate stop; rm -rf \"$1\"";
+    let script = "while read -r _; do :; done; [ ! -e \"$1/pooler.pid\" ] || kill \"$(cat \"$1/pooler.pid\")\"; \
+        \"$0/pg_ctl\" -D \"$1/data\" -m immediate stop; rm -rf \"$1\"";
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg(bin).arg(directory);
     // A group of its own, so that Ctrl-C ends the tests and not the one who cleans up after them.
@@ -267,7 +274,7 @@ fn watch(bin: &Path, directory: &Path, user: Option<(u32, u32)>) -> Child {
     as_user(&mut command, user).spawn().expect("`sh` is there")
 }
 
-fn succeed(command: &mut Command) -> Output {
+pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
