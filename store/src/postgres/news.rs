@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use sqlx::{
-    PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::{
@@ -20,7 +21,7 @@ const CHANNEL: &str = "pipectl";
 /// How long to wait for a connection, and before the next try.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often to look whether the session is lent to others: a busy pooler may give the same one again by chance.
+/// How often to look for a pooler: a busy one may have begun a session just now.
 const LOOKS: u32 = 3;
 
 /// The news, and the task that hears them. It ends when this is dropped.
@@ -72,10 +73,12 @@ struct Unheard;
 
 /// Listens until the connection cannot be had again.
 async fn listen(own: &PgPool, others: &PgPool, told: &Notify) -> Result<Unheard, sqlx::Error> {
-    let mut listener = PgListener::connect_with(own).await?;
-    if is_lent(&mut listener, others).await? {
-        return Ok(Unheard);
+    for _ in 0..LOOKS {
+        if is_lent(own, others).await? {
+            return Ok(Unheard);
+        }
     }
+    let mut listener = PgListener::connect_with(own).await?;
     listener.listen(CHANNEL).await?;
     loop {
         told.notify_waiters();
@@ -86,23 +89,21 @@ async fn listen(own: &PgPool, others: &PgPool, told: &Notify) -> Result<Unheard,
     }
 }
 
-/// Whether a pooler lends this connection's session to others between its transactions: they would be told what it
-/// listens for, in the middle of their work.
-async fn is_lent(listener: &mut PgListener, others: &PgPool) -> Result<bool, sqlx::Error> {
-    const SESSION: &str = "select pg_backend_pid()";
-    for _ in 0..LOOKS {
-        let mine: i32 = sqlx::query_scalar(SESSION)
-            .fetch_one(&mut *listener)
-            .await?;
-        let mut other = others.begin().await?;
-        let theirs: i32 = sqlx::query_scalar(SESSION).fetch_one(&mut *other).await?;
-        let later: i32 = sqlx::query_scalar(SESSION)
-            .fetch_one(&mut *listener)
-            .await?;
-        other.rollback().await?;
-        if theirs == mine || later != mine {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether a pooler lends its sessions to new connections: others would be told what one listens for, in the middle of
+/// their work. Such a session began before the connection did, or serves two at once.
+async fn is_lent(own: &PgPool, others: &PgPool) -> Result<bool, sqlx::Error> {
+    const NOW: &str = "select clock_timestamp()";
+    const BEGUN: &str =
+        "select pid, backend_start < $1 from pg_stat_activity where pid = pg_backend_pid()";
+    let before: DateTime<Utc> = sqlx::query_scalar(NOW).fetch_one(others).await?;
+    let mut mine = PgConnection::connect_with(&own.connect_options()).await?;
+    let (session, is_older): (i32, bool) = sqlx::query_as(BEGUN)
+        .bind(before)
+        .fetch_one(&mut mine)
+        .await?;
+    let theirs: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(others)
+        .await?;
+    mine.close().await?;
+    Ok(is_older || session == theirs)
 }

@@ -9,7 +9,7 @@ use polars::{
 };
 use sqlparser::ast::{BinaryOperator, Expr as SqlExpr, SetExpr, Statement, Visit, Visitor};
 
-use super::{Flaw, bind::bind, parse, parse_expression, plan_at};
+use super::{Flaw, bind::bind, parse, parse_expression, planned};
 use crate::support::frame::polars_error;
 
 /// What stands before the condition.
@@ -36,10 +36,12 @@ pub(crate) fn check_condition(condition: &SqlText) -> Result<(), Flaw> {
 /// When it cannot be read, or names a column that does not exist.
 pub(crate) fn filtered(plan: LazyFrame, condition: &SqlText) -> Result<LazyFrame, TaskError> {
     check_condition(condition)?;
-    plan_at(
+    // Its columns stay as they are.
+    planned(
         &whole(condition),
         vec![("files".to_owned(), plan)],
         BEFORE.len() as u64,
+        false,
     )
 }
 

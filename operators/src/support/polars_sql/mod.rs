@@ -3,8 +3,10 @@
 mod bind;
 mod condition;
 mod explain;
+mod grouping;
 mod parse;
 mod refused;
+mod widen;
 
 use pipectl_engine::operator::{SqlText, TaskError};
 use polars::{prelude::LazyFrame, sql::SQLContext};
@@ -40,6 +42,16 @@ pub(crate) fn plan_at(
     inputs: Vec<(String, LazyFrame)>,
     offset: u64,
 ) -> Result<LazyFrame, TaskError> {
+    planned(text, inputs, offset, true)
+}
+
+/// As [`plan_at`]; `wide`: whole numbers have 64 bits, whatever their columns have.
+fn planned(
+    text: &SqlText,
+    inputs: Vec<(String, LazyFrame)>,
+    offset: u64,
+    wide: bool,
+) -> Result<LazyFrame, TaskError> {
     let statement = parse(&text.sql)?;
     let known: Vec<_> = inputs.iter().map(|(name, _)| name.clone()).collect();
     for table in tables(&statement) {
@@ -62,10 +74,16 @@ pub(crate) fn plan_at(
         let schema = frame
             .collect_schema()
             .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
+        if wide {
+            frame = widen::columns(frame, &schema);
+        }
         columns.push((name.clone(), schema));
         context.register(&name, frame);
     }
-    let bound = bind(text)?;
+    let mut bound = bind(text)?;
+    if wide {
+        bound = widen::calls(&bound)?;
+    }
     let planned = context
         .execute(&bound)
         .map(order::kept)

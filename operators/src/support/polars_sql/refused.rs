@@ -8,10 +8,10 @@ use sqlparser::ast::{
     visit_expressions,
 };
 
-use super::{explain::GROUPED, parse::Flaw};
+use super::{explain::GROUPED, grouping, parse::Flaw};
 
 /// What makes one value of the rows of a group.
-const AGGREGATES: [&str; 16] = [
+pub(super) const AGGREGATES: [&str; 16] = [
     "avg",
     "corr",
     "count",
@@ -48,6 +48,7 @@ impl Visitor for Refused {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Flaw> {
         joins_of(&query.body)?;
+        grouping::refuse(query)?;
         order_of_groups(query)
     }
 
@@ -126,7 +127,7 @@ fn order_of_groups(query: &Query) -> ControlFlow<Flaw> {
 }
 
 /// Where an expression stands, as the beginning of a message.
-fn place(expression: &Expr) -> String {
+pub(super) fn place(expression: &Expr) -> String {
     let place = expression.span().start;
     match place.line {
         0 => String::new(),
