@@ -249,3 +249,44 @@ fn elements_are_taken_gathered_and_what_was_skipped_is_skipped() {
         .json();
     assert_eq!(sum["preview"]["head"][0][0], 6, "{sum}");
 }
+
+/// Several processes at once, which know nothing of each other.
+#[test]
+fn runs_that_append_to_the_same_files_wait_for_each_other() {
+    let project = Project::with(
+        "app",
+        "\
+name: app
+params:
+  k: {type: integer}
+tasks:
+  made:
+    run: shell
+    with:
+      script: printf 'k,v\\n%s,1\\n' \"$K\" > in-$K.csv
+      env: {K: \"${{ params.k }}\"}
+  rows:
+    extract: csv
+    needs: made
+    with: {path: \"in-${{ params.k }}.csv\"}
+  csv:
+    load: csv
+    from: rows
+    with: {path: out/app.csv, mode: append}
+  parquet:
+    load: parquet
+    from: rows
+    with: {path: out/app, partition_by: [k], mode: append}
+",
+    );
+    let children: Vec<_> = (0..8)
+        .map(|k| project.start(&["run", "app", "-p", &format!("k={k}")]))
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(project.read("out/app.csv").lines().count(), 1 + 8);
+    let list = project.read("out/app/_manifest.json");
+    assert_eq!(list.matches(".parquet").count(), 8, "{list}");
+}

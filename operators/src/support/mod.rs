@@ -35,6 +35,7 @@ pub(crate) mod sorting;
 pub(crate) mod spill;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod turn;
 pub(crate) mod values;
 pub(crate) mod watch;
 pub(crate) mod whole;

@@ -22,6 +22,7 @@ use super::{
     location::{Location, Place as Opened},
     manifest::{self, Manifest},
     target::WriteMode,
+    turn::{Turn, turn},
     whole::Whole,
 };
 
@@ -137,6 +138,7 @@ impl FileSet {
             files: fresh.len() as u64,
         };
         self.place_files(context, &fresh).await?;
+        let (_turn, before) = self.alone(context, before).await?;
         let mut files = match mode {
             WriteMode::Append => before.files.clone(),
             WriteMode::Replace => Vec::new(),
@@ -152,6 +154,21 @@ impl FileSet {
         failpoint::hit("load_files_after_manifest");
         self.tidy(context, &before, &after).await;
         Ok(done)
+    }
+
+    /// The turn to change the list, and the list as it is then. Of two that change a bucket's, one is refused by the
+    /// server: it needs no turn.
+    async fn alone(
+        &self,
+        context: &TaskContext,
+        before: Manifest,
+    ) -> Result<(Option<Turn>, Manifest), TaskError> {
+        let Place::Directory(directory) = &self.place else {
+            return Ok((None, before));
+        };
+        let turn = turn(context, directory, &self.shown).await?;
+        let (now, _) = self.list(context).await?;
+        Ok((Some(turn), now))
     }
 
     /// The list that is there, and what it is known by.

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{
     files::io_error,
     location::{self, Location, Temporary},
+    turn::turn,
     whole::Whole,
 };
 
@@ -159,6 +160,8 @@ impl Target {
         write: impl FnOnce(Writing<'_>) -> Result<(), TaskError> + Send + 'static,
     ) -> Result<(), TaskError> {
         let target = context.project.path(path);
+        let directory = target.parent().unwrap_or(Path::new("."));
+        let _turn = turn(context, directory, path).await?;
         let there = known_by(&target, path)?;
         let done = |tag: &str| json!({"appended": tag, "redo": context.run.redo});
         let before = context.checkpoint.load().await?;
