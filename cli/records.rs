@@ -126,6 +126,12 @@ pub(crate) async fn tasks(
     plan: Option<&Plan>,
 ) -> anyhow::Result<Vec<TaskRecord>> {
     let mut tasks = store.tasks(run).await?;
+    // Tasks of an earlier version of the pipeline that are not in this one.
+    let is_gone = |task: &TaskRecord| {
+        let known = plan.is_none_or(|plan| plan.find(&task.key.task).is_some());
+        !known && task.state == TaskState::None
+    };
+    tasks.retain(|task| !is_gone(task));
     tasks.sort_by_cached_key(|task| {
         let place = plan.and_then(|plan| plan.find(&task.key.task));
         let began = task.started.or(task.ended).unwrap_or(Timestamp::MAX_UTC);

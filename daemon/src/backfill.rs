@@ -7,7 +7,8 @@ use pipectl_engine::{
     runner::Redo,
     state::RunState,
     store::{
-        Backfill, BackfillState, NewRun, PipelineVersion, Reprocess, RunKind, Store, StoreError,
+        Backfill, BackfillState, NewRun, PipelineVersion, Reprocess, RunKind, RunRecord, Store,
+        StoreError,
     },
     time::Timestamp,
 };
@@ -133,7 +134,7 @@ pub async fn preview(
                     ..run
                 });
             }
-            Some(record) => match redo(wish.reprocess, record.state) {
+            Some(record) => match redo(plan, wish.reprocess, &record) {
                 Some(redo) => preview.again.push((record.run.id, redo, interval)),
                 None => preview.kept.push(interval),
             },
@@ -154,16 +155,21 @@ pub async fn create(store: &dyn Store, plan: &Plan, preview: &Preview) -> Result
         .map(|(run, redo, _)| (*run, *redo))
         .collect();
     store
-        .create_backfill(&preview.backfill, &preview.runs, &again)
+        .create_backfill(&preview.backfill, &preview.runs, &again, &plan.source.hash)
         .await
 }
 
-/// What is done again of a run in `state`. Everything: its loads take effect anew.
-fn redo(reprocess: Reprocess, state: RunState) -> Option<Redo> {
+/// What is done again of a run. Everything, as `plan` says it: its loads take effect anew.
+fn redo(plan: &Plan, reprocess: Reprocess, record: &RunRecord) -> Option<Redo> {
+    let state = record.state;
     let wanted = match reprocess {
         Reprocess::None => false,
         Reprocess::Failed => matches!(state, RunState::Failed | RunState::Cancelled),
         Reprocess::Completed => state.is_final(),
     };
-    wanted.then_some(Redo::All)
+    wanted.then_some(if record.run.version == plan.source.hash {
+        Redo::All
+    } else {
+        Redo::Anew
+    })
 }

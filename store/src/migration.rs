@@ -26,7 +26,8 @@ pub(crate) const MIGRATIONS: &[Migration] = migrations![
     "0003_states",
     "0004_cache",
     "0005_rate_limits",
-    "0006_order"
+    "0006_order",
+    "0007_version"
 ];
 
 /// The steps that are missing in a database that has gone through those `applied`.

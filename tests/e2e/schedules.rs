@@ -30,6 +30,77 @@ fn a_paused_schedule_has_no_next_run() {
     assert!(listed().0.contains("00:00:00 UTC"));
 }
 
+/// The words of `text` by the alphabet.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<_> = text.split_whitespace().map(ToOwned::to_owned).collect();
+    words.sort_unstable();
+    words
+}
+
+/// Tells words: `told` has what ran.
+const WRONG: &str = "\
+name: words
+schedule: {cron: '@daily'}
+tasks:
+  wrong: {run: shell, with: {script: 'echo wrong >> told'}}
+  say:
+    run: shell
+    needs: wrong
+    with: {script: 'echo $WORD >> told', env: {WORD: before}}
+  each:
+    run: shell
+    needs: say
+    foreach: {items: [one, two]}
+    with: {script: 'echo $ITEM >> told', env: {ITEM: '${{ item }}'}}
+";
+
+#[test]
+fn a_backfill_does_days_again_by_the_file_as_it_is_now() {
+    let project = Project::with("words", WRONG);
+    let backfill = |more: &[&str]| {
+        let days = ["--from-date", "2026-01-01", "--to-date", "2026-01-03"];
+        project.succeed(&[&["backfill", "words"], &days[..], more].concat());
+        let told = project.read("told");
+        std::fs::remove_file(project.path("told")).unwrap();
+        words(&told)
+    };
+    let last = || {
+        let json = project.succeed(&["runs", "show", "last", "--format", "json"]);
+        json.json()
+    };
+    let before = "wrong before one two ";
+    assert_eq!(backfill(&[]), words(&before.repeat(2)));
+    let first = last();
+    let mended = WRONG
+        .replace("wrong", "right")
+        .replace("env: {WORD: before}", "env: {WORD: '${{ params.word }}'}")
+        .replace("[one, two]", "[two, three, four]")
+        .replace(
+            "tasks:",
+            "params: {word: {type: string, default: after}}\ntasks:",
+        );
+    project.write("pipelines/words.yaml", mended);
+    // A run that is retried keeps its version.
+    project.succeed(&["retry", "last"]);
+    assert_eq!(last()["version"], first["version"]);
+    std::fs::remove_file(project.path("told")).unwrap();
+    let after = "right after two three four ";
+    let completed = ["--reprocess-behavior", "completed"];
+    assert_eq!(backfill(&completed), words(&after.repeat(2)));
+    let second = last();
+    assert_eq!(second["run"], first["run"]);
+    assert_ne!(second["version"], first["version"]);
+    let names: Vec<_> = second["tasks"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        names,
+        ["right", "say", "each", "each[0]", "each[1]", "each[2]"]
+    );
+    assert!(second["tasks"]["say"]["attempts"].as_u64() > Some(1));
+    // Without an edit, what is done again is the same.
+    assert_eq!(backfill(&completed), words(&after.repeat(2)));
+    assert_eq!(last()["version"], second["version"]);
+}
+
 #[test]
 fn pruning_says_which_rules_there_are() {
     let project = Project::with("daily", DAILY);

@@ -1,10 +1,11 @@
 //! Takes a run up: from nothing, or from where it stood when it was left.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{
@@ -98,7 +99,7 @@ impl Drive {
 
     async fn take_up(&mut self, record: &RunRecord, tasks: Vec<TaskRecord>) {
         let now = self.parts.clock.now();
-        let all = self.options.redo == Some(Redo::All);
+        let all = self.options.redo.is_some_and(Redo::is_whole);
         self.redo += u32::from(all);
         let change = RunChange {
             state: RunState::Running,
@@ -113,6 +114,8 @@ impl Drive {
                 .reuse
                 .insert(sensed.task, Reuse::Given(Vec::new(), sensed.values));
         }
+        let anew = self.options.redo == Some(Redo::Anew);
+        let tasks = if anew { self.forget(tasks) } else { tasks };
         let preset = self.preset().await;
         // What is not run needs no memory of earlier attempts.
         let known = |task: &TaskRecord| {
@@ -137,6 +140,24 @@ impl Drive {
                 self.remember(index, task, again.contains(&index)).await;
             }
         }
+    }
+
+    /// Tasks of another version of the pipeline: only how often they were tried remains.
+    fn forget(&mut self, tasks: Vec<TaskRecord>) -> Vec<TaskRecord> {
+        let names: BTreeSet<_> = tasks.iter().map(|task| task.key.task.clone()).collect();
+        for task in names {
+            self.journal.change(Change::Reset { task });
+        }
+        let forgotten = tasks.into_iter().map(|mut task| {
+            if task.settings.take().is_some() {
+                self.journal.change(Change::Settings {
+                    key: task.key.clone(),
+                    settings: Value::Null,
+                });
+            }
+            task
+        });
+        forgotten.collect()
     }
 
     fn stays_failed(&self, record: &RunRecord, task: &TaskRecord) -> bool {
@@ -238,7 +259,8 @@ impl Drive {
             return;
         }
         self.recall(unit, &task);
-        let over = task.state == TaskState::Success || self.options.redo == Some(Redo::All);
+        let over =
+            task.state == TaskState::Success || self.options.redo.is_some_and(Redo::is_whole);
         if over && !repeated {
             self.journal.change(Change::Reset {
                 task: task.key.task,
@@ -258,7 +280,8 @@ impl Drive {
         let settings = if unit.element.is_none() && self.plan.graph[unit.task].foreach.is_some() {
             None
         } else {
-            task.settings.clone()
+            // Null stands for settings that another version of the pipeline had.
+            task.settings.clone().filter(|settings| !settings.is_null())
         };
         let state = UnitState {
             attempt: task.attempt,

@@ -18,7 +18,12 @@ use crate::{
 /// The scope of a run without its tasks: `params`, `run`, `interval`, `trigger`, `env`.
 pub(super) fn base(plan: &Plan, run: &NewRun, project: &Project) -> Arc<Scope> {
     let mut scope = Scope::default();
-    scope.set("params", Value::Object(run.params.clone()));
+    // A run that is done again by a newer version may lack its newest parameters.
+    let defaults = plan.params.iter();
+    let defaults = defaults.filter_map(|(name, spec)| Some((name.clone(), spec.default.clone()?)));
+    let mut params: Map<String, Value> = defaults.collect();
+    params.extend(run.params.clone());
+    scope.set("params", Value::Object(params));
     scope.set(
         "run",
         json!({"id": run.id, "kind": run.kind, "pipeline": plan.name}),

@@ -23,6 +23,16 @@ pub enum Redo {
     Unfinished,
     /// Everything: a person wants the effects again.
     All,
+    /// Everything, by what the pipeline says now: settings of earlier attempts are not used again.
+    Anew,
+}
+
+impl Redo {
+    /// Whether tasks that have succeeded are done again too.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        matches!(self, Self::All | Self::Anew)
+    }
 }
 
 /// A daemon as it has last been heard of.
@@ -137,7 +147,7 @@ pub trait Queue: Send + Sync {
     ) -> Result<bool, StoreError>;
     /// Wishes a run to be stopped. One that is queued and leased to nobody is `cancelled` at once, with its event; older
     /// tokens are stale then. One that is so because of [`requeue`](Self::requeue) is what it was before: its state, when
-    /// it was over, its error, its backfill. Asking twice is asking once.
+    /// it was over, its error, its backfill, its version. Asking twice is asking once.
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<Cancelled, StoreError>;
 
     /// How many runs there are in each state that is not final, by pipeline: `(pipeline, state) → count`.

@@ -249,12 +249,14 @@ pub trait Triggers: Send + Sync {
     async fn forget(&self, key: &SensorKey, identity: Option<&str>) -> Result<u64, StoreError>;
 
     /// Makes a backfill, its new runs, and requeues earlier ones, in one transaction; nothing when there is one of this
-    /// id. A run whose interval has one by now is left out. A run to be done again that is not over is left as it is.
+    /// id. A run whose interval has one by now is left out. A run to be done again that is not over is left as it is;
+    /// one that is done [anew](Redo::Anew) takes the pipeline's `version`.
     async fn create_backfill(
         &self,
         backfill: &Backfill,
         runs: &[NewRun],
         again: &[(RunId, Redo)],
+        version: &str,
     ) -> Result<(), StoreError>;
     /// All backfills with their progress, the newest first, at most `limit`.
     async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError>;

@@ -29,6 +29,7 @@ impl PostgresStore {
         backfill: &Backfill,
         runs: &[NewRun],
         again: &[(RunId, Redo)],
+        version: &str,
     ) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let sql = "insert into pipectl.backfills (id, pipeline, first, past, max_active, reprocess, state, created,
@@ -46,7 +47,7 @@ impl PostgresStore {
             .execute(&mut *transaction);
         if new.await?.rows_affected() > 0 {
             insert(&mut transaction, &runs.iter().collect::<Vec<_>>()).await?;
-            requeue(&mut *transaction, again, Some(backfill.id)).await?;
+            requeue(&mut *transaction, again, Some(backfill.id), Some(version)).await?;
         }
         transaction.commit().await
     }

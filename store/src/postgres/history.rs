@@ -68,14 +68,18 @@ impl History for PostgresStore {
 }
 
 async fn remove(connection: &mut PgConnection, runs: &[RunId]) -> Result<u64, sqlx::Error> {
-    let sql = "select id, version from pipectl.runs
+    let sql = "select id, version, was_version from pipectl.runs
         where id = any ($1) and state in ('success', 'failed', 'cancelled') order by id for update";
     let runs: Vec<_> = runs.iter().map(|run| run.uuid()).collect();
-    let over = sqlx::query_as::<_, (Uuid, String)>(sql)
+    let over = sqlx::query_as::<_, (Uuid, String, Option<String>)>(sql)
         .bind(runs)
         .fetch_all(&mut *connection)
         .await?;
-    let (runs, versions): (Vec<_>, Vec<_>) = over.into_iter().unzip();
+    let (runs, versions): (Vec<_>, Vec<_>) = over
+        .into_iter()
+        .map(|(run, version, was)| (run, [Some(version), was]))
+        .unzip();
+    let versions: Vec<String> = versions.into_iter().flatten().flatten().collect();
     for (table, condition) in HANGING.iter().chain([&("runs", "")]) {
         let column = if *table == "runs" { "id" } else { "run" };
         let sql = format!("delete from pipectl.{table} where {column} = any ($1){condition}");
@@ -86,7 +90,7 @@ async fn remove(connection: &mut PgConnection, runs: &[RunId]) -> Result<u64, sq
     }
     let sql = "delete from pipectl.pipeline_versions v where v.hash = any ($1)
         and exists (select 1 from pipectl.pipeline_versions n where n.pipeline = v.pipeline and n.kept > v.kept)
-        and not exists (select 1 from pipectl.runs r where r.pipeline = v.pipeline and r.version = v.hash)";
+        and not exists (select 1 from pipectl.runs r where r.pipeline = v.pipeline and v.hash in (r.version, r.was_version))";
     sqlx::query(sql)
         .bind(&versions)
         .execute(&mut *connection)

@@ -63,6 +63,7 @@ const FOREGROUND: &str =
 
 const REQUEUE: &str = "with again as (
         update pipectl.runs r set was_state = r.state, was_ended = r.ended, was_error = r.error, was_backfill = r.backfill,
+            was_version = r.version, version = case when n.redo = 'anew' then coalesce($4, r.version) else r.version end,
             state = 'queued', ended = null, error = null, owner = null, leased_until = null,
             fence = r.fence + 1, requeued = n.redo, enqueued = true, backfill = coalesce($3,
                 (select b.id from pipectl.backfills b where b.id = r.backfill and b.state = 'running'))
@@ -81,6 +82,7 @@ const CANCEL: &str = "with wanted as materialized (
             ended = case when not w.free then r.ended when w.again then r.was_ended else $2 end,
             error = case when w.free and w.again then r.was_error else r.error end,
             backfill = case when w.free and w.again then r.was_backfill else r.backfill end,
+            version = case when w.free and w.again then coalesce(r.was_version, r.version) else r.version end,
             requeued = case when not w.free then r.requeued end,
             leased_until = case when not w.free then r.leased_until end,
             fence = case when w.free then r.fence + 1 else r.fence end
@@ -198,7 +200,7 @@ impl Queue for PostgresStore {
         redo: Redo,
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
-        let again = requeue(&self.pool, &[(run, redo)], backfill).await;
+        let again = requeue(&self.pool, &[(run, redo)], backfill, None).await;
         if again.map_err(writing)? {
             return Ok(true);
         }
@@ -315,6 +317,7 @@ pub(super) async fn requeue(
     executor: impl PgExecutor<'_>,
     runs: &[(RunId, Redo)],
     backfill: Option<Uuid>,
+    version: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let (ids, redos): (Vec<_>, Vec<_>) = runs
         .iter()
@@ -324,6 +327,7 @@ pub(super) async fn requeue(
         .bind(ids)
         .bind(redos)
         .bind(backfill)
+        .bind(version)
         .fetch_all(executor);
     Ok(!again.await?.is_empty())
 }

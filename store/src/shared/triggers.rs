@@ -226,9 +226,10 @@ macro_rules! triggers {
                     backfill: &Backfill,
                     runs: &[NewRun],
                     again: &[(RunId, Redo)],
+                    version: &str,
                 ) -> Result<(), StoreError> {
-                    let inserted = self.insert_backfill(backfill, runs, again).await;
-                    inserted.map_err(writing)
+                    let inserted = self.insert_backfill(backfill, runs, again, version);
+                    inserted.await.map_err(writing)
                 }
 
                 async fn backfills(

@@ -30,9 +30,10 @@ impl SqliteStore {
         backfill: &Backfill,
         runs: &[NewRun],
         again: &[(RunId, Redo)],
+        version: &str,
     ) -> Result<(), sqlx::Error> {
         let mut writer = self.writer().await?;
-        let inserted = insert_backfill(&mut writer, backfill, runs, again).await;
+        let inserted = insert_backfill(&mut writer, backfill, runs, again, version).await;
         writer.end(inserted).await?;
         self.changed.notify_waiters();
         Ok(())
@@ -59,6 +60,7 @@ async fn insert_backfill(
     backfill: &Backfill,
     runs: &[NewRun],
     again: &[(RunId, Redo)],
+    version: &str,
 ) -> Result<(), sqlx::Error> {
     let connection = writer.begin().await?;
     let sql =
@@ -76,7 +78,7 @@ async fn insert_backfill(
         .bind(backfill.backwards);
     if new.execute(&mut *connection).await?.rows_affected() > 0 {
         insert(connection, &runs.iter().collect::<Vec<_>>()).await?;
-        requeue(connection, again, Some(backfill.id)).await?;
+        requeue(connection, again, Some(backfill.id), Some(version)).await?;
     }
     Ok(())
 }

@@ -69,21 +69,21 @@ impl History for SqliteStore {
 
 async fn remove(writer: &mut Writing, runs: &[RunId]) -> Result<u64, sqlx::Error> {
     let connection = writer.begin().await?;
-    let sql = "select id, version from runs where id in (select unhex(value) from json_each($1))
+    let sql = "select id, version, was_version from runs where id in (select unhex(value) from json_each($1))
         and state in ('success', 'failed', 'cancelled')";
     let runs: Value = runs.iter().map(|run| hex(run.uuid())).collect();
-    let over = sqlx::query_as::<_, (Uuid, String)>(sql)
+    let over = sqlx::query_as::<_, (Uuid, String, Option<String>)>(sql)
         .bind(runs.to_string())
         .fetch_all(&mut *connection)
         .await?;
     let count = over.len() as u64;
     let (runs, versions): (Vec<_>, Vec<_>) = over
         .into_iter()
-        .map(|(run, version)| (hex(run), version))
+        .map(|(run, version, was)| (hex(run), [Some(version), was]))
         .unzip();
     let (runs, versions) = (
         Value::from(runs).to_string(),
-        Value::from(versions).to_string(),
+        Value::from_iter(versions.into_iter().flatten().flatten()).to_string(),
     );
     for (table, condition) in HANGING.iter().chain([&("runs", "")]) {
         let column = if *table == "runs" { "id" } else { "run" };
@@ -95,7 +95,7 @@ async fn remove(writer: &mut Writing, runs: &[RunId]) -> Result<u64, sqlx::Error
     }
     let sql = "delete from pipeline_versions as v where v.hash in (select value from json_each($1))
         and exists (select 1 from pipeline_versions n where n.pipeline = v.pipeline and n.kept > v.kept)
-        and not exists (select 1 from runs r where r.pipeline = v.pipeline and r.version = v.hash)";
+        and not exists (select 1 from runs r where r.pipeline = v.pipeline and v.hash in (r.version, r.was_version))";
     sqlx::query(sql).bind(&versions).execute(connection).await?;
     Ok(count)
 }

@@ -114,7 +114,7 @@ impl Queue for SqliteStore {
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
         let mut writer = self.writer().await.map_err(writing)?;
-        let again = requeue(&mut writer.connection, &[(run, redo)], backfill).await;
+        let again = requeue(&mut writer.connection, &[(run, redo)], backfill, None).await;
         if again.map_err(writing)? {
             self.changed.notify_waiters();
             return Ok(true);
@@ -312,13 +312,15 @@ pub(super) async fn requeue(
     connection: &mut SqliteConnection,
     runs: &[(RunId, Redo)],
     backfill: Option<Uuid>,
+    version: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let mut requeued = 0;
     for (run, redo) in runs {
         let again = sqlx::query(REQUEUE)
             .bind(run.uuid())
             .bind(backfill)
-            .bind(name_of(redo));
+            .bind(name_of(redo))
+            .bind(version);
         requeued += again.execute(&mut *connection).await?.rows_affected();
     }
     Ok(requeued > 0)

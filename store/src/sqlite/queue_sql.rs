@@ -65,7 +65,7 @@ pub(super) const FOREGROUND: &str =
     order by r.id";
 
 pub(super) const REQUEUE: &str = "update runs set was_state = state, was_ended = ended, was_error = error, was_backfill = backfill,
-        state = 'queued', ended = null, error = null, owner = null, leased_until = null,
+        was_version = version, version = iif($3 = 'anew', coalesce($4, version), version), state = 'queued', ended = null, error = null, owner = null, leased_until = null,
         fence = fence + 1, requeued = $3, enqueued = 1, backfill = coalesce($2,
             (select b.id from backfills b where b.id = runs.backfill and b.state = 'running'))
     where id = $1 and state in ('success', 'failed', 'cancelled')";
@@ -80,6 +80,7 @@ pub(super) const STOP: &str =
 /// Those that were to be done again are what they were.
 pub(super) const RESTORE: &str =
     "update runs set state = was_state, ended = was_ended, error = was_error, backfill = was_backfill,
+        version = coalesce(was_version, version),
         requeued = null, cancelling = 0, leased_until = null, fence = fence + 1
     where {} and state = 'queued' and (leased_until is null or leased_until <= {now})
         and requeued is not null and was_state is not null returning id";

@@ -55,7 +55,7 @@ pub async fn a_backfill_is_made_at_once(store: &dyn Store) {
     let again = [(failed.run, Redo::All), (running.run, Redo::All)];
     for _ in 0..2 {
         store
-            .create_backfill(&backfill, &runs, &again)
+            .create_backfill(&backfill, &runs, &again, "abc")
             .await
             .unwrap();
     }
@@ -92,7 +92,10 @@ pub async fn a_backfill_is_made_once(store: &dyn Store) {
     let earlier = Owned::make(store, "churn", 0).await;
     earlier.end(RunState::Failed, 1).await;
     let again = [(earlier.run, Redo::All)];
-    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    store
+        .create_backfill(&backfill, &[], &again, "abc")
+        .await
+        .unwrap();
     let claim = store
         .claim(earlier.run, "two", LONG)
         .await
@@ -106,7 +109,10 @@ pub async fn a_backfill_is_made_once(store: &dyn Store) {
         },
     );
     run.end(RunState::Success, 2).await;
-    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    store
+        .create_backfill(&backfill, &[], &again, "abc")
+        .await
+        .unwrap();
     let record = store.run(earlier.run).await.unwrap().unwrap();
     assert_eq!(record.state, RunState::Success);
 }
@@ -136,7 +142,7 @@ pub async fn a_backfill_goes_by_its_intervals(store: &dyn Store) {
         let again = [(third.id, Redo::All), (first.id, Redo::All)];
         let runs = [day(4), day(0), day(2)];
         store
-            .create_backfill(&backfill, &runs, &again)
+            .create_backfill(&backfill, &runs, &again, "abc")
             .await
             .unwrap();
         let read = store.backfill(backfill.id).await.unwrap().unwrap().0;
@@ -159,7 +165,10 @@ pub async fn a_backfill_goes_by_its_intervals(store: &dyn Store) {
 pub async fn what_is_not_done_again_is_what_it_was(store: &dyn Store) {
     let (earlier, backfill) = (backfill(0), backfill(1));
     let runs: Vec<_> = (0..4).map(|day| of_day(&earlier, day)).collect();
-    store.create_backfill(&earlier, &runs, &[]).await.unwrap();
+    store
+        .create_backfill(&earlier, &runs, &[], "abc")
+        .await
+        .unwrap();
     let ends = [RunState::Success, RunState::Failed, RunState::Success];
     for (run, state) in runs.iter().zip(ends) {
         let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
@@ -169,7 +178,10 @@ pub async fn what_is_not_done_again_is_what_it_was(store: &dyn Store) {
     store.cancel(runs[3].id, at(6)).await.unwrap();
     let before = records(store, &runs).await;
     let again: Vec<_> = runs.iter().map(|run| (run.id, Redo::All)).collect();
-    store.create_backfill(&backfill, &[], &again).await.unwrap();
+    store
+        .create_backfill(&backfill, &[], &again, "abc")
+        .await
+        .unwrap();
     let begun = store.claim_queued("one", LONG, None, 1).await.unwrap()[0];
     assert_eq!(begun.run, runs[0].id);
     Owned::of(store, begun).commit(vec![started()]).await;
@@ -207,6 +219,44 @@ pub async fn what_is_not_done_again_is_what_it_was(store: &dyn Store) {
     assert_eq!(record.state, RunState::Cancelled);
 }
 
+/// A run that is done anew takes the version that it is asked with; one that is not begun after all has its own again.
+pub async fn what_is_done_anew_takes_the_new_version(store: &dyn Store) {
+    let (earlier, backfill) = (backfill(0), backfill(1));
+    let runs: Vec<_> = (0..3).map(|day| of_day(&earlier, day)).collect();
+    store
+        .create_backfill(&earlier, &runs, &[], "abc")
+        .await
+        .unwrap();
+    for run in &runs {
+        let claim = store.claim(run.id, "one", LONG).await.unwrap().unwrap();
+        let run = Owned::of(store, Claimed { run: run.id, claim });
+        run.end(RunState::Success, 5).await;
+    }
+    let redos = [Redo::Anew, Redo::All, Redo::Anew];
+    let again: Vec<_> = ids(runs.iter()).into_iter().zip(redos).collect();
+    store
+        .create_backfill(&backfill, &[], &again, "def")
+        .await
+        .unwrap();
+    let versions = async || {
+        let records = records(store, &runs).await.into_iter();
+        records.map(|record| record.run.version).collect::<Vec<_>>()
+    };
+    assert_eq!(versions().await, ["def", "abc", "def"]);
+    let begun = store.claim_queued("one", LONG, None, 1).await.unwrap()[0];
+    assert_eq!(begun.run, runs[0].id);
+    Owned::of(store, begun).commit(vec![started()]).await;
+    for run in &runs[1..] {
+        let restored = store.cancel(run.id, at(8)).await.unwrap();
+        assert_eq!(restored, Cancelled::Restored(RunState::Success));
+    }
+    assert_eq!(versions().await, ["def", "abc", "abc"]);
+    Owned::of(store, begun).end(RunState::Failed, 9).await;
+    // What a person does again keeps the version it has by now.
+    assert!(store.requeue(runs[0].id, Redo::All, None).await.unwrap());
+    assert_eq!(versions().await, ["def", "abc", "abc"]);
+}
+
 async fn records(store: &dyn Store, runs: &[NewRun]) -> Vec<RunRecord> {
     let mut records = Vec::new();
     for run in runs {
@@ -219,8 +269,14 @@ async fn records(store: &dyn Store, runs: &[NewRun]) -> Vec<RunRecord> {
 pub async fn backfills_show_their_progress(store: &dyn Store) {
     let (first, second) = (backfill(1), backfill(2));
     let runs: Vec<_> = (0..6).map(|day| of_day(&first, day)).collect();
-    store.create_backfill(&first, &runs, &[]).await.unwrap();
-    store.create_backfill(&second, &[], &[]).await.unwrap();
+    store
+        .create_backfill(&first, &runs, &[], "abc")
+        .await
+        .unwrap();
+    store
+        .create_backfill(&second, &[], &[], "abc")
+        .await
+        .unwrap();
     for (run, state) in runs.iter().zip([
         RunState::Success,
         RunState::Failed,
@@ -257,9 +313,15 @@ pub async fn backfills_show_their_progress(store: &dyn Store) {
 pub async fn a_cancelled_backfill_stops_its_runs(store: &dyn Store) {
     let (backfill, other) = (backfill(0), backfill(1));
     let runs: Vec<_> = (0..4).map(|day| of_day(&backfill, day)).collect();
-    store.create_backfill(&backfill, &runs, &[]).await.unwrap();
+    store
+        .create_backfill(&backfill, &runs, &[], "abc")
+        .await
+        .unwrap();
     let others = [of_day(&other, 7)];
-    store.create_backfill(&other, &others, &[]).await.unwrap();
+    store
+        .create_backfill(&other, &others, &[], "abc")
+        .await
+        .unwrap();
     store.beat("one", at(0), LONG).await.unwrap();
     let claimed = store.claim_queued("one", LONG, Some(backfill.id), 2);
     let claimed = claimed.await.unwrap();

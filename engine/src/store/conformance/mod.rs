@@ -43,6 +43,7 @@ macro_rules! each_store_promise {
             backfills::a_backfill_is_made_once,
             backfills::a_backfill_goes_by_its_intervals,
             backfills::what_is_not_done_again_is_what_it_was,
+            backfills::what_is_done_anew_takes_the_new_version,
             backfills::backfills_show_their_progress,
             backfills::a_cancelled_backfill_stops_its_runs,
             history::runs_go_by_age_and_number,

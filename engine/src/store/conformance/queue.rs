@@ -171,9 +171,15 @@ fn of_backfill(backfill: &Backfill, runs: i64) -> Vec<NewRun> {
 pub async fn a_backfill_has_a_limit(store: &dyn Store) {
     let (backfill, other) = (past(2), past(9));
     let runs = of_backfill(&backfill, 4);
-    store.create_backfill(&backfill, &runs, &[]).await.unwrap();
+    store
+        .create_backfill(&backfill, &runs, &[], "abc")
+        .await
+        .unwrap();
     let others = of_backfill(&other, 1);
-    store.create_backfill(&other, &others, &[]).await.unwrap();
+    store
+        .create_backfill(&other, &others, &[], "abc")
+        .await
+        .unwrap();
     let scheduled = NewRun {
         max_active: Some(4),
         ..enqueued("churn", 9)
@@ -199,7 +205,10 @@ pub async fn a_backfill_has_a_limit(store: &dyn Store) {
 pub async fn claimers_at_once_keep_the_limits(store: &dyn Store) {
     let backfill = past(3);
     let mut runs = of_backfill(&backfill, 20);
-    store.create_backfill(&backfill, &runs, &[]).await.unwrap();
+    store
+        .create_backfill(&backfill, &runs, &[], "abc")
+        .await
+        .unwrap();
     for (pipeline, most) in [("a", Some(1)), ("b", Some(4)), ("c", None)] {
         let more = (0..10).map(|seconds| NewRun {
             max_active: most,
@@ -263,7 +272,10 @@ pub async fn a_run_is_done_again(store: &dyn Store) {
 pub async fn a_run_of_a_cancelled_backfill_is_done_again(store: &dyn Store) {
     let backfill = past(5);
     let runs = of_backfill(&backfill, 1);
-    store.create_backfill(&backfill, &runs, &[]).await.unwrap();
+    store
+        .create_backfill(&backfill, &runs, &[], "abc")
+        .await
+        .unwrap();
     for state in [BackfillState::Running, BackfillState::Cancelled] {
         store.cancel(runs[0].id, at(1)).await.unwrap();
         let kept = (state == BackfillState::Running).then_some(backfill.id);

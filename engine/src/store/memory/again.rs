@@ -17,6 +17,7 @@ impl Content {
         run: RunId,
         redo: Redo,
         backfill: Option<Uuid>,
+        version: Option<&str>,
     ) -> Result<bool, StoreError> {
         let entry = self
             .runs
@@ -35,7 +36,11 @@ impl Content {
             ended: record.ended.take(),
             error: record.error.take(),
             backfill: record.run.backfill,
+            version: record.run.version.clone(),
         });
+        if let Some(version) = version.filter(|_| redo == Redo::Anew) {
+            version.clone_into(&mut record.run.version);
+        }
         record.state = RunState::Queued;
         record.owner = None;
         record.fence += 1;
@@ -65,6 +70,7 @@ impl RunEntry {
             (record.state, record.ended) = (before.state, before.ended);
             record.error.clone_from(&before.error);
             record.run.backfill = before.backfill;
+            record.run.version.clone_from(&before.version);
         } else {
             (record.state, record.ended) = (RunState::Cancelled, Some(at));
         }

@@ -94,7 +94,12 @@ impl Content {
 
     fn drop_versions(&mut self) {
         let runs = self.runs.values();
-        let named: HashSet<_> = runs.map(|entry| entry.record.run.version.clone()).collect();
+        let of = |entry: &RunEntry| {
+            let before = entry.before.as_ref();
+            let before = before.map(|before| before.version.clone());
+            before.into_iter().chain([entry.record.run.version.clone()])
+        };
+        let named: HashSet<_> = runs.flat_map(of).collect();
         let last: HashMap<_, _> = self
             .versions
             .values()

@@ -109,6 +109,7 @@ struct Before {
     ended: Option<Timestamp>,
     error: Option<String>,
     backfill: Option<Uuid>,
+    version: String,
 }
 
 #[derive(Debug, Default)]

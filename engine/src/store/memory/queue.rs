@@ -156,7 +156,7 @@ impl Queue for MemoryStore {
         redo: Redo,
         backfill: Option<Uuid>,
     ) -> Result<bool, StoreError> {
-        let requeued = self.lock().requeue(run, redo, backfill)?;
+        let requeued = self.lock().requeue(run, redo, backfill, None)?;
         self.changed.notify_waiters();
         Ok(requeued)
     }

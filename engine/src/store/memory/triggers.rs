@@ -209,6 +209,7 @@ impl Triggers for MemoryStore {
         backfill: &Backfill,
         runs: &[NewRun],
         again: &[(RunId, Redo)],
+        version: &str,
     ) -> Result<(), StoreError> {
         let mut content = self.lock();
         if content.backfills.contains_key(&backfill.id) {
@@ -220,7 +221,7 @@ impl Triggers for MemoryStore {
         }
         for (run, redo) in again {
             if content.runs.contains_key(run) {
-                content.requeue(*run, *redo, Some(backfill.id))?;
+                content.requeue(*run, *redo, Some(backfill.id), Some(version))?;
             }
         }
         self.changed.notify_waiters();

@@ -229,10 +229,11 @@ impl<H: Hooks> Triggers for Wrapped<H> {
         backfill: &Backfill,
         runs: &[NewRun],
         again: &[(RunId, Redo)],
+        version: &str,
     ) -> Result<(), StoreError> {
-        self.0
-            .through(self.0.inner().create_backfill(backfill, runs, again))
-            .await
+        let inner = self.0.inner();
+        let create = inner.create_backfill(backfill, runs, again, version);
+        self.0.through(create).await
     }
 
     async fn backfills(&self, limit: u32) -> Result<Vec<(Backfill, Progress)>, StoreError> {
