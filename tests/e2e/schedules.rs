@@ -102,6 +102,18 @@ fn a_backfill_does_days_again_by_the_file_as_it_is_now() {
 }
 
 #[test]
+fn dates_in_the_wrong_order_are_told() {
+    let project = Project::with("daily", DAILY);
+    let days = ["--from-date", "2026-01-03", "--to-date", "2026-01-01"];
+    let refused = project.run(&[&["backfill", "daily"], &days[..]].concat());
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(
+        refused.stderr.contains("the dates are reversed"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn pruning_says_which_rules_there_are() {
     let project = Project::with("daily", DAILY);
     check(

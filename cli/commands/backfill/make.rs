@@ -40,6 +40,13 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
     let project = context.project_of(pipeline)?;
     let plan = context.plan(&project, pipeline)?;
     let (from, to) = (moment(from, plan.zone())?, moment(to, plan.zone())?);
+    if to < from {
+        return Err(
+            Problem::usage("the dates are reversed: --from-date is after --to-date")
+                .hint("--from-date is the first day, --to-date the one after the last")
+                .into(),
+        );
+    }
     let wish = Wish {
         from,
         to,
