@@ -1,6 +1,7 @@
 //! How a run has ended: its tasks, what they have put out, what to do next.
 
 use pipectl_engine::{
+    runner::GONE,
     state::{RunState, TaskState},
     store::{RunRecord, TaskRecord},
     time::human_duration,
@@ -62,14 +63,21 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
 /// What a person may want to do next.
 pub(crate) fn next(record: &RunRecord) -> Vec<String> {
     let run = record.run.id.short();
+    let is_lost = |error: &String| error.starts_with(GONE);
+    let resume = format!("pipectl run --resume {run}");
     match record.state {
+        RunState::Failed if record.error.as_ref().is_some_and(is_lost) => {
+            vec![resume, format!("pipectl runs logs {run}")]
+        }
         RunState::Failed => vec![
             format!("pipectl runs logs {run}"),
             format!("pipectl retry {run} --failed"),
         ],
-        RunState::Cancelled | RunState::Running | RunState::Queued => {
-            vec![format!("pipectl run --resume {run}")]
-        }
+        RunState::Cancelled => vec![resume],
+        RunState::Running => vec![format!(
+            "{resume}  (if the process that works on it is gone)"
+        )],
+        RunState::Queued => vec![format!("{resume}  (if no daemon takes it)")],
         RunState::Success => vec![format!("pipectl runs show {run}")],
     }
 }

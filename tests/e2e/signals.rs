@@ -69,6 +69,26 @@ fn once_cancels_and_records_it() {
     assert_eq!(end(child, Duration::from_secs(8)).0, Some(130));
 }
 
+#[test]
+fn a_killed_run_is_shown_with_how_it_goes_on() {
+    let project = Project::with("slow", SLOW);
+    let mut child = begun(&project, &["run", "slow"]);
+    let going_on = |whether: &str| {
+        let shown = project.succeed(&["runs", "show", "last"]);
+        let json = project.succeed(&["runs", "show", "last", "--format", "json"]);
+        let run = json.json()["run"].as_str().unwrap().to_owned();
+        let line = format!(
+            "  pipectl run --resume {}{whether}\n",
+            &run[run.len() - 8..]
+        );
+        assert!(shown.stderr.contains(&line), "{shown}");
+    };
+    going_on("  (if the process that works on it is gone)");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    going_on("");
+}
+
 /// The processes that work in a directory, by their number and command line.
 fn at_work_in(project: &Project) -> Vec<(String, String)> {
     let root = project.root().canonicalize().unwrap();

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use pipectl_engine::state::RunState;
+
 use crate::{
     arguments::{Format, RunsShow},
     console,
     exit::Exit,
+    output::DIM,
     pipelines,
     project::{Context, registry},
     records::{self, RunDocument, find},
@@ -36,6 +39,10 @@ pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exi
                     output.out,
                 ) {
                     output.line(format_args!("\n{failure}"));
+                }
+                if record.state != RunState::Success {
+                    let next = console::next(&record).join("\n  ");
+                    output.note(output.err.paint(DIM, format_args!("\n  {next}")));
                 }
             }
         }

@@ -18,6 +18,9 @@ use crate::{
 /// After so many losses a task is not tried again: perhaps it is what takes the process down.
 pub(super) const LOSSES: u32 = 3;
 
+/// With this begins the error of a run that nobody goes on with, because its process is gone.
+pub const GONE: &str = "the process that worked on it is gone";
+
 /// What an attempt has come to whose process is gone.
 pub(super) fn lost() -> ErrorRecord {
     ErrorRecord {
@@ -90,7 +93,7 @@ impl Drive {
             self.journal.task(change, now, Details::default());
             self.close_attempt(unit, TaskState::Failed, Some(lost()));
         }
-        let error = "the process that worked on it is gone".to_owned();
+        let error = GONE.to_owned();
         let hint = format!("`pipectl run --resume {}` goes on with it", self.run.id);
         self.mail(
             AlertKind::Failure,

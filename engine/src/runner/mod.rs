@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::slot::{Slot, Slots};
 pub use alerts::recipients;
+pub use leave::GONE;
 pub use log::{log_directory, log_path};
 pub use options::{Options, Redo, Reuse};
 pub use owner::{Owner, Role};
