@@ -164,6 +164,12 @@ pub(crate) fn check_version(
     judge(project, registry, file, Diagnostics::default())
 }
 
+/// Whether a plan's file reads differently by now; one that is gone does not count.
+pub(crate) fn changed(plan: &Plan) -> bool {
+    let now = SourceFile::read(&plan.source.file, Arc::clone(&plan.source.path));
+    now.is_ok_and(|now| now.text != plan.source.text)
+}
+
 /// All pipelines of the project, as far as they can be read; what cannot is complained about elsewhere.
 fn read_neighbours(project: &Project) -> Neighbours {
     let mut neighbours = Neighbours::default();

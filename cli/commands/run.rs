@@ -7,8 +7,8 @@ use pipectl_engine::{
     operator::Interval,
     plan::Plan,
     runner::{Options, Redo},
-    state::RunState,
-    store::{NewRun, RunKind},
+    state::{RunState, TaskState},
+    store::{NewRun, RunKind, TaskRecord},
     time::Timestamp,
     trigger::Trigger,
 };
@@ -22,9 +22,10 @@ use super::{
 use crate::{
     arguments, console,
     exit::{Exit, Problem},
+    output::CYAN,
     pipelines,
     project::{Context, registry},
-    records::find,
+    records::{self, find},
     wire::{self, House},
 };
 
@@ -168,6 +169,12 @@ pub(super) fn again(
         context
             .output
             .note(format_args!("Run {id} of {}, again", plan.name));
+        if pipelines::changed(&plan) {
+            let whole = redo.is_some_and(Redo::is_whole);
+            context
+                .output
+                .note(changed(context, &house, &plan, id, whole).await?);
+        }
         let options = Options {
             redo,
             ..Options::default()
@@ -180,6 +187,47 @@ pub(super) fn again(
         };
         execution.work(&runner, id, options).await
     })
+}
+
+/// Says that a run goes on by an older version than its file, and how the newer one is run.
+async fn changed(
+    context: &Context,
+    house: &House,
+    plan: &Plan,
+    run: RunId,
+    whole: bool,
+) -> anyhow::Result<String> {
+    let note = format!(
+        "{} {} has changed since; this goes on with the version of the run",
+        context.output.err.paint(CYAN, "note:"),
+        plan.source.path
+    );
+    let now = pipelines::check(&house.project, &registry(), &plan.source.file);
+    let Some(now) = now.plan else {
+        return Ok(note + " (the file is not valid now)");
+    };
+    let stem = plan.source.file.file_stem().unwrap_or_default();
+    let name = if stem == &*now.name {
+        &now.name
+    } else {
+        &now.source.path
+    };
+    let tasks = records::tasks(&*house.store, run, Some(plan)).await?;
+    let open = tasks
+        .iter()
+        .find(|task| task.state != TaskState::Success && task.key.element.is_none())
+        .filter(|_| !whole);
+    // What reads nothing of others begins the whole anew.
+    let reads = |task: &&TaskRecord| {
+        let chosen = Chosen::of(&now, Some(&task.key.task), None);
+        chosen.is_ok_and(|chosen| !chosen.reads_nothing())
+    };
+    let from = open.filter(reads).map_or_else(String::new, |task| {
+        format!(" --from {} --inputs {}", task.key.task, run.short())
+    });
+    Ok(format!(
+        "{note} (`pipectl run {name}{from}` takes the new one)"
+    ))
 }
 
 /// Refuses a run that would not know its interval, before there is a run.

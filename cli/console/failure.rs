@@ -13,6 +13,7 @@ use pipectl_engine::{
 use crate::{
     complaints::colour,
     output::{CYAN, DIM, Painter, RED_BOLD},
+    pipelines::changed,
 };
 
 /// How many lines of the log are shown.
@@ -91,8 +92,13 @@ fn written(plan: &Plan, task: &TaskRecord, painter: Painter) -> Vec<String> {
         line.len().saturating_sub(line.trim_start().len() + 1)
     });
     let arrow = painter.paint(CYAN, "-->");
+    let whose = if changed(plan) {
+        " (in the version of the run; the file has changed since)"
+    } else {
+        ""
+    };
     let head = format!(
-        "{:gutter$}{arrow} {}:{}:{}",
+        "{:gutter$}{arrow} {}:{}:{}{whose}",
         "", place.file, place.line, place.column
     );
     std::iter::once(head).chain(excerpt).collect()

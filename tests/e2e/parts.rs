@@ -101,6 +101,41 @@ fn a_retry_leaves_out_what_its_run_left_out() {
     );
 }
 
+#[test]
+fn going_on_with_a_run_tells_that_its_file_has_changed() {
+    let project = chain("0");
+    let failed = project.run(&["run", "chain", "--format", "json"]);
+    assert!(!failed.stderr.contains("has changed"), "{failed}");
+    let run = id(&failed);
+    let short = &run[run.len() - 8..];
+    let same = project.run(&["retry", &run, "--failed"]);
+    assert!(!same.stderr.contains("changed"), "{same}");
+    project.write(
+        "pipelines/chain.yaml",
+        CHAIN.replace("test -f mended", "true"),
+    );
+    let note =
+        "note: pipelines/chain.yaml has changed since; this goes on with the version of the run";
+    let part = format!("run chain --from c --inputs {short}");
+    for (arguments, command) in [
+        (&["retry", &run, "--failed"][..], part.as_str()),
+        (&["run", "--resume", &run], &part),
+        (&["retry", &run], "run chain"),
+    ] {
+        let again = project.run(arguments);
+        assert_eq!(again.code, Some(1), "{again}");
+        let told = format!("{note} (`pipectl {command}` takes the new one)\n");
+        assert!(again.stderr.contains(&told), "{again}");
+        let place = "in the version of the run; the file has changed since";
+        assert!(again.stderr.contains(place), "{again}");
+    }
+    project.succeed(&part.split(' ').collect::<Vec<_>>());
+    project.write("pipelines/chain.yaml", "name: chain\ntasks: [");
+    let again = project.run(&["retry", &run]);
+    let told = format!("{note} (the file is not valid now)\n");
+    assert!(again.stderr.contains(&told), "{again}");
+}
+
 fn wait_for(project: &Project, task: &str) {
     let start = Instant::now();
     while !fs::read_to_string(project.path("ran")).is_ok_and(|text| text.contains(task)) {
