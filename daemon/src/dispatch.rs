@@ -319,8 +319,19 @@ impl Dispatcher {
             .runner_now()
             .execute_claimed(plan, run, claim, options)
             .await?;
-        tracing::info!(pipeline = record.run.pipeline, %run, %state, "over");
+        self.tell(&record, state).await;
         Ok(state)
+    }
+
+    /// Logs that a run is over; one that has failed with the first task that did, and why.
+    async fn tell(&self, record: &RunRecord, state: RunState) {
+        let (pipeline, run) = (&record.run.pipeline, record.run.id);
+        if state != RunState::Failed {
+            return tracing::info!(pipeline, %run, %state, "over");
+        }
+        let ended = self.desk.store().run(run).await.ok().flatten();
+        let why = ended.and_then(|ended| ended.error).unwrap_or_default();
+        tracing::warn!(pipeline, %run, %state, "over: {why}");
     }
 
     /// A run that was to be done again, and that nobody has begun, is left as it was before.

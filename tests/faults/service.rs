@@ -198,6 +198,23 @@ fn a_backfill_after_a_killed_daemon_is_worked_off_by_its_command() {
     assert!(listed.contains("  done  "), "{listed}");
 }
 
+#[test]
+fn a_failed_run_stands_in_the_log_with_its_first_failure() {
+    let fails = "run: shell\n    with: {script: exit 3}";
+    let text = format!(
+        "name: bad\nschedule: {{cron: '@daily'}}\ntasks:\n  broken:\n    {fails}\n  after:\n    run: noop\n    needs: broken\n"
+    );
+    let project = Project::with("bad", &text);
+    let daemon = begun(&project, "daemon");
+    backfill(&project, "bad", "2026-01-02");
+    wait_for(Duration::from_secs(10), || {
+        let log = daemon.log();
+        let told = |line: &str| line.contains("over: `broken`: ") && line.contains("WARN");
+        log.lines().any(told).then_some(()).ok_or(log)
+    });
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
 /// The examples that start by themselves do so when they stand among the pipelines.
 #[test]
 fn examples_start_by_themselves() {
