@@ -81,10 +81,8 @@ async fn remove(writer: &mut Writing, runs: &[RunId]) -> Result<u64, sqlx::Error
         .into_iter()
         .map(|(run, version, was)| (hex(run), [Some(version), was]))
         .unzip();
-    let (runs, versions) = (
-        Value::from(runs).to_string(),
-        Value::from_iter(versions.into_iter().flatten().flatten()).to_string(),
-    );
+    let versions: Value = versions.into_iter().flatten().flatten().collect();
+    let (runs, versions) = (Value::from(runs).to_string(), versions.to_string());
     for (table, condition) in HANGING.iter().chain([&("runs", "")]) {
         let column = if *table == "runs" { "id" } else { "run" };
         let sql = format!(
