@@ -1,12 +1,12 @@
 //! `pipectl schedules`: what starts by itself, and when.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use chrono::DateTime;
 use chrono_tz::Tz;
 use pipectl_engine::{
     plan::Plan,
-    store::ScheduleRecord,
+    store::{RunFilter, ScheduleRecord},
     time::Timestamp,
     trigger::{Schedule, Trigger},
 };
@@ -39,17 +39,10 @@ async fn pause(
     pipeline: &str,
     paused: bool,
 ) -> anyhow::Result<Exit> {
-    let plan = context.plan(&house.project, pipeline)?;
-    if plan.schedule.is_none() {
-        return Err(Problem::usage(format!(
-            "nothing starts `{}` by itself: it has no `schedule:`",
-            plan.name
-        ))
-        .into());
-    }
+    let name = scheduled(context, house, pipeline).await?;
     house
         .store
-        .pause(&plan.name, paused, house.clock().now())
+        .pause(&name, paused, house.clock().now())
         .await?;
     let (what, hint) = if paused {
         ("paused", "resume")
@@ -57,10 +50,101 @@ async fn pause(
         ("goes on from now", "pause")
     };
     context.output.note(format_args!(
-        "{}: {what}; `pipectl schedules {hint} {}` undoes it",
-        plan.name, plan.name
+        "{name}: {what}; `pipectl schedules {hint} {name}` undoes it"
     ));
     Ok(Exit::Done)
+}
+
+/// The name of a pipeline that starts by itself: by its file, or by the history when the file is broken.
+async fn scheduled(context: &Context, house: &House, pipeline: &str) -> anyhow::Result<String> {
+    let file = pipelines::find(&house.project, pipeline)?;
+    let checked = pipelines::check(&house.project, &registry(), &file);
+    if checked.plan.is_none() {
+        let name = stem(&file);
+        let records = house.store.schedules().await?;
+        let is_known = records.iter().any(|record| record.pipeline == name);
+        if is_known || last_good(house, &name).await?.is_some() {
+            context.output.warning(broken(&checked.name));
+            return Ok(name);
+        }
+    }
+    let plan = context.judged(checked)?;
+    if plan.schedule.is_none() {
+        return Err(Problem::usage(format!(
+            "nothing starts `{}` by itself: it has no `schedule:`",
+            plan.name
+        ))
+        .into());
+    }
+    Ok(plan.name.to_string())
+}
+
+/// The version of a pipeline that its newest run was made of, when that starts by itself.
+async fn last_good(house: &House, name: &str) -> anyhow::Result<Option<Plan>> {
+    let newest = RunFilter {
+        pipeline: Some(name.to_owned()),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    let Some(record) = house.store.runs(&newest).await?.pop() else {
+        return Ok(None);
+    };
+    let version = house.store.version(&record.run.version).await?;
+    let plan = version
+        .and_then(|version| pipelines::check_version(&house.project, &registry(), version).plan);
+    Ok(plan.filter(|plan| plan.schedule.is_some()))
+}
+
+fn stem(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+fn broken(file: &str) -> String {
+    format!(
+        "`{file}` is not valid: a daemon goes by its last good version; `pipectl validate` says what is wrong"
+    )
+}
+
+/// A pipeline that starts by itself.
+struct Row {
+    name: String,
+    /// Its plan; of a broken file the last good one, when the history has it.
+    plan: Option<Plan>,
+    paused: bool,
+    is_broken: bool,
+}
+
+impl Row {
+    /// What starts it.
+    fn started_by(&self) -> String {
+        let schedule = self.plan.as_ref().and_then(|plan| plan.schedule.as_ref());
+        let by = schedule.map_or_else(|| "?".to_owned(), trigger);
+        if self.is_broken {
+            by + " (by its last good version)"
+        } else {
+            by
+        }
+    }
+
+    /// When a run starts next, in the pipeline's zone; a paused schedule starts none.
+    fn next(&self, now: Timestamp) -> Option<DateTime<Tz>> {
+        let plan = self.plan.as_ref()?;
+        let next = plan.schedule.as_ref()?.next(now);
+        let next = next.filter(|_| !self.paused)?;
+        Some(next.with_timezone(&plan.zone()))
+    }
+
+    fn document(&self, now: Timestamp) -> Value {
+        let next = self.next(now).map(|next| next.to_rfc3339());
+        json!({
+            "pipeline": self.name,
+            "started_by": self.started_by(),
+            "next": next,
+            "paused": self.paused,
+            "valid": !self.is_broken,
+        })
+    }
 }
 
 async fn list(context: &Context, house: &House, format: Format) -> anyhow::Result<Exit> {
@@ -72,55 +156,58 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         .into_iter()
         .map(|record| (record.pipeline.clone(), record))
         .collect();
-    let (mut rows, mut broken) = (Vec::new(), Vec::new());
+    let (mut rows, mut complaints) = (Vec::new(), Vec::new());
     for file in pipelines::all(&house.project)? {
         let checked = pipelines::check(&house.project, &registry(), &file);
-        if checked.plan.is_none() {
-            broken.push(checked.name.clone());
-        }
-        if let Some(plan) = checked.plan
-            && let Some(schedule) = plan.schedule.clone()
-        {
-            let paused = records.get(&*plan.name).is_some_and(|record| record.paused);
-            rows.push((plan, schedule, paused));
+        let is_broken = checked.plan.is_none();
+        let (name, plan) = if let Some(plan) = checked.plan {
+            (plan.name.to_string(), Some(plan))
+        } else {
+            complaints.push(broken(&checked.name));
+            let name = stem(&file);
+            let plan = last_good(house, &name).await?;
+            (name, plan)
+        };
+        let record = records.get(&name);
+        let starts = match &plan {
+            Some(plan) => plan.schedule.is_some(),
+            None => record.is_some(),
+        };
+        if starts {
+            rows.push(Row {
+                name,
+                plan,
+                paused: record.is_some_and(|record| record.paused),
+                is_broken,
+            });
         }
     }
     match format {
         Format::Json => {
-            let all: Vec<Value> = rows
-                .iter()
-                .map(|(plan, schedule, paused)| document(plan, schedule, *paused, now))
-                .collect();
+            let all: Vec<Value> = rows.iter().map(|row| row.document(now)).collect();
             context.output.json(&json!({"schedules": all}));
         }
         Format::Text if rows.is_empty() => context.output.note("no pipeline has a `schedule:`"),
         Format::Text => {
             let mut table = Table::new(["Pipeline", "Started by", "Next"]);
-            for (plan, schedule, paused) in &rows {
-                let next = next(plan, schedule, *paused, now)
+            for row in &rows {
+                let next = row
+                    .next(now)
                     .map(|next| next.format("%Y-%m-%d %H:%M:%S %Z").to_string());
-                let paused = if *paused { "paused" } else { "" };
+                let paused = if row.paused { "paused" } else { "" };
                 table.row([
-                    (&*plan.name).into(),
-                    trigger(schedule).into(),
+                    row.name.as_str().into(),
+                    row.started_by().into(),
                     next.unwrap_or_else(|| paused.to_owned()).into(),
                 ]);
             }
             context.output.print(table.render(context.output.out));
         }
     }
-    for name in broken {
-        context.output.warning(format_args!(
-            "`{name}` is not valid: a daemon goes by its last good version; `pipectl validate` says what is wrong"
-        ));
+    for complaint in complaints {
+        context.output.warning(complaint);
     }
     Ok(Exit::Done)
-}
-
-/// When a run starts next, in the pipeline's zone; a paused schedule starts none.
-fn next(plan: &Plan, schedule: &Schedule, paused: bool, now: Timestamp) -> Option<DateTime<Tz>> {
-    let next = schedule.next(now).filter(|_| !paused)?;
-    Some(next.with_timezone(&plan.zone()))
 }
 
 fn trigger(schedule: &Schedule) -> String {
@@ -132,9 +219,4 @@ fn trigger(schedule: &Schedule) -> String {
         }
         Trigger::Sensor(tasks) => format!("sensor {}", tasks.join(", ")),
     }
-}
-
-fn document(plan: &Plan, schedule: &Schedule, paused: bool, now: Timestamp) -> Value {
-    let next = next(plan, schedule, paused, now).map(|next| next.to_rfc3339());
-    json!({"pipeline": plan.name, "started_by": trigger(schedule), "next": next, "paused": paused})
 }

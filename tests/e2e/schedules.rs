@@ -102,6 +102,40 @@ fn a_backfill_does_days_again_by_the_file_as_it_is_now() {
 }
 
 #[test]
+fn a_schedule_can_be_paused_while_its_file_is_broken() {
+    let project = Project::with("daily", DAILY);
+    let listed = || {
+        let json = project.succeed(&["schedules", "list", "--format", "json"]);
+        json.json()["schedules"].clone()
+    };
+    let broken = "name: daily\nschedule: {cron: '@daily'}\ntasks: [";
+    project.write("pipelines/daily.yaml", broken);
+    // Nobody knows that it has ever started by itself.
+    let refused = project.run(&["schedules", "pause", "daily"]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert_eq!(listed(), serde_json::json!([]));
+    project.write("pipelines/daily.yaml", DAILY);
+    project.succeed(&["run", "daily"]);
+    project.write("pipelines/daily.yaml", broken);
+    let text = project.succeed(&["schedules", "list"]).stdout;
+    assert!(
+        text.contains("@daily UTC (by its last good version)"),
+        "{text}"
+    );
+    assert_eq!(
+        (&listed()[0]["valid"], &listed()[0]["paused"]),
+        (&false.into(), &false.into())
+    );
+    assert!(listed()[0]["next"].is_string());
+    for (command, paused) in [("pause", true), ("resume", false)] {
+        let ran = project.succeed(&["schedules", command, "daily"]);
+        let warning = "warning: `pipelines/daily.yaml` is not valid: a daemon goes by";
+        assert!(ran.stderr.contains(warning), "{ran}");
+        assert_eq!(listed()[0]["paused"], paused);
+    }
+}
+
+#[test]
 fn dates_in_the_wrong_order_are_told() {
     let project = Project::with("daily", DAILY);
     let days = ["--from-date", "2026-01-03", "--to-date", "2026-01-01"];
