@@ -1,7 +1,7 @@
 //! Watches the sensors of `schedule: {sensor: …}` outside any run: each thing that one senses makes a run.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -201,6 +201,7 @@ impl Sensing {
             .filter(|(_, sensor)| sensor.due <= now)
             .map(|(key, _)| key.clone())
             .collect();
+        let due = self.unpaused(due, now).await;
         if due.is_empty() {
             return;
         }
@@ -221,6 +222,30 @@ impl Sensing {
                 );
             }
         }
+    }
+
+    /// Those whose pipeline is not paused; the others are due again soon: somebody may let them go on.
+    async fn unpaused(&mut self, mut due: Vec<SensorKey>, now: Timestamp) -> Vec<SensorKey> {
+        if due.is_empty() {
+            return due;
+        }
+        let paused: HashSet<String> = match self.desk.store().schedules().await {
+            Ok(schedules) => schedules
+                .into_iter()
+                .filter(|schedule| schedule.paused)
+                .map(|schedule| schedule.pipeline)
+                .collect(),
+            Err(error) => {
+                say("cannot read which pipelines are paused", &error);
+                due.iter().map(|key| key.pipeline.clone()).collect()
+            }
+        };
+        for key in due.extract_if(.., |key| paused.contains(&key.pipeline)) {
+            if let Some(sensor) = self.sensors.get_mut(&key) {
+                sensor.due = now + LONGEST;
+            }
+        }
+        due
     }
 
     async fn found(

@@ -55,6 +55,22 @@ fn each_file_makes_one_run_and_the_same_name_tomorrow_another() {
     assert_eq!(counted(&project, "dropped"), 4 + 2 + 1);
 }
 
+#[test]
+fn a_paused_pipeline_senses_nothing_until_it_goes_on() {
+    let project = sensing("poll: 1s, settle: 0s");
+    let daemon = begun(&project, "daemon");
+    appear(&project, "before.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    project.succeed(&["schedules", "pause", "drop"]);
+    appear(&project, "meanwhile.csv", "id\n1\n2\n");
+    sleep(Duration::from_secs(3));
+    all_succeeded(&project, 1).unwrap();
+    project.succeed(&["schedules", "resume", "drop"]);
+    wait_for(Duration::from_secs(15), || all_succeeded(&project, 2));
+    drop(daemon);
+    assert_eq!(counted(&project, "dropped"), 3);
+}
+
 /// Writes to a file as a program does that has no other place for it: piece by piece.
 fn write_slowly(project: &Project, name: &str, pieces: &[&str], pause: Duration) {
     let path = project.path(format!("in/{name}"));
