@@ -64,7 +64,8 @@ pub(crate) struct Config {
     /// The columns to keep, in this order; all when it is left out.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
-    /// The types of columns; those of the others are taken from the first rows.
+    /// The types of columns; those of the others are taken from the first rows. Digits with zeros before them (`01234`), or too
+    /// many for 64 bits, are text.
     #[serde(default)]
     pub(crate) types: IndexMap<String, ColumnType>,
     /// How many rows decide about the types that are not declared; 0 stands for all.

@@ -87,10 +87,13 @@ impl Guess {
     }
 }
 
-/// Digits, perhaps after a minus.
+/// Digits, perhaps after a minus. With zeros before them, or with more than fit into 64 bits, they are the name of something.
 fn is_integer(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    let padded = digits.len() > 1 && digits.first() == Some(&b'0');
+    !padded
+        && digits.iter().all(u8::is_ascii_digit)
+        && str::from_utf8(text).is_ok_and(|text| text.parse::<i64>().is_ok())
 }
 
 /// What has a point or an exponent, or is infinite or no number.
@@ -170,7 +173,10 @@ mod tests {
             (&[" 1"], "string"),
             (&["1,5"], "string"),
             (&["\"\"", "1"], "string"),
-            (&["12345678901234567890"], "integer"),
+            (&["12345678901234567890"], "string"),
+            (&["9223372036854775807", "0"], "integer"),
+            (&["1", "9223372036854775808"], "string"),
+            (&["01234", "98765"], "string"),
             (&["2026-03-01", ""], "date"),
             (&["2026-03-01", "2026-03-01T12:00"], "string"),
             (
