@@ -9,6 +9,10 @@ use std::{
 use crate::postgres::{as_user, free_port, succeed};
 
 /// Starts the pooler in the server's directory, and gives its port. Who watches over the server ends it by its `pooler.pid`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the surroundings of the tests, not of the program"
+)]
 pub(crate) fn before(server: u16, directory: &Path, user: Option<(u32, u32)>) -> Option<u16> {
     let program = std::env::var_os("PIPECTL_TEST_PGBOUNCER")?;
     let port = free_port();
