@@ -253,7 +253,6 @@ fn retry_what_failed_outside(project: &Project, server: &TestPostgres, database:
          left join pipectl.tasks on run = id and tasks.state = 'failed' where runs.state = 'failed'",
     );
     for line in failed.lines() {
-        eprintln!("retrying {line}");
         let (run, error) = line.split_once('|').unwrap();
         let error: serde_json::Value = serde_json::from_str(error).unwrap();
         assert_eq!(error["fault"], "external", "{line}");
