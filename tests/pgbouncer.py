@@ -33,7 +33,7 @@ def fetched() -> str:
     if version(str(program)) >= ENOUGH:
         return str(program)
     shutil.rmtree(house, ignore_errors=True)
-    for directory in ("etc", "lists/partial", "cache/archives/partial", "root"):
+    for directory in ("etc", "lists/partial", "cache/archives/partial", "unpacked"):
         (house / directory).mkdir(parents=True)
     (house / "status").touch()
     (house / "etc" / "sources.list").write_text(f"deb http://deb.debian.org/debian {RELEASE} main\n")
@@ -46,10 +46,10 @@ def fetched() -> str:
     for command in (["apt-get", "update", "-qq"], fetch):
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     for package in (house / "cache" / "archives").glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, house / "root"], check=True)
-    libraries = next(house.glob("root/usr/lib/*-linux-gnu"))
+        subprocess.run(["dpkg-deb", "-x", package, house / "unpacked"], check=True)
+    libraries = next(house.glob("unpacked/usr/lib/*-linux-gnu"))
     loader = next(libraries.glob("ld-linux-*.so.*"))
-    program.write_text(f'#!/bin/sh\nexec {loader} --library-path {libraries} {house}/root/usr/sbin/pgbouncer "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {loader} --library-path {libraries} {house}/unpacked/usr/sbin/pgbouncer "$@"\n')
     program.chmod(0o755)
     assert version(str(program)) >= ENOUGH, f"{program} does not run"
     return str(program)
