@@ -1,4 +1,4 @@
-"""Scores the rows of a JSON file with Python's onnxruntime: `score.py MODEL ROWS`, answers label and probabilities."""
+"""Scores the rows of a JSON file with Python's onnxruntime: `score.py MODEL ROWS`, answers the label, if there is one, and the numbers behind it."""
 
 import json
 import sys
@@ -16,5 +16,8 @@ inputs = {}
 for port in session.get_inputs():
     values = [numpy.nan if value is None else value for value in columns[port.name]]
     inputs[port.name] = numpy.array(values, dtype=types[port.type]).reshape(-1, 1)
-label, probabilities = session.run(["label", "probabilities"], inputs)
-print(json.dumps({"label": [str(value) for value in label], "probabilities": probabilities.ravel().tolist()}))
+names = [port.name for port in session.get_outputs()]
+answers = dict(zip(names, session.run(names, inputs)))
+label = answers.pop("label", [])
+(values,) = answers.values()
+print(json.dumps({"label": [str(value) for value in label], "values": values.ravel().tolist()}))

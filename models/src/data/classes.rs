@@ -1,6 +1,6 @@
-//! The target of a classifier: class labels and a code for every row.
+//! Class labels, in the type of the column that they come from.
 
-use polars::prelude::{DataFrame, DataType, Series};
+use polars::prelude::{DataType, Series};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
@@ -77,69 +77,42 @@ impl Classes {
     }
 }
 
-/// What a classifier learns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The column's name.
-    pub name: String,
-    /// The labels; of two, the second is the positive one.
-    pub classes: Classes,
-    /// For every row the index of its class.
-    pub codes: Vec<u32>,
-}
-
-impl Target {
-    /// Reads the target. The positive class is the last in sort order, or `positive`.
-    pub fn read(frame: &DataFrame, name: &str, positive: Option<&str>) -> Result<Self> {
-        let column = frame.column(name).map_err(|_| {
-            ModelError::data(format!("there is no column `{name}` to learn (`target`)"))
-        })?;
-        let series = column.as_materialized_series();
-        let nulls = series.null_count();
-        if nulls > 0 {
-            return Err(ModelError::data(format!(
-                "the target `{name}` is null in {nulls} of {} rows: drop them in a transform before",
-                series.len()
-            )));
-        }
-        let (mut classes, mut codes) = labels(series)?;
-        check_count(name, &classes)?;
-        if let Some(positive) = positive {
-            let names = classes.names();
-            let index = names
-                .iter()
-                .position(|label| label == positive)
-                .ok_or_else(|| {
-                    ModelError::settings(format!(
-                        "`positive: {positive}` is no class of `{name}`: it has {}",
-                        names.join(", ")
-                    ))
-                })?;
-            let last = u32::try_from(names.len() - 1).unwrap_or(u32::MAX);
-            classes.move_last(index);
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            for code in &mut codes {
-                if *code == index {
-                    *code = last;
-                } else if *code > index {
-                    *code -= 1;
-                }
-            }
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            classes,
-            codes,
-        })
+impl Classes {
+    /// No classes: what a model of quantities has.
+    pub fn none() -> Self {
+        Self::Text(Vec::new())
     }
 
-    /// Rows of every class.
-    pub fn counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes.len()];
-        for &code in &self.codes {
-            counts[code as usize] += 1;
+    /// Reads class labels: the sorted labels, and for every row the index of its own. The positive class, which stands
+    /// last, is the last in sort order, or `positive`.
+    pub fn read(series: &Series, positive: Option<&str>) -> Result<(Self, Vec<u32>)> {
+        let name = series.name().as_str();
+        let (mut classes, mut codes) = labels(series)?;
+        check_count(name, &classes)?;
+        let Some(positive) = positive else {
+            return Ok((classes, codes));
+        };
+        let names = classes.names();
+        let index = names
+            .iter()
+            .position(|label| label == positive)
+            .ok_or_else(|| {
+                ModelError::settings(format!(
+                    "`positive: {positive}` is no class of `{name}`: it has {}",
+                    names.join(", ")
+                ))
+            })?;
+        let last = u32::try_from(names.len() - 1).unwrap_or(u32::MAX);
+        classes.move_last(index);
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        for code in &mut codes {
+            if *code == index {
+                *code = last;
+            } else if *code > index {
+                *code -= 1;
+            }
         }
-        counts
+        Ok((classes, codes))
     }
 }
 
@@ -193,7 +166,7 @@ fn whole_numbers(series: &Series) -> Result<Vec<i64>> {
             .find(|value| value.fract() != 0.0 || !value.is_finite())
         {
             return Err(ModelError::data(format!(
-                "the target `{}` holds {odd}: that is a quantity, not a class label",
+                "the target `{}` holds {odd}: that is a quantity, not a class label; quantities are learned by `train: regressor`",
                 series.name()
             )));
         }
@@ -218,55 +191,4 @@ fn coded<T: Ord + Copy>(values: &[T]) -> (Vec<T>, Vec<u32>) {
         })
         .collect();
     (labels, codes)
-}
-
-#[cfg(test)]
-mod tests {
-    use polars::prelude::df;
-
-    use super::{Classes, Target};
-
-    #[test]
-    fn the_last_class_is_positive_unless_said() {
-        let frame = df!("churn" => ["Yes", "No", "No"]).unwrap();
-        let target = Target::read(&frame, "churn", None).unwrap();
-        assert_eq!(
-            target.classes,
-            Classes::Text(vec!["No".into(), "Yes".into()])
-        );
-        assert_eq!(target.codes, [1, 0, 0]);
-        let target = Target::read(&frame, "churn", Some("No")).unwrap();
-        assert_eq!(
-            target.classes,
-            Classes::Text(vec!["Yes".into(), "No".into()])
-        );
-        assert_eq!(target.codes, [0, 1, 1]);
-    }
-
-    #[test]
-    fn bad_targets_say_why() {
-        let frame =
-            df!("one" => [1i64, 1], "part" => [0.5f64, 1.0], "gap" => [Some(1i64), None]).unwrap();
-        let cases = [
-            (
-                "one",
-                "the target `one` is always `1`: a classifier needs at least two classes",
-            ),
-            (
-                "part",
-                "the target `part` holds 0.5: that is a quantity, not a class label",
-            ),
-            (
-                "gap",
-                "the target `gap` is null in 1 of 2 rows: drop them in a transform before",
-            ),
-            ("none", "there is no column `none` to learn (`target`)"),
-        ];
-        for (name, message) in cases {
-            assert_eq!(
-                Target::read(&frame, name, None).unwrap_err().to_string(),
-                message
-            );
-        }
-    }
 }

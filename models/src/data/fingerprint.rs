@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::data::{Table, Target, Values};
+use crate::data::{Table, Target, Truth, Values};
 
 impl Table {
     /// SHA-256 over names, kinds and values in their order, and the target's labels: equal data, equal fingerprint.
@@ -16,11 +16,21 @@ impl Table {
         }
         if let Some(target) = target {
             text(&mut digest, &target.name);
-            for name in target.classes.names() {
-                text(&mut digest, &name);
-            }
-            for code in &target.codes {
-                digest.update(code.to_le_bytes());
+            match &target.truth {
+                Truth::Classes { classes, codes } => {
+                    for name in classes.names() {
+                        text(&mut digest, &name);
+                    }
+                    for code in codes {
+                        digest.update(code.to_le_bytes());
+                    }
+                }
+                Truth::Quantity(values) => {
+                    for value in values {
+                        digest.update(value.to_le_bytes());
+                    }
+                }
+                Truth::Unknown(_) => (),
             }
         }
         hexadecimal(&digest.finalize())

@@ -3,9 +3,13 @@
 mod classes;
 mod column;
 mod fingerprint;
+mod goal;
 mod table;
+mod target;
 
-pub use classes::{Classes, Target};
+pub use classes::Classes;
 pub use column::{Column, ColumnKind, TextColumn, Values};
 pub(crate) use fingerprint::hexadecimal;
+pub use goal::Goal;
 pub use table::{ColumnSpec, Table};
+pub use target::{Target, Truth};

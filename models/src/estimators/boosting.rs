@@ -5,11 +5,12 @@
 use rayon::prelude::*;
 
 use crate::error::{ModelError, Result};
+use crate::estimators::Cancel;
 use crate::estimators::bins::Binned;
 use crate::estimators::boosting_sums::{Growth, MOST_ROWS};
 use crate::estimators::boosting_tree::Grower;
 use crate::estimators::ensemble::{Ensemble, Node};
-use crate::estimators::{Cancel, Targets};
+use crate::estimators::targets::Lesson;
 use crate::random::Random;
 
 /// Rounds without a better validation loss before boosting stops.
@@ -34,7 +35,7 @@ pub(crate) struct BoostingSettings {
 /// Fits; the scores are log odds (of the second class alone when there are two).
 pub(crate) fn fit(
     binned: &Binned,
-    targets: &Targets<'_>,
+    lesson: &Lesson<'_>,
     settings: &BoostingSettings,
     cancel: &Cancel<'_>,
 ) -> Result<Ensemble> {
@@ -43,15 +44,17 @@ pub(crate) fn fit(
             "gradient_boosting learns from fewer than {MOST_ROWS} rows: sample them in a transform"
         )));
     }
-    Fit::new(binned, targets, settings).run(cancel)
+    Fit::new(binned, lesson, settings).run(cancel)
 }
 
 struct Fit<'a> {
     binned: &'a Binned,
-    targets: &'a Targets<'a>,
+    lesson: &'a Lesson<'a>,
     settings: &'a BoostingSettings,
     /// Scores of a row: 1 for two classes.
     outputs: usize,
+    /// What quantities are counted from.
+    centre: f64,
     base: Vec<f64>,
     /// Current scores, row after row.
     scores: Vec<f64>,
@@ -62,21 +65,18 @@ struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    fn new(binned: &'a Binned, targets: &'a Targets<'a>, settings: &'a BoostingSettings) -> Self {
-        let outputs = if targets.classes == 2 {
-            1
-        } else {
-            targets.classes
-        };
+    fn new(binned: &'a Binned, lesson: &'a Lesson<'a>, settings: &'a BoostingSettings) -> Self {
+        let outputs = lesson.outputs();
         let mut random = Random::new(settings.seed, 0);
         let rows = u32::try_from(binned.rows).unwrap_or(u32::MAX);
         let (validation, train) =
             (0..rows).partition(|_| settings.early_stopping && random.below(VALIDATION) == 0);
         let mut fit = Self {
             binned,
-            targets,
+            lesson,
             settings,
             outputs,
+            centre: lesson.centre(),
             base: Vec::new(),
             scores: Vec::new(),
             gradients: vec![0.0; binned.rows * outputs],
@@ -91,10 +91,13 @@ impl<'a> Fit<'a> {
 
     /// The log odds of the classes in the training rows.
     fn prior(&self) -> Vec<f64> {
-        let mut sums = vec![1e-12; self.targets.classes];
+        let Lesson::Classes(targets) = self.lesson else {
+            return vec![0.0];
+        };
+        let mut sums = vec![1e-12; targets.classes];
         for &row in &self.train {
-            let class = self.targets.codes[row as usize] as usize;
-            sums[class] += f64::from(self.targets.weight(row as usize));
+            let class = targets.codes[row as usize] as usize;
+            sums[class] += f64::from(targets.weight(row as usize));
         }
         let total: f64 = sums.iter().sum();
         if self.outputs == 1 {
@@ -104,10 +107,24 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// The unit of losses: the variance of quantities.
+    #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+    fn spread(&self) -> f64 {
+        let Lesson::Quantity(values) = self.lesson else {
+            return 1.0;
+        };
+        let squares: f64 = values
+            .iter()
+            .map(|value| (value - self.centre).powi(2))
+            .sum();
+        squares / values.len() as f64
+    }
+
     fn run(mut self, cancel: &Cancel<'_>) -> Result<Ensemble> {
         let mut ensemble = Ensemble::new(self.outputs, self.binned.width, self.base.clone(), false);
         let mut grower = Grower::new(self.binned, &self.settings.growth);
         let (mut lowest, mut since) = (f64::INFINITY, 0);
+        let tolerance = TOLERANCE * self.spread();
         for _ in 0..self.settings.max_iter {
             cancel.check()?;
             self.differentiate();
@@ -117,7 +134,7 @@ impl<'a> Fit<'a> {
             }
             if self.settings.early_stopping && !self.validation.is_empty() {
                 let loss = self.validation_loss();
-                if loss < lowest - TOLERANCE {
+                if loss < lowest - tolerance {
                     (lowest, since) = (loss, 0);
                 } else {
                     since += 1;
@@ -148,7 +165,7 @@ impl<'a> Fit<'a> {
     /// Gradients and hessians of the log loss at the current scores.
     fn differentiate(&mut self) {
         let width = self.outputs;
-        let targets = self.targets;
+        let (lesson, centre) = (self.lesson, self.centre);
         self.gradients
             .par_chunks_mut(width * CHUNK)
             .zip(self.hessians.par_chunks_mut(width * CHUNK))
@@ -161,8 +178,16 @@ impl<'a> Fit<'a> {
                     .zip(scores.chunks_exact(width));
                 for (index, ((gradient, hessian), score)) in rows.enumerate() {
                     let row = chunk * CHUNK + index;
-                    let weight = f64::from(targets.weight(row));
-                    derivatives(targets.codes[row], score, weight, gradient, hessian);
+                    match lesson {
+                        Lesson::Classes(targets) => {
+                            let weight = f64::from(targets.weight(row));
+                            derivatives(targets.codes[row], score, weight, gradient, hessian);
+                        }
+                        Lesson::Quantity(values) => {
+                            gradient[0] = score[0] - (values[row] - centre);
+                            hessian[0] = 1.0;
+                        }
+                    }
                 }
             });
     }
@@ -175,7 +200,12 @@ impl<'a> Fit<'a> {
             .map(|&row| {
                 let row = row as usize;
                 let scores = &self.scores[row * self.outputs..(row + 1) * self.outputs];
-                loss(self.targets.codes[row], scores) * f64::from(self.targets.weight(row))
+                match self.lesson {
+                    Lesson::Classes(targets) => {
+                        loss(targets.codes[row], scores) * f64::from(targets.weight(row))
+                    }
+                    Lesson::Quantity(values) => (scores[0] - (values[row] - self.centre)).powi(2),
+                }
             })
             .sum();
         total / self.validation.len() as f64
@@ -211,10 +241,12 @@ fn loss(class: u32, scores: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::{BoostingSettings, fit};
+    use crate::data::Truth;
     use crate::estimators::bins::Binned;
     use crate::estimators::boosting_sums::Growth;
     use crate::estimators::ensemble::Combine;
-    use crate::estimators::testing::{cancel_never, rings, targets, three_classes};
+    use crate::estimators::targets::{ClassWeight, Lesson};
+    use crate::estimators::testing::{cancel_never, rings, three_classes, truth};
     use crate::matrix::Matrix;
 
     fn settings() -> BoostingSettings {
@@ -233,8 +265,9 @@ mod tests {
     }
 
     fn error_share(matrix: &Matrix, codes: &[u32], classes: usize) -> f64 {
-        let targets = targets(codes, classes);
-        let model = fit(&Binned::fit(matrix), &targets, &settings(), &cancel_never()).unwrap();
+        let truth = truth(codes, classes);
+        let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+        let model = fit(&Binned::fit(matrix), &lesson, &settings(), &cancel_never()).unwrap();
         let scores = model.scores(&matrix.values, Combine::Sum);
         let wrong = codes.iter().enumerate().filter(|(row, code)| {
             let scores = &scores[row * model.targets..(row + 1) * model.targets];
@@ -293,10 +326,30 @@ mod tests {
                 .num_threads(threads)
                 .build()
                 .unwrap();
-            pool.install(|| fit(&binned, &targets(&codes, 2), &settings, &cancel_never()).unwrap())
+            let truth = truth(&codes, 2);
+            let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+            pool.install(|| fit(&binned, &lesson, &settings, &cancel_never()).unwrap())
         };
         let model = grow(1);
         assert!(model.len() < 60);
         assert_eq!(model, grow(3));
+    }
+
+    #[test]
+    fn it_learns_a_curve() {
+        let values: Vec<f64> = (0..1000).map(|row| f64::from(row) / 100.0).collect();
+        let wanted: Vec<f64> = values.iter().map(|x| 1000.0 + 50.0 * x.sin()).collect();
+        let matrix = Matrix {
+            width: 1,
+            rows: 1000,
+            values,
+        };
+        let truth = Truth::Quantity(wanted.clone());
+        let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+        let model = fit(&Binned::fit(&matrix), &lesson, &settings(), &cancel_never()).unwrap();
+        let found = model.scores(&matrix.values, Combine::Sum);
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found + lesson.centre() - wanted).abs() < 10.0);
+        }
     }
 }

@@ -1,15 +1,18 @@
-//! Random forest: histogram trees on bootstrap samples.
+//! Forests: histogram trees, on bootstrap samples or on all rows.
 //!
-//! Breiman: Random forests (2001). Two classes are grown on the share of the second one (the Gini impurity of two
-//! classes is twice the variance of a 0/1 target), more classes on class sums.
+//! Breiman: Random forests (2001). Quantities are grown on their sums, two classes on the share of the second one (the
+//! Gini impurity of two classes is twice the variance of a 0/1 target), more classes on class sums. Extra trees try one
+//! random split of a feature: Geurts, Ernst, Wehenkel: Extremely randomized trees (2006). A decision tree is a forest of
+//! one that tries every feature.
 
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::estimators::Cancel;
 use crate::estimators::bins::Binned;
 use crate::estimators::ensemble::{Ensemble, Node};
 use crate::estimators::histogram::{Best, Groups, Sample};
-use crate::estimators::{Cancel, Targets};
+use crate::estimators::targets::Lesson;
 use crate::random::Random;
 
 /// How a forest is grown.
@@ -22,31 +25,58 @@ pub(crate) struct ForestSettings {
     /// Features tried at a branch.
     pub(crate) max_features: usize,
     pub(crate) bootstrap: bool,
+    /// Whether one random split of a feature is tried, not all.
+    pub(crate) random_splits: bool,
     pub(crate) seed: u64,
 }
 
-/// Grows the forest; its scores are class shares (of the second class alone when there are two).
+/// Grows the trees, all threads at once; each has a generator of its own. Of quantities the trees tell the difference
+/// from their mean.
 pub(crate) fn fit(
     binned: &Binned,
-    targets: &Targets<'_>,
+    lesson: &Lesson<'_>,
     settings: &ForestSettings,
     cancel: &Cancel<'_>,
 ) -> Result<Ensemble> {
-    let scalar = targets.classes == 2;
-    let outputs = if scalar { 1 } else { targets.classes };
+    let outputs = lesson.outputs();
+    let truths = truths(lesson);
     let trees: Vec<(Vec<Node>, Vec<f64>)> = (0..settings.trees)
         .into_par_iter()
         .map(|tree| {
             cancel.check()?;
             let random = Random::new(settings.seed, tree as u64);
-            Ok(Grower::new(binned, targets, settings, random).grow())
+            Ok(Grower::new(binned, lesson, &truths, settings, random).grow())
         })
         .collect::<Result<_>>()?;
-    let mut ensemble = Ensemble::new(outputs, binned.width, vec![0.0; outputs], !scalar);
+    let mut ensemble = Ensemble::new(outputs, binned.width, vec![0.0; outputs], outputs > 1);
     for (nodes, weights) in &trees {
         ensemble.push(nodes, weights)?;
     }
     Ok(ensemble)
+}
+
+/// What samples carry of every row: more than two classes as they are, else a number in single precision.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "only splits are chosen by it"
+)]
+fn truths(lesson: &Lesson<'_>) -> Vec<u32> {
+    match lesson {
+        Lesson::Classes(targets) if targets.outputs() > 1 => targets.codes.to_vec(),
+        Lesson::Classes(targets) => targets
+            .codes
+            .iter()
+            .map(|code| (*code as f32).to_bits())
+            .collect(),
+        Lesson::Quantity(values) => {
+            let centre = lesson.centre();
+            values
+                .iter()
+                .map(|value| ((value - centre) as f32).to_bits())
+                .collect()
+        }
+    }
 }
 
 /// A node that waits to be grown: its samples and its depth.
@@ -59,7 +89,9 @@ struct Open {
 
 struct Grower<'a> {
     binned: &'a Binned,
-    targets: &'a Targets<'a>,
+    lesson: &'a Lesson<'a>,
+    truths: &'a [u32],
+    centre: f64,
     settings: &'a ForestSettings,
     random: Random,
     groups: Groups,
@@ -73,16 +105,22 @@ struct Grower<'a> {
 impl<'a> Grower<'a> {
     fn new(
         binned: &'a Binned,
-        targets: &'a Targets<'a>,
+        lesson: &'a Lesson<'a>,
+        truths: &'a [u32],
         settings: &'a ForestSettings,
         random: Random,
     ) -> Self {
         Self {
             binned,
-            targets,
+            lesson,
+            truths,
+            centre: lesson.centre(),
             settings,
             random,
-            groups: Groups::new(targets.classes),
+            groups: Groups::new(match lesson.outputs() {
+                1 => 0,
+                classes => classes,
+            }),
             features: (0..binned.width).collect(),
             right: Vec::new(),
             nodes: vec![Node::single(0, 0.0)],
@@ -153,11 +191,11 @@ impl<'a> Grower<'a> {
             .filter(|(_, drawn)| **drawn > 0)
             .map(|(row, drawn)| {
                 #[allow(clippy::cast_precision_loss, reason = "a row is drawn a few times")]
-                let weight = *drawn as f32 * self.targets.weight(row as usize);
+                let weight = *drawn as f32 * self.lesson.weight(row as usize);
                 Sample {
                     row,
                     weight,
-                    class: self.targets.codes[row as usize],
+                    truth: self.truths[row as usize],
                 }
             })
             .collect()
@@ -165,13 +203,13 @@ impl<'a> Grower<'a> {
 
     fn split(&mut self, samples: &[Sample], depth: usize) -> Option<Best> {
         let settings = self.settings;
-        let first = samples[0].class;
+        let first = samples[0].truth;
         if samples.len()
             < settings
                 .min_samples_split
                 .max(2 * settings.min_samples_leaf)
             || depth >= settings.max_depth
-            || samples.iter().all(|sample| sample.class == first)
+            || samples.iter().all(|sample| sample.truth == first)
         {
             return None;
         }
@@ -188,8 +226,14 @@ impl<'a> Grower<'a> {
             self.groups.collect(self.binned.column(feature), samples);
             if self.groups.len() > 1 {
                 tried += 1;
-                self.groups
-                    .scan(feature, settings.min_samples_leaf, &mut best);
+                if settings.random_splits {
+                    let bin = self.random_bin(feature);
+                    self.groups
+                        .scan_one(feature, bin, settings.min_samples_leaf, &mut best);
+                } else {
+                    self.groups
+                        .scan(feature, settings.min_samples_leaf, &mut best);
+                }
             }
         }
         best
@@ -213,24 +257,41 @@ impl<'a> Grower<'a> {
         left
     }
 
-    /// Shares of the classes, divided by the number of trees so that trees add up.
+    /// The bin after which to split: where a number falls that is drawn between the lowest and the highest value here.
+    fn random_bin(&mut self, feature: usize) -> u8 {
+        let (low, high) = self.groups.range();
+        let cuts = &self.binned.cuts[feature][low as usize..high as usize];
+        let (Some(first), Some(last)) = (cuts.first(), cuts.last()) else {
+            return low;
+        };
+        // The outer bins reach about as far beyond the outer cuts as their neighbours are wide.
+        let (before, after) = match cuts {
+            [first, second, ..] => (second - first, last - cuts[cuts.len() - 2]),
+            _ => (1.0, 1.0),
+        };
+        let (from, to) = (first - before / 2.0, last + after / 2.0);
+        let drawn = from + (to - from) * self.random.share();
+        let place = cuts.partition_point(|cut| *cut < drawn).min(cuts.len() - 1);
+        low + u8::try_from(place).unwrap_or(0)
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "few trees")]
     fn leaf(&mut self, node: usize, samples: &[Sample]) {
         let total: f64 = samples.iter().map(|sample| f64::from(sample.weight)).sum();
         let scale = 1.0 / (total * self.settings.trees as f64);
-        if self.targets.classes == 2 {
-            let positive: f64 = samples
+        let outputs = self.lesson.outputs();
+        if outputs == 1 {
+            let sum: f64 = samples
                 .iter()
-                .filter(|sample| sample.class == 1)
-                .map(|sample| f64::from(sample.weight))
+                .map(|sample| f64::from(sample.weight) * self.value(sample))
                 .sum();
-            self.nodes[node] = Node::single(0, positive * scale);
+            self.nodes[node] = Node::single(0, sum * scale);
             return;
         }
         let offset = self.weights.len();
-        self.weights.resize(offset + self.targets.classes, 0.0);
+        self.weights.resize(offset + outputs, 0.0);
         for sample in samples {
-            self.weights[offset + sample.class as usize] += f64::from(sample.weight) * scale;
+            self.weights[offset + sample.truth as usize] += f64::from(sample.weight) * scale;
         }
         #[allow(
             clippy::cast_possible_truncation,
@@ -240,14 +301,24 @@ impl<'a> Grower<'a> {
             self.nodes[node] = Node::dense(offset as u32);
         }
     }
+
+    /// The number of a row in full precision.
+    fn value(&self, sample: &Sample) -> f64 {
+        match self.lesson {
+            Lesson::Quantity(values) => values[sample.row as usize] - self.centre,
+            Lesson::Classes(_) => sample.value(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{ForestSettings, fit};
+    use crate::data::Truth;
     use crate::estimators::bins::Binned;
     use crate::estimators::ensemble::{Combine, View};
-    use crate::estimators::testing::{cancel_never, rings, targets, three_classes};
+    use crate::estimators::targets::{ClassWeight, Lesson};
+    use crate::estimators::testing::{cancel_never, rings, three_classes, truth};
     use crate::matrix::Matrix;
 
     fn settings(trees: usize) -> ForestSettings {
@@ -258,19 +329,20 @@ mod tests {
             min_samples_split: 2,
             max_features: 1,
             bootstrap: true,
+            random_splits: false,
             seed: 3,
         }
     }
 
-    fn error_share(matrix: &Matrix, codes: &[u32], classes: usize) -> f64 {
-        let targets = targets(codes, classes);
-        let forest = fit(
-            &Binned::fit(matrix),
-            &targets,
-            &settings(50),
-            &cancel_never(),
-        )
-        .unwrap();
+    fn error_share(
+        matrix: &Matrix,
+        codes: &[u32],
+        classes: usize,
+        settings: &ForestSettings,
+    ) -> f64 {
+        let truth = truth(codes, classes);
+        let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+        let forest = fit(&Binned::fit(matrix), &lesson, settings, &cancel_never()).unwrap();
         let scores = forest.scores(&matrix.values, Combine::Sum);
         let wrong = codes.iter().enumerate().filter(|(row, code)| {
             let scores = &scores[row * forest.targets..(row + 1) * forest.targets];
@@ -288,10 +360,17 @@ mod tests {
 
     #[test]
     fn it_learns_what_no_line_can_separate() {
-        let (matrix, codes) = rings(600);
-        assert!(error_share(&matrix, &codes, 2) < 0.02);
-        let (matrix, codes) = three_classes(600);
-        assert!(error_share(&matrix, &codes, 3) < 0.02);
+        let extra = ForestSettings {
+            bootstrap: false,
+            random_splits: true,
+            ..settings(50)
+        };
+        for settings in [settings(50), extra] {
+            let (matrix, codes) = rings(600);
+            assert!(error_share(&matrix, &codes, 2, &settings) < 0.02);
+            let (matrix, codes) = three_classes(600);
+            assert!(error_share(&matrix, &codes, 3, &settings) < 0.02);
+        }
     }
 
     #[test]
@@ -303,9 +382,9 @@ mod tests {
                 .num_threads(threads)
                 .build()
                 .unwrap();
-            pool.install(|| {
-                fit(&binned, &targets(&codes, 2), &settings(10), &cancel_never()).unwrap()
-            })
+            let truth = truth(&codes, 2);
+            let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+            pool.install(|| fit(&binned, &lesson, &settings(10), &cancel_never()).unwrap())
         };
         assert_eq!(grow(1), grow(4));
     }
@@ -314,23 +393,51 @@ mod tests {
     fn depth_and_leaf_size_are_kept() {
         let (matrix, codes) = rings(300);
         let binned = Binned::fit(&matrix);
-        let targets = targets(&codes, 2);
+        let truth = truth(&codes, 2);
+        let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
         let stumps = ForestSettings {
             max_depth: 1,
             ..settings(5)
         };
-        let forest = fit(&binned, &targets, &stumps, &cancel_never()).unwrap();
+        let forest = fit(&binned, &lesson, &stumps, &cancel_never()).unwrap();
         assert!((0..5).all(|tree| forest.tree(tree).count() <= 3));
         let coarse = ForestSettings {
             min_samples_leaf: 60,
             ..settings(5)
         };
-        let forest = fit(&binned, &targets, &coarse, &cancel_never()).unwrap();
+        let forest = fit(&binned, &lesson, &coarse, &cancel_never()).unwrap();
         for tree in 0..5 {
             let leaves = forest
                 .tree(tree)
                 .filter(|node| matches!(node, View::Single { .. }));
             assert!(leaves.count() <= 300 / 60);
+        }
+    }
+
+    #[test]
+    fn a_forest_learns_a_curve_and_a_tree_its_rows() {
+        let values: Vec<f64> = (0..400).map(|row| f64::from(row) / 40.0).collect();
+        let truth = Truth::Quantity(values.iter().map(|x| 1000.0 + x.sin()).collect());
+        let matrix = Matrix {
+            width: 1,
+            rows: 400,
+            values,
+        };
+        let binned = Binned::fit(&matrix);
+        let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
+        let Truth::Quantity(wanted) = &truth else {
+            unreachable!()
+        };
+        let tree = ForestSettings {
+            bootstrap: false,
+            ..settings(1)
+        };
+        for (settings, most) in [(settings(30), 0.05), (tree, 0.05)] {
+            let model = fit(&binned, &lesson, &settings, &cancel_never()).unwrap();
+            let found = model.scores(&matrix.values, Combine::Sum);
+            for (found, wanted) in found.iter().zip(wanted) {
+                assert!((found + lesson.centre() - wanted).abs() < most);
+            }
         }
     }
 }

@@ -10,7 +10,15 @@ const SORTED: usize = 40;
 pub(crate) struct Sample {
     pub(crate) row: u32,
     pub(crate) weight: f32,
-    pub(crate) class: u32,
+    /// Of more than two classes the class, otherwise the bits of a number: 0 or 1 of two classes, a quantity.
+    pub(crate) truth: u32,
+}
+
+impl Sample {
+    /// The number.
+    pub(crate) fn value(&self) -> f64 {
+        f64::from(f32::from_bits(self.truth))
+    }
 }
 
 /// The best branch so far.
@@ -33,13 +41,13 @@ impl Best {
     }
 }
 
-/// A non-empty bin: rows, weight, and (of two classes) the weight of the second.
+/// A non-empty bin: rows, weight, and the weighted sum of numbers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Group {
     bin: u8,
     rows: u32,
     weight: f64,
-    positive: f64,
+    sum: f64,
 }
 
 /// The groups of one feature in one node, with the buffers to collect them.
@@ -57,17 +65,17 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
+    /// Groups of numbers, or with `classes` (more than two) of those.
     pub(crate) fn new(classes: usize) -> Self {
-        let sums = if classes > 2 { classes } else { 0 };
         Self {
             classes,
             bins: Vec::with_capacity(256),
             sums: Vec::new(),
             cells: vec![Group::default(); 256],
-            cell_sums: vec![0.0; 256 * sums],
+            cell_sums: vec![0.0; 256 * classes],
             keys: Vec::new(),
-            left: vec![0.0; sums],
-            total: vec![0.0; sums],
+            left: vec![0.0; classes],
+            total: vec![0.0; classes],
         }
     }
 
@@ -81,10 +89,10 @@ impl Groups {
         self.sums.clear();
         if samples.len() <= SORTED {
             self.collect_sorted(bins, samples);
-        } else if self.classes > 2 {
+        } else if self.classes > 0 {
             self.collect_classes(bins, samples);
         } else {
-            self.collect_positive(bins, samples);
+            self.collect_numbers(bins, samples);
         }
     }
 
@@ -108,7 +116,7 @@ impl Groups {
                     bin,
                     ..Group::default()
                 });
-                if classes > 2 {
+                if classes > 0 {
                     self.sums.resize(self.sums.len() + classes, 0.0);
                 }
             }
@@ -116,22 +124,24 @@ impl Groups {
             if let Some(group) = self.bins.last_mut() {
                 group.rows += 1;
                 group.weight += weight;
-                group.positive += weight * f64::from(u8::from(sample.class == 1));
+                if classes == 0 {
+                    group.sum += weight * sample.value();
+                }
             }
-            if classes > 2 {
+            if classes > 0 {
                 let start = self.sums.len() - classes;
-                self.sums[start + sample.class as usize] += weight;
+                self.sums[start + sample.truth as usize] += weight;
             }
         }
     }
 
-    fn collect_positive(&mut self, bins: &[u8], samples: &[Sample]) {
+    fn collect_numbers(&mut self, bins: &[u8], samples: &[Sample]) {
         for sample in samples {
             let cell = &mut self.cells[bins[sample.row as usize] as usize];
             let weight = f64::from(sample.weight);
             cell.rows += 1;
             cell.weight += weight;
-            cell.positive += if sample.class == 1 { weight } else { 0.0 };
+            cell.sum += weight * sample.value();
         }
         for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
             if cell.rows > 0 {
@@ -149,7 +159,7 @@ impl Groups {
             let cell = &mut self.cells[bin];
             cell.rows += 1;
             cell.weight += weight;
-            self.cell_sums[bin * classes + sample.class as usize] += weight;
+            self.cell_sums[bin * classes + sample.truth as usize] += weight;
         }
         for (bin, cell) in (0u8..=255).zip(&mut self.cells) {
             if cell.rows > 0 {
@@ -170,16 +180,7 @@ impl Groups {
             .copied()
             .filter(|group| group.bin == MISSING);
         let real = self.bins.len() - usize::from(missing.is_some());
-        if self.classes > 2 {
-            self.total.fill(0.0);
-            for sums in self.sums.chunks_exact(self.classes) {
-                add(&mut self.total, sums);
-            }
-        }
-        let total = self
-            .bins
-            .iter()
-            .fold(Group::default(), |sum, group| sum.plus(group));
+        let total = self.add_up();
         for missing_left in [false, true] {
             let start = match (missing, missing_left) {
                 (None, true) => break,
@@ -187,7 +188,7 @@ impl Groups {
                 (_, false) => Group::default(),
             };
             self.left.fill(0.0);
-            if missing_left && self.classes > 2 {
+            if missing_left && self.classes > 0 {
                 add(&mut self.left, &self.sums[real * self.classes..]);
             }
             let mut side = Side {
@@ -206,11 +207,64 @@ impl Groups {
         }
     }
 
+    /// The lowest and the highest bin that is not empty here.
+    pub(crate) fn range(&self) -> (u8, u8) {
+        let end = |group: Option<&Group>| group.map_or(0, |group| group.bin);
+        (end(self.bins.first()), end(self.bins.last()))
+    }
+
+    /// Considers one split only: after this bin. Missing values, which only boosting reads, go right.
+    pub(crate) fn scan_one(
+        &mut self,
+        feature: usize,
+        bin: u8,
+        min_rows: usize,
+        best: &mut Option<Best>,
+    ) {
+        let total = self.add_up();
+        self.left.fill(0.0);
+        let mut left = Group::default();
+        let ends = self.bins.partition_point(|group| group.bin <= bin);
+        for (index, group) in self.bins[..ends].iter().enumerate() {
+            left = left.plus(group);
+            if self.classes > 0 {
+                let sums = &self.sums[index * self.classes..][..self.classes];
+                add(&mut self.left, sums);
+            }
+        }
+        let right_rows = total.rows - left.rows;
+        if (left.rows as usize) < min_rows || (right_rows as usize) < min_rows {
+            return;
+        }
+        let gain = self.gain(&left, &total);
+        if best.is_none_or(|best| gain > best.gain) {
+            *best = Some(Best {
+                gain,
+                feature,
+                bin,
+                missing_left: false,
+            });
+        }
+    }
+
+    /// The sums over all bins.
+    fn add_up(&mut self) -> Group {
+        if self.classes > 0 {
+            self.total.fill(0.0);
+            for sums in self.sums.chunks_exact(self.classes) {
+                add(&mut self.total, sums);
+            }
+        }
+        self.bins
+            .iter()
+            .fold(Group::default(), |sum, group| sum.plus(group))
+    }
+
     fn scan_side(&mut self, side: &mut Side, ends: usize, real: usize, best: &mut Option<Best>) {
         let mut left = side.start;
         for end in 0..ends {
             left = left.plus(&self.bins[end]);
-            if self.classes > 2 {
+            if self.classes > 0 {
                 add(
                     &mut self.left,
                     &self.sums[end * self.classes..][..self.classes],
@@ -239,10 +293,10 @@ impl Groups {
         }
     }
 
-    /// Σ (class sum)² / weight on both sides: larger is purer.
+    /// Σ sum² / weight on both sides: larger is purer.
     fn gain(&self, left: &Group, total: &Group) -> f64 {
         let right_weight = total.weight - left.weight;
-        if self.classes > 2 {
+        if self.classes > 0 {
             let (mut on_left, mut on_right) = (0.0, 0.0);
             for (left, total) in self.left.iter().zip(&self.total) {
                 on_left += left * left;
@@ -250,8 +304,8 @@ impl Groups {
             }
             return on_left / left.weight + on_right / right_weight;
         }
-        let right = total.positive - left.positive;
-        left.positive * left.positive / left.weight + right * right / right_weight
+        let right = total.sum - left.sum;
+        left.sum * left.sum / left.weight + right * right / right_weight
     }
 }
 
@@ -269,7 +323,7 @@ impl Group {
             bin: other.bin,
             rows: self.rows + other.rows,
             weight: self.weight + other.weight,
-            positive: self.positive + other.positive,
+            sum: self.sum + other.sum,
         }
     }
 }
@@ -284,13 +338,18 @@ fn add(sums: &mut [f64], more: &[f64]) {
 mod tests {
     use super::{Groups, Sample};
 
-    fn samples(classes: &[u32]) -> Vec<Sample> {
+    /// Rows of these classes, as two classes (numbers) or three see them.
+    fn samples(codes: &[u32], classes: usize) -> Vec<Sample> {
         (0u32..)
-            .zip(classes)
-            .map(|(row, &class)| Sample {
+            .zip(codes)
+            .map(|(row, &code)| Sample {
                 row,
                 weight: 1.0,
-                class,
+                truth: if classes == 0 {
+                    (code as f32).to_bits()
+                } else {
+                    code
+                },
             })
             .collect()
     }
@@ -300,10 +359,10 @@ mod tests {
         for repeat in [1, 30] {
             let bins: Vec<u8> = [1, 2, 7, 8].repeat(repeat);
             let codes: Vec<u32> = [0, 0, 1, 1].repeat(repeat);
-            for classes in [2, 3] {
+            for classes in [0, 3] {
                 let mut groups = Groups::new(classes);
                 let mut best = None;
-                groups.collect(&bins, &samples(&codes));
+                groups.collect(&bins, &samples(&codes, classes));
                 assert_eq!(groups.len(), 4);
                 groups.scan(5, 1, &mut best);
                 let best = best.unwrap();
@@ -314,11 +373,26 @@ mod tests {
 
     #[test]
     fn missing_values_can_be_told_from_all_others() {
-        let mut groups = Groups::new(2);
+        let mut groups = Groups::new(0);
         let mut best = None;
-        groups.collect(&[3, 4, 255, 255], &samples(&[0, 0, 1, 1]));
+        groups.collect(&[3, 4, 255, 255], &samples(&[0, 0, 1, 1], 0));
         groups.scan(0, 1, &mut best);
         let best = best.unwrap();
         assert!(best.goes_left(4) && !best.goes_left(255));
+    }
+
+    #[test]
+    fn one_split_is_judged_as_in_a_scan() {
+        for classes in [0, 3] {
+            let mut groups = Groups::new(classes);
+            groups.collect(&[1, 2, 7, 8], &samples(&[0, 0, 1, 1], classes));
+            assert_eq!(groups.range(), (1, 8));
+            let (mut all, mut one) = (None, None);
+            groups.scan(5, 1, &mut all);
+            groups.scan_one(5, 4, 1, &mut one);
+            assert_eq!(all, one);
+            groups.scan_one(5, 0, 1, &mut one);
+            assert_eq!(all, one);
+        }
     }
 }

@@ -1,12 +1,17 @@
-//! Logistic regression with an L2 penalty: scikit-learn's objective, `C · Σ wᵢ·loss + ½·|β|²`, the intercept free.
+//! Logistic regression: scikit-learn's objective, `C · Σ wᵢ·loss + (1 − r)·½·|β|² + r·|β|₁` with `r` the `l1_ratio`, the
+//! intercept free.
 //!
 //! Two classes: Newton steps with a Cholesky factor and step halving (iteratively reweighted least squares). Many
-//! classes or many features: L-BFGS on the soft-max loss (Nocedal, Wright: Numerical Optimization, algorithm 7.5).
+//! classes or many features: L-BFGS on the soft-max loss (Nocedal, Wright: Numerical Optimization, algorithm 7.5). With
+//! an L1 part: accelerated proximal gradients (`proximal`).
 
 use crate::error::{ModelError, Result};
 use crate::estimators::lbfgs::{self, Stop};
 use crate::estimators::linear_algebra::{dot, solve};
-use crate::estimators::{Cancel, Targets};
+use crate::estimators::proximal;
+use crate::estimators::scaling::Scaling;
+use crate::estimators::targets::Targets;
+use crate::estimators::{Cancel, Linear};
 use crate::matrix::Matrix;
 
 /// From this many features L-BFGS is cheaper than a Hessian.
@@ -15,45 +20,12 @@ const WIDE: usize = 500;
 /// How it learns.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogisticSettings {
-    /// The inverse strength of the penalty.
+    /// The inverse strength of the penalty; infinite without one.
     pub(crate) c: f64,
+    /// The share of the absolute values in the penalty; the rest are squares.
+    pub(crate) l1_ratio: f64,
     pub(crate) max_iter: usize,
     pub(crate) tolerance: f64,
-}
-
-/// Scores that are linear in the features.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Linear {
-    /// Scores for a row: 1 for two classes.
-    pub(crate) outputs: usize,
-    /// For every feature its weight in every score.
-    pub(crate) weights: Vec<f64>,
-    pub(crate) intercepts: Vec<f64>,
-}
-
-impl Linear {
-    /// The scores of rows, row after row.
-    pub(crate) fn scores(&self, matrix: &Matrix) -> Vec<f64> {
-        let mut scores = Vec::with_capacity(matrix.rows * self.outputs);
-        for row in 0..matrix.rows {
-            let start = scores.len();
-            scores.resize(start + self.outputs, 0.0);
-            let scores = &mut scores[start..];
-            for (value, weights) in matrix
-                .row(row)
-                .iter()
-                .zip(self.weights.chunks_exact(self.outputs))
-            {
-                for (score, weight) in scores.iter_mut().zip(weights) {
-                    *score += value * weight;
-                }
-            }
-            for (score, intercept) in scores.iter_mut().zip(&self.intercepts) {
-                *score += intercept;
-            }
-        }
-        scores
-    }
 }
 
 /// Fits; `standardised` features are scaled before the penalty sees them.
@@ -65,7 +37,9 @@ pub(crate) fn fit(
     cancel: &Cancel<'_>,
 ) -> Result<Linear> {
     let problem = Problem::new(matrix, standardised, targets, settings);
-    let coefficients = if problem.outputs == 1 && matrix.width <= WIDE {
+    let coefficients = if settings.l1_ratio > 0.0 {
+        problem.proximal(cancel)?
+    } else if problem.outputs == 1 && matrix.width <= WIDE {
         problem.newton(cancel)?
     } else {
         problem.quasi_newton(cancel)?
@@ -75,7 +49,11 @@ pub(crate) fn fit(
             "logistic_regression found no finite solution: the features are too large to be learned from",
         ));
     }
-    Ok(problem.unscaled(&coefficients))
+    Ok(Linear::unscaled(
+        &coefficients,
+        problem.outputs,
+        &problem.scaling,
+    ))
 }
 
 /// The training data, centred and scaled, with a column of ones at the end.
@@ -86,10 +64,11 @@ struct Problem<'a> {
     /// Features and the intercept.
     width: usize,
     design: Vec<f64>,
-    means: Vec<f64>,
-    scales: Vec<f64>,
-    /// The penalty of every coefficient, in the scaled coordinates.
+    scaling: Scaling,
+    /// The penalty of every coefficient's square, in the scaled coordinates.
     penalties: Vec<f64>,
+    /// The penalty of every coefficient's absolute value.
+    absolute: Vec<f64>,
     total_weight: f64,
 }
 
@@ -100,20 +79,22 @@ impl<'a> Problem<'a> {
         targets: &'a Targets<'a>,
         settings: &'a LogisticSettings,
     ) -> Self {
-        let (means, scales) = moments(matrix);
+        let all = vec![true; matrix.width];
+        let scaling = Scaling::fit(matrix, &all);
         let width = matrix.width + 1;
-        let mut design = Vec::with_capacity(matrix.rows * width);
-        for row in 0..matrix.rows {
-            let values = matrix.row(row).iter().zip(means.iter().zip(&scales));
-            design.extend(values.map(|(value, (mean, scale))| (value - mean) / scale));
-            design.push(1.0);
-        }
+        let design = scaling.design(matrix);
         // Every column is centred and scaled for the solver's sake; the penalty of a column that the user's model
         // doesn't standardise is rescaled so that the optimum is that of the raw column.
-        let penalties = scales
-            .iter()
-            .zip(standardised)
-            .map(|(scale, standardised)| if *standardised { 1.0 } else { 1.0 / (scale * scale) } / settings.c)
+        let raw = || {
+            let scales = scaling.scales.iter().zip(standardised);
+            scales.map(|(scale, standardised)| if *standardised { 1.0 } else { 1.0 / scale })
+        };
+        let penalties = raw()
+            .map(|raw| raw * raw * (1.0 - settings.l1_ratio) / settings.c)
+            .chain([0.0])
+            .collect();
+        let absolute = raw()
+            .map(|raw| raw * settings.l1_ratio / settings.c)
             .chain([0.0])
             .collect();
         let total_weight = (0..matrix.rows)
@@ -122,16 +103,12 @@ impl<'a> Problem<'a> {
         Self {
             targets,
             settings,
-            outputs: if targets.classes == 2 {
-                1
-            } else {
-                targets.classes
-            },
+            outputs: targets.outputs(),
             width,
             design,
-            means,
-            scales,
+            scaling,
             penalties,
+            absolute,
             total_weight,
         }
     }
@@ -244,6 +221,22 @@ impl<'a> Problem<'a> {
         })
     }
 
+    fn proximal(&self, cancel: &Cancel<'_>) -> Result<Vec<f64>> {
+        let weights: Vec<f64> = self
+            .absolute
+            .iter()
+            .map(|penalty| penalty / self.total_weight)
+            .collect();
+        let stop = Stop {
+            max_iter: self.settings.max_iter,
+            tolerance: self.settings.tolerance,
+        };
+        let start = vec![0.0; self.outputs * self.width];
+        proximal::minimise(start, &weights, &stop, cancel, |coefficients, gradient| {
+            self.evaluate(coefficients, gradient)
+        })
+    }
+
     /// Mean loss and gradient for coefficients that stand output after output.
     fn evaluate(&self, coefficients: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
@@ -265,27 +258,6 @@ impl<'a> Problem<'a> {
             *gradient = (*gradient + c * self.penalties[index % self.width]) / self.total_weight;
         }
         (loss + self.penalty(coefficients)) / self.total_weight
-    }
-
-    /// Coefficients of the raw features.
-    fn unscaled(&self, coefficients: &[f64]) -> Linear {
-        let features = self.width - 1;
-        let mut weights = vec![0.0; features * self.outputs];
-        let mut intercepts = Vec::with_capacity(self.outputs);
-        for (output, coefficients) in coefficients.chunks_exact(self.width).enumerate() {
-            let mut intercept = coefficients[features];
-            for feature in 0..features {
-                let weight = coefficients[feature] / self.scales[feature];
-                weights[feature * self.outputs + output] = weight;
-                intercept -= weight * self.means[feature];
-            }
-            intercepts.push(intercept);
-        }
-        Linear {
-            outputs: self.outputs,
-            weights,
-            intercepts,
-        }
     }
 }
 
@@ -329,41 +301,16 @@ fn add_products(hessian: &mut [f64], block: &[f64], width: usize) {
     }
 }
 
-/// Means and population standard deviations; a constant column has the scale 1.
-#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-fn moments(matrix: &Matrix) -> (Vec<f64>, Vec<f64>) {
-    let rows = matrix.rows as f64;
-    let mut means = vec![0.0; matrix.width];
-    for row in 0..matrix.rows {
-        for (mean, value) in means.iter_mut().zip(matrix.row(row)) {
-            *mean += value;
-        }
-    }
-    means.iter_mut().for_each(|mean| *mean /= rows);
-    let mut scales = vec![0.0; matrix.width];
-    for row in 0..matrix.rows {
-        for ((scale, value), mean) in scales.iter_mut().zip(matrix.row(row)).zip(&means) {
-            *scale += (value - mean) * (value - mean);
-        }
-    }
-    for (scale, mean) in scales.iter_mut().zip(&means) {
-        *scale = (*scale / rows).sqrt();
-        // What is left of a constant column is rounding.
-        if *scale <= 10.0 * f64::EPSILON * mean.abs() {
-            *scale = 1.0;
-        }
-    }
-    (means, scales)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{LogisticSettings, Problem, fit};
-    use crate::estimators::testing::{cancel_never, targets, three_classes};
+    use crate::estimators::targets::{ClassWeight, Targets};
+    use crate::estimators::testing::{cancel_never, three_classes, truth};
     use crate::matrix::Matrix;
 
     const SETTINGS: LogisticSettings = LogisticSettings {
         c: 1.0,
+        l1_ratio: 0.0,
         max_iter: 1000,
         tolerance: 1e-10,
     };
@@ -371,16 +318,9 @@ mod tests {
     /// `sklearn.linear_model.LogisticRegression(C=1, tol=1e-12, solver='newton-cholesky')` on the same twelve rows.
     #[test]
     fn coefficients_are_scikit_learns() {
-        let values: Vec<f64> = (0..12)
-            .flat_map(|i| [f64::from(i * 5 % 12), f64::from(i * 7 % 11) * 0.5])
-            .collect();
-        let matrix = Matrix {
-            width: 2,
-            rows: 12,
-            values,
-        };
-        let codes = [0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 0];
-        let targets = targets(&codes, 2);
+        let (matrix, codes) = twelve();
+        let truth = truth(&codes, 2);
+        let targets = Targets::new(&truth, &ClassWeight::None).unwrap();
         let linear = fit(
             &matrix,
             &[false, false],
@@ -407,7 +347,8 @@ mod tests {
     #[test]
     fn newton_and_lbfgs_agree() {
         let (matrix, codes) = crate::estimators::testing::rings(300);
-        let targets = targets(&codes, 2);
+        let truth = truth(&codes, 2);
+        let targets = Targets::new(&truth, &ClassWeight::None).unwrap();
         let problem = Problem::new(&matrix, &[true, false], &targets, &SETTINGS);
         let newton = problem.newton(&cancel_never()).unwrap();
         let quasi = problem.quasi_newton(&cancel_never()).unwrap();
@@ -419,7 +360,8 @@ mod tests {
     #[test]
     fn three_classes_are_told_apart() {
         let (matrix, codes) = three_classes(300);
-        let targets = targets(&codes, 3);
+        let truth = truth(&codes, 3);
+        let targets = Targets::new(&truth, &ClassWeight::None).unwrap();
         let linear = fit(&matrix, &[true, true], &targets, &SETTINGS, &cancel_never()).unwrap();
         let scores = linear.scores(&matrix);
         let hits = codes
@@ -429,5 +371,52 @@ mod tests {
                 (0..3).max_by(|a, b| scores[*a].total_cmp(&scores[*b])) == Some(**code as usize)
             });
         assert!(hits.count() > 285);
+    }
+
+    /// `LogisticRegression(solver='saga', tol=1e-12, max_iter=1000000)` on the twelve rows above, with `l1_ratio` 1 and 0.5.
+    #[test]
+    fn sparse_coefficients_are_scikit_learns() {
+        let (matrix, codes) = twelve();
+        let truth = truth(&codes, 2);
+        let targets = Targets::new(&truth, &ClassWeight::None).unwrap();
+        for (l1_ratio, expected) in [(1.0, L1), (0.5, ELASTIC)] {
+            let settings = LogisticSettings {
+                l1_ratio,
+                max_iter: 10_000,
+                tolerance: 1e-12,
+                ..SETTINGS
+            };
+            let linear = fit(
+                &matrix,
+                &[false, false],
+                &targets,
+                &settings,
+                &cancel_never(),
+            );
+            let linear = linear.unwrap();
+            let found = linear.weights.iter().chain(&linear.intercepts);
+            for (own, sklearn) in found.zip(expected) {
+                assert!((own - sklearn).abs() < 1e-6, "{own} {sklearn}");
+            }
+        }
+    }
+
+    const L1: [f64; 3] = [0.210_730_213_080_037_1, 0.0, -1.159_016_171_932_248_5];
+    const ELASTIC: [f64; 3] = [
+        0.226_513_274_892_652_4,
+        -0.018_391_039_101_997_575,
+        -1.202_419_715_931_968_5,
+    ];
+
+    fn twelve() -> (Matrix, [u32; 12]) {
+        let values: Vec<f64> = (0..12)
+            .flat_map(|i| [f64::from(i * 5 % 12), f64::from(i * 7 % 11) * 0.5])
+            .collect();
+        let matrix = Matrix {
+            width: 2,
+            rows: 12,
+            values,
+        };
+        (matrix, [0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 0])
     }
 }

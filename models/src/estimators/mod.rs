@@ -1,30 +1,48 @@
 //! The estimators: what learns from a matrix of numbers.
 //!
 //! [`Estimator`] is a choice with its parameters, [`Fitted`] what it has learned. Another estimator is another variant
-//! of both; a fitted one answers class probabilities and can be written as ONNX nodes (`onnx::export`).
+//! of the first, and of the second only when it answers in a way of its own; a fitted one answers rows and can be written
+//! as ONNX nodes (`onnx::export`).
 
 mod bayes;
 pub(crate) mod bins;
 mod boosting;
 mod boosting_sums;
 mod boosting_tree;
+mod clusters;
 pub(crate) mod ensemble;
+mod fitted;
 mod forest;
 mod histogram;
+mod isolation;
 mod lbfgs;
+mod least_squares;
+mod linear;
 mod linear_algebra;
 mod logistic;
+mod neighbours;
 mod parameters;
+mod proximal;
+mod reader;
+mod scaling;
+mod svm;
+mod targets;
 
+use crate::data::Truth;
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
 pub(crate) use bayes::Gaussian;
 use bins::Binned;
-use ensemble::{Combine, Ensemble};
-pub(crate) use logistic::Linear;
+pub(crate) use clusters::Centres;
+pub(crate) use fitted::{Fitted, Link, sigmoid, soft_max};
+pub(crate) use linear::Linear;
+pub(crate) use neighbours::{NEAREST, Neighbours};
 pub(crate) use parameters::Parameters;
 #[cfg(test)]
 pub(crate) use parameters::known_names;
+pub(crate) use scaling::Scaling;
+pub(crate) use svm::platt;
+use targets::{ClassWeight, Lesson, Targets};
 
 /// Asks whether to stop.
 pub(crate) struct Cancel<'a>(pub(crate) &'a (dyn Fn() -> bool + Sync));
@@ -40,71 +58,39 @@ impl Cancel<'_> {
     }
 }
 
-/// Class codes and weights of the training rows.
-#[derive(Debug, Clone)]
-pub(crate) struct Targets<'a> {
-    pub(crate) codes: &'a [u32],
-    pub(crate) classes: usize,
-    /// The weight of every class; 1 when there are none.
-    pub(crate) class_weights: Option<Vec<f32>>,
-}
-
-impl<'a> Targets<'a> {
-    /// Targets in which every row counts the same, or every class when `balanced` (scikit-learn's formula
-    /// `rows / (classes · rows of the class)`).
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a ratio of row counts"
-    )]
-    pub(crate) fn new(codes: &'a [u32], classes: usize, balanced: bool) -> Self {
-        let class_weights = balanced.then(|| {
-            let mut counts = vec![0usize; classes];
-            for &code in codes {
-                counts[code as usize] += 1;
-            }
-            counts
-                .iter()
-                .map(|&count| (codes.len() as f64 / (classes * count.max(1)) as f64) as f32)
-                .collect()
-        });
-        Self {
-            codes,
-            classes,
-            class_weights,
-        }
-    }
-
-    pub(crate) fn weight(&self, row: usize) -> f32 {
-        match &self.class_weights {
-            None => 1.0,
-            Some(weights) => weights[self.codes[row] as usize],
-        }
-    }
-}
-
 /// An estimator with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Estimator {
-    /// The shares of the classes, whatever the row: the baseline.
+    /// Always the same, whatever the row: the baseline.
     Dummy,
     Logistic {
         settings: logistic::LogisticSettings,
-        balanced: bool,
+        weight: ClassWeight,
     },
+    Svm {
+        settings: svm::SvmSettings,
+        weight: ClassWeight,
+    },
+    /// Linear regression with and without penalties.
+    Linear(least_squares::Penalty),
+    Neighbours(neighbours::NeighbourSettings),
+    /// Forests, extra trees and a single tree.
     Forest {
         settings: forest::ForestSettings,
         features: MaxFeatures,
-        balanced: bool,
+        weight: ClassWeight,
     },
     Boosting {
         settings: boosting::BoostingSettings,
         stopping: Stopping,
-        balanced: bool,
+        weight: ClassWeight,
     },
     Bayes {
         var_smoothing: f64,
     },
+    KMeans(clusters::KMeansSettings),
+    Dbscan(clusters::DbscanSettings),
+    Isolation(isolation::IsolationSettings),
 }
 
 /// scikit-learn's `max_features`.
@@ -134,12 +120,25 @@ pub(crate) struct Training<'a> {
     pub(crate) matrix: &'a Matrix,
     /// The same, binned, when the estimator wants bins.
     pub(crate) binned: Option<&'a Binned>,
-    /// Features that a linear model standardises.
+    /// Features that are standardised where distances or weights are compared.
     pub(crate) scaled: &'a [bool],
-    pub(crate) codes: &'a [u32],
-    pub(crate) classes: usize,
+    pub(crate) truth: &'a Truth,
     pub(crate) seed: u64,
     pub(crate) cancel: &'a Cancel<'a>,
+}
+
+impl Training<'_> {
+    fn bins(&self) -> Result<&Binned> {
+        self.binned
+            .ok_or_else(|| ModelError::internal("trees without bins"))
+    }
+
+    fn quantities(&self) -> Result<&[f64]> {
+        match self.truth {
+            Truth::Quantity(values) => Ok(values),
+            _ => Err(ModelError::internal("a regressor without quantities")),
+        }
+    }
 }
 
 impl Estimator {
@@ -153,65 +152,125 @@ impl Estimator {
         matches!(self, Self::Boosting { .. })
     }
 
+    /// Of anomalies: the share of rows that are odd.
+    pub(crate) fn contamination(&self) -> Option<f64> {
+        match self {
+            Self::Isolation(settings) => settings.contamination,
+            _ => None,
+        }
+    }
+
     /// Learns.
     pub(crate) fn fit(&self, training: &Training<'_>) -> Result<Fitted> {
-        let matrix = training.matrix;
-        let targets = |balanced| Targets::new(training.codes, training.classes, balanced);
-        let bins = || {
-            training
-                .binned
-                .ok_or_else(|| ModelError::internal("trees without bins"))
-        };
+        let Training {
+            matrix,
+            scaled,
+            truth,
+            seed,
+            cancel,
+            ..
+        } = training;
         match self {
-            Self::Dummy => Ok(Fitted::Constant(shares(&targets(false)))),
-            Self::Logistic { settings, balanced } => {
-                let targets = targets(*balanced);
-                logistic::fit(matrix, training.scaled, &targets, settings, training.cancel)
-                    .map(Fitted::Linear)
+            Self::Dummy => Fitted::baseline(truth),
+            Self::Logistic { settings, weight } => {
+                let targets = Targets::new(truth, weight)?;
+                let linear = logistic::fit(matrix, scaled, &targets, settings, cancel)?;
+                let link = Link::LogOdds;
+                Ok(Fitted::Linear { linear, link })
             }
-            Self::Forest {
-                settings,
-                features,
-                balanced,
-            } => {
-                let settings = forest::ForestSettings {
-                    max_features: features.of(matrix.width),
-                    seed: training.seed,
-                    ..settings.clone()
-                };
-                forest::fit(bins()?, &targets(*balanced), &settings, training.cancel).map(
-                    |ensemble| Fitted::Trees {
-                        ensemble,
-                        link: Link::Identity,
-                    },
-                )
+            Self::Svm { settings, weight } => {
+                let targets = Targets::new(truth, weight)?;
+                let linear = svm::fit(matrix, scaled, &targets, settings, cancel)?;
+                let link = Link::OneAgainstRest;
+                Ok(Fitted::Linear { linear, link })
             }
-            Self::Boosting {
-                settings,
-                stopping,
-                balanced,
-            } => {
-                let settings = boosting::BoostingSettings {
-                    early_stopping: match stopping {
-                        Stopping::Auto => matrix.rows > STOPPING_ROWS,
-                        Stopping::Always => true,
-                        Stopping::Never => false,
-                    },
-                    seed: training.seed,
-                    ..settings.clone()
-                };
-                boosting::fit(bins()?, &targets(*balanced), &settings, training.cancel).map(
-                    |ensemble| Fitted::Trees {
-                        ensemble,
-                        link: Link::LogOdds,
-                    },
-                )
+            Self::Linear(penalty) => {
+                let linear = least_squares::fit(matrix, scaled, training.quantities()?, penalty)?;
+                let link = Link::Identity(0.0);
+                Ok(Fitted::Linear { linear, link })
             }
+            Self::Neighbours(settings) => {
+                neighbours::fit(matrix, scaled, truth, settings).map(Fitted::Neighbours)
+            }
+            Self::Forest { .. } => self.fit_forest(training),
+            Self::Boosting { .. } => self.fit_boosting(training),
             Self::Bayes { var_smoothing } => {
-                bayes::fit(matrix, training.codes, training.classes, *var_smoothing)
+                let targets = Targets::new(truth, &ClassWeight::None)?;
+                bayes::fit(matrix, targets.codes, targets.classes, *var_smoothing)
                     .map(Fitted::Gaussian)
             }
+            Self::KMeans(settings) => {
+                clusters::k_means(matrix, scaled, settings, *seed, cancel).map(Fitted::Centres)
+            }
+            Self::Dbscan(_) => Err(ModelError::settings(
+                "dbscan assigns the rows that it is given and cannot predict others",
+            )),
+            Self::Isolation(settings) => {
+                let ensemble = isolation::fit(matrix, settings, *seed, cancel)?;
+                let link = Link::Isolation;
+                Ok(Fitted::Trees { ensemble, link })
+            }
         }
+    }
+
+    /// The groups of these rows, of an estimator that assigns and cannot predict; none of a lonely row.
+    pub(crate) fn assign(&self, training: &Training<'_>) -> Option<Result<Vec<Option<u32>>>> {
+        match self {
+            Self::Dbscan(settings) => {
+                Some(clusters::dbscan(training.matrix, training.scaled, settings))
+            }
+            _ => None,
+        }
+    }
+
+    fn fit_forest(&self, training: &Training<'_>) -> Result<Fitted> {
+        let Self::Forest {
+            settings,
+            features,
+            weight,
+        } = self
+        else {
+            return Err(ModelError::internal("no forest"));
+        };
+        let settings = forest::ForestSettings {
+            max_features: features.of(training.matrix.width),
+            seed: training.seed,
+            ..settings.clone()
+        };
+        let lesson = Lesson::new(training.truth, weight)?;
+        let ensemble = forest::fit(training.bins()?, &lesson, &settings, training.cancel)?;
+        let link = match &lesson {
+            Lesson::Classes(targets) if targets.outputs() == 1 => Link::Share,
+            lesson => Link::Identity(lesson.centre()),
+        };
+        Ok(Fitted::Trees { ensemble, link })
+    }
+
+    fn fit_boosting(&self, training: &Training<'_>) -> Result<Fitted> {
+        let Self::Boosting {
+            settings,
+            stopping,
+            weight,
+        } = self
+        else {
+            return Err(ModelError::internal("no boosting"));
+        };
+        let settings = boosting::BoostingSettings {
+            early_stopping: match stopping {
+                Stopping::Auto => training.matrix.rows > STOPPING_ROWS,
+                Stopping::Always => true,
+                Stopping::Never => false,
+            },
+            seed: training.seed,
+            ..settings.clone()
+        };
+        let lesson = Lesson::new(training.truth, weight)?;
+        let ensemble = boosting::fit(training.bins()?, &lesson, &settings, training.cancel)?;
+        let link = match &lesson {
+            Lesson::Classes(_) => Link::LogOdds,
+            lesson => Link::Identity(lesson.centre()),
+        };
+        Ok(Fitted::Trees { ensemble, link })
     }
 }
 
@@ -234,103 +293,12 @@ impl MaxFeatures {
     }
 }
 
-/// How scores become probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// They are shares already.
-    Identity,
-    /// Sigmoid, or soft-max of several.
-    LogOdds,
-}
-
-/// What an estimator has learned.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Fitted {
-    Constant(Vec<f64>),
-    Linear(Linear),
-    Trees { ensemble: Ensemble, link: Link },
-    Gaussian(Gaussian),
-}
-
-impl Fitted {
-    /// Class probabilities, row after row.
-    pub(crate) fn probabilities(&self, matrix: &Matrix) -> Vec<f64> {
-        match self {
-            Self::Constant(shares) => shares.repeat(matrix.rows),
-            Self::Linear(linear) => log_odds(&linear.scores(matrix), linear.outputs),
-            Self::Trees { ensemble, link } => {
-                let mut scores = ensemble.scores(&matrix.values, Combine::Sum);
-                scores
-                    .iter_mut()
-                    .for_each(|score| *score = single_precision(*score));
-                match (link, ensemble.targets) {
-                    (Link::Identity, 1) => scores.iter().flat_map(|p| [1.0 - p, *p]).collect(),
-                    (Link::Identity, _) => scores,
-                    (Link::LogOdds, outputs) => log_odds(&scores, outputs),
-                }
-            }
-            Self::Gaussian(gaussian) => gaussian.probabilities(matrix),
-        }
-    }
-}
-
-/// ONNX's tree operators answer in single precision, so the scores in memory are rounded the same way.
-#[allow(clippy::cast_possible_truncation, reason = "this is the rounding")]
-pub(crate) fn single_precision(score: f64) -> f64 {
-    f64::from(score as f32)
-}
-
-fn shares(targets: &Targets<'_>) -> Vec<f64> {
-    let mut counts = vec![0.0; targets.classes];
-    for &code in targets.codes {
-        counts[code as usize] += 1.0;
-    }
-    let total: f64 = counts.iter().sum();
-    counts.iter_mut().for_each(|count| *count /= total);
-    counts
-}
-
-fn log_odds(scores: &[f64], outputs: usize) -> Vec<f64> {
-    if outputs == 1 {
-        return scores
-            .iter()
-            .flat_map(|score| {
-                let share = sigmoid(*score);
-                [1.0 - share, share]
-            })
-            .collect();
-    }
-    let mut answer = scores.to_vec();
-    answer.chunks_exact_mut(outputs).for_each(soft_max);
-    answer
-}
-
-/// 1 / (1 + e⁻ˣ) without overflow.
-pub(crate) fn sigmoid(score: f64) -> f64 {
-    let small = (-score.abs()).exp();
-    if score >= 0.0 {
-        1.0 / (1.0 + small)
-    } else {
-        small / (1.0 + small)
-    }
-}
-
-/// Soft-max in place.
-pub(crate) fn soft_max(scores: &mut [f64]) {
-    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut total = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - largest).exp();
-        total += *score;
-    }
-    scores.iter_mut().for_each(|score| *score /= total);
-}
-
 #[cfg(test)]
 pub(crate) mod testing {
     //! Small data sets for the tests of estimators.
 
-    use super::{Cancel, Targets};
+    use super::Cancel;
+    use crate::data::{Classes, Truth};
     use crate::matrix::Matrix;
     use crate::random::Random;
 
@@ -338,8 +306,11 @@ pub(crate) mod testing {
         Cancel(&|| false)
     }
 
-    pub(crate) fn targets(codes: &[u32], classes: usize) -> Targets<'_> {
-        Targets::new(codes, classes, false)
+    pub(crate) fn truth(codes: &[u32], classes: usize) -> Truth {
+        Truth::Classes {
+            classes: Classes::Integer((0..classes as i64).collect()),
+            codes: codes.to_vec(),
+        }
     }
 
     fn uniform(random: &mut Random) -> f64 {
@@ -379,14 +350,10 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{cancel_never, rings};
-    use super::{Cancel, Estimator, MaxFeatures, Parameters, Targets, Training, bins::Binned};
-
-    #[test]
-    fn balanced_weights_are_scikit_learns() {
-        let targets = Targets::new(&[0, 0, 0, 1], 2, true);
-        assert_eq!(targets.class_weights, Some(vec![4.0 / 6.0, 2.0]));
-    }
+    use super::testing::{cancel_never, rings, truth};
+    use super::{Cancel, Estimator, MaxFeatures, Parameters, Training, bins::Binned};
+    use crate::data::{Goal, Truth};
+    use crate::matrix::Matrix;
 
     #[test]
     fn max_features_are_counted_as_scikit_learn_does() {
@@ -401,22 +368,35 @@ mod tests {
         }
     }
 
+    fn training<'a>(
+        matrix: &'a Matrix,
+        binned: &'a Binned,
+        truth: &'a Truth,
+        cancel: &'a Cancel<'a>,
+    ) -> Training<'a> {
+        Training {
+            matrix,
+            binned: Some(binned),
+            scaled: &[true, true],
+            truth,
+            seed: 0,
+            cancel,
+        }
+    }
+
     #[test]
     fn cancelling_ends_a_fit() {
         let (matrix, codes) = rings(100);
-        let binned = Binned::fit(&matrix);
+        let (binned, truth) = (Binned::fit(&matrix), truth(&codes, 2));
         let cancel = Cancel(&|| true);
-        for name in ["random_forest", "gradient_boosting", "logistic_regression"] {
-            let estimator = Estimator::parse(name, &Parameters::default()).unwrap();
-            let training = Training {
-                matrix: &matrix,
-                binned: Some(&binned),
-                scaled: &[true, true],
-                codes: &codes,
-                classes: 2,
-                seed: 0,
-                cancel: &cancel,
-            };
+        let training = training(&matrix, &binned, &truth, &cancel);
+        for name in [
+            "random_forest",
+            "gradient_boosting",
+            "logistic_regression",
+            "linear_svm",
+        ] {
+            let estimator = Estimator::parse(Goal::Classes, name, &Parameters::default()).unwrap();
             assert!(estimator.fit(&training).is_err());
         }
     }
@@ -424,29 +404,41 @@ mod tests {
     #[test]
     fn probabilities_of_a_row_add_up_to_one() {
         let (matrix, codes) = rings(200);
-        let binned = Binned::fit(&matrix);
-        for name in super::known_names() {
-            let estimator = Estimator::parse(name, &Parameters::default()).unwrap();
-            let training = Training {
-                matrix: &matrix,
-                binned: Some(&binned),
-                scaled: &[true, true],
-                codes: &codes,
-                classes: 2,
-                seed: 0,
-                cancel: &cancel_never(),
-            };
-            for row in estimator
-                .fit(&training)
-                .unwrap()
-                .probabilities(&matrix)
-                .chunks_exact(2)
-            {
+        let (binned, truth) = (Binned::fit(&matrix), truth(&codes, 2));
+        let cancel = cancel_never();
+        let training = training(&matrix, &binned, &truth, &cancel);
+        for name in super::known_names(Goal::Classes) {
+            let estimator = Estimator::parse(Goal::Classes, name, &Parameters::default()).unwrap();
+            let fitted = estimator.fit(&training).unwrap();
+            assert_eq!(fitted.width(), 2);
+            for row in fitted.answer(&matrix).chunks_exact(2) {
                 assert!(
                     (row[0] + row[1] - 1.0).abs() < 1e-9 && row[0] >= 0.0,
                     "{name} {row:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn every_regressor_is_better_than_the_mean() {
+        let (matrix, _) = rings(300);
+        let values: Vec<f64> = (0..300)
+            .map(|row| 100.0 + 3.0 * matrix.row(row)[0] - matrix.row(row)[1])
+            .collect();
+        let (binned, truth) = (Binned::fit(&matrix), Truth::Quantity(values.clone()));
+        let cancel = cancel_never();
+        let training = training(&matrix, &binned, &truth, &cancel);
+        for name in super::known_names(Goal::Quantity) {
+            let parameters = if matches!(*name, "lasso" | "elastic_net") {
+                [("alpha".to_owned(), 0.01.into())].into()
+            } else {
+                Parameters::default()
+            };
+            let estimator = Estimator::parse(Goal::Quantity, name, &parameters).unwrap();
+            let fitted = estimator.fit(&training).unwrap();
+            let r2 = crate::metrics::Metric::R2.of_numbers(&values, &fitted.answer(&matrix));
+            assert!(r2 > 0.9, "{name} {r2}");
         }
     }
 }

@@ -3,93 +3,239 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::data::Goal;
 use crate::error::{ModelError, Result};
 use crate::estimators::boosting::BoostingSettings;
 use crate::estimators::boosting_sums::Growth;
+use crate::estimators::clusters::{DbscanSettings, KMeansSettings};
 use crate::estimators::forest::ForestSettings;
+use crate::estimators::isolation::IsolationSettings;
+use crate::estimators::least_squares::Penalty;
 use crate::estimators::logistic::LogisticSettings;
-use crate::estimators::{Estimator, MaxFeatures, Stopping};
+use crate::estimators::neighbours::NeighbourSettings;
+use crate::estimators::reader::Reader;
+use crate::estimators::svm::SvmSettings;
+use crate::estimators::targets::ClassWeight;
+use crate::estimators::{Estimator, MaxFeatures};
 
 /// One value for every parameter that is set.
 pub(crate) type Parameters = IndexMap<String, Value>;
 
-/// The names under which estimators are chosen.
-pub(crate) fn known_names() -> [&'static str; 4] {
-    [
-        "logistic_regression",
-        "random_forest",
-        "gradient_boosting",
-        "gaussian_naive_bayes",
-    ]
+/// The names under which estimators for a goal are chosen.
+pub(crate) fn known_names(goal: Goal) -> &'static [&'static str] {
+    match goal {
+        Goal::Classes => &[
+            "logistic_regression",
+            "linear_svm",
+            "gaussian_naive_bayes",
+            "k_nearest_neighbors",
+            "decision_tree",
+            "random_forest",
+            "extra_trees",
+            "gradient_boosting",
+        ],
+        Goal::Quantity => &[
+            "linear_regression",
+            "ridge",
+            "lasso",
+            "elastic_net",
+            "k_nearest_neighbors",
+            "decision_tree",
+            "random_forest",
+            "extra_trees",
+            "gradient_boosting",
+        ],
+        Goal::Clusters => &["k_means", "dbscan"],
+        Goal::Anomalies => &["isolation_forest"],
+    }
 }
 
 impl Estimator {
     /// The estimator of that name; a name or a parameter that is not known is an error that lists those that are.
-    pub(crate) fn parse(name: &str, parameters: &Parameters) -> Result<Self> {
+    pub(crate) fn parse(goal: Goal, name: &str, parameters: &Parameters) -> Result<Self> {
         let reader = Reader { name, parameters };
+        if name == "dummy" {
+            reader.allow(&[])?;
+            return Ok(Self::Dummy);
+        }
+        if !known_names(goal).contains(&name) {
+            return Err(ModelError::settings(format!(
+                "there is no {} `{name}`; there are {}",
+                goal.name(),
+                known_names(goal).join(", ")
+            )));
+        }
         match name {
             "logistic_regression" => logistic(&reader),
-            "random_forest" => forest(&reader),
-            "gradient_boosting" => boosting(&reader),
-            "gaussian_naive_bayes" => {
+            "linear_svm" => svm(&reader),
+            "linear_regression" => {
+                reader.allow(&[])?;
+                Ok(Self::Linear(Penalty::Squares(0.0)))
+            }
+            "ridge" => {
+                reader.allow(&["alpha"])?;
+                let alpha = reader.number("alpha", 1.0, 0.0)?;
+                Ok(Self::Linear(Penalty::Squares(alpha)))
+            }
+            "lasso" | "elastic_net" => mixed(&reader),
+            "k_nearest_neighbors" => neighbours(&reader),
+            "decision_tree" => forest(&reader, goal, Kind::Tree),
+            "random_forest" => forest(&reader, goal, Kind::Random),
+            "extra_trees" => forest(&reader, goal, Kind::Extra),
+            "gradient_boosting" => boosting(&reader, goal),
+            "k_means" => k_means(&reader),
+            "dbscan" => {
+                reader.allow(&["eps", "min_samples"])?;
+                Ok(Self::Dbscan(DbscanSettings {
+                    eps: reader.number("eps", 0.5, f64::MIN_POSITIVE)?,
+                    min_samples: reader.whole("min_samples", 5, 2)?,
+                }))
+            }
+            "isolation_forest" => isolation(&reader),
+            _ => {
                 reader.allow(&["var_smoothing"])?;
                 Ok(Self::Bayes {
                     var_smoothing: reader.number("var_smoothing", 1e-9, 0.0)?,
                 })
             }
-            "dummy" => {
-                reader.allow(&[])?;
-                Ok(Self::Dummy)
-            }
-            other => Err(ModelError::settings(format!(
-                "there is no classifier `{other}`; there are {}",
-                known_names().join(", ")
-            ))),
         }
     }
 }
 
 fn logistic(reader: &Reader<'_>) -> Result<Estimator> {
-    reader.allow(&["C", "class_weight", "max_iter", "tol"])?;
+    reader.allow(&[
+        "C",
+        "penalty",
+        "l1_ratio",
+        "class_weight",
+        "max_iter",
+        "tol",
+    ])?;
+    let penalty = reader.one_of("penalty", &["l2", "l1", "elasticnet", "none"])?;
+    let l1_ratio = match penalty {
+        "l1" => 1.0,
+        "elasticnet" => reader.share("l1_ratio", 0.5)?,
+        _ => 0.0,
+    };
+    if penalty != "elasticnet" && reader.parameters.contains_key("l1_ratio") {
+        return Err(ModelError::settings(
+            "`l1_ratio` of `logistic_regression` goes with `penalty: elasticnet`",
+        ));
+    }
     Ok(Estimator::Logistic {
         settings: LogisticSettings {
-            c: reader.number("C", 1.0, f64::MIN_POSITIVE)?,
+            c: if penalty == "none" {
+                f64::INFINITY
+            } else {
+                reader.number("C", 1.0, f64::MIN_POSITIVE)?
+            },
+            l1_ratio,
             max_iter: reader.whole("max_iter", 100, 1)?,
             tolerance: reader.number("tol", 1e-4, 0.0)?,
         },
-        balanced: reader.balanced()?,
+        weight: reader.class_weight()?,
     })
 }
 
-fn forest(reader: &Reader<'_>) -> Result<Estimator> {
-    reader.allow(&[
-        "n_estimators",
+fn svm(reader: &Reader<'_>) -> Result<Estimator> {
+    reader.allow(&["C", "class_weight", "max_iter", "tol"])?;
+    Ok(Estimator::Svm {
+        settings: SvmSettings {
+            c: reader.number("C", 1.0, f64::MIN_POSITIVE)?,
+            max_iter: reader.whole("max_iter", 1000, 1)?,
+            tolerance: reader.number("tol", 1e-6, 0.0)?,
+        },
+        weight: reader.class_weight()?,
+    })
+}
+
+fn mixed(reader: &Reader<'_>) -> Result<Estimator> {
+    let lasso = reader.name == "lasso";
+    if lasso {
+        reader.allow(&["alpha", "max_iter", "tol"])?;
+    } else {
+        reader.allow(&["alpha", "l1_ratio", "max_iter", "tol"])?;
+    }
+    Ok(Estimator::Linear(Penalty::Mixed {
+        alpha: reader.number("alpha", 1.0, 0.0)?,
+        l1_ratio: if lasso {
+            1.0
+        } else {
+            reader.share("l1_ratio", 0.5)?
+        },
+        max_iter: u32::try_from(reader.whole("max_iter", 1000, 1)?).unwrap_or(u32::MAX),
+        tolerance: reader.number("tol", 1e-4, 0.0)?,
+    }))
+}
+
+fn neighbours(reader: &Reader<'_>) -> Result<Estimator> {
+    reader.allow(&["n_neighbors", "weights"])?;
+    Ok(Estimator::Neighbours(NeighbourSettings {
+        neighbours: reader.whole("n_neighbors", 5, 1)?,
+        by_distance: reader.one_of("weights", &["uniform", "distance"])? == "distance",
+    }))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Tree,
+    Random,
+    Extra,
+}
+
+fn forest(reader: &Reader<'_>, goal: Goal, kind: Kind) -> Result<Estimator> {
+    let mut known = vec![
         "max_depth",
         "min_samples_leaf",
         "min_samples_split",
         "max_features",
-        "class_weight",
         "criterion",
-        "bootstrap",
-    ])?;
-    reader.one_of("criterion", &["gini"])?;
+    ];
+    if kind != Kind::Tree {
+        known.insert(0, "n_estimators");
+        known.push("bootstrap");
+    }
+    if goal == Goal::Classes {
+        known.push("class_weight");
+    }
+    reader.allow(&known)?;
+    let criteria: &[&str] = if goal == Goal::Classes {
+        &["gini"]
+    } else {
+        &["squared_error"]
+    };
+    reader.one_of("criterion", criteria)?;
+    let features = if goal == Goal::Classes && kind != Kind::Tree {
+        MaxFeatures::SquareRoot
+    } else {
+        MaxFeatures::All
+    };
     Ok(Estimator::Forest {
         settings: ForestSettings {
-            trees: reader.whole("n_estimators", 100, 1)?,
+            trees: if kind == Kind::Tree {
+                1
+            } else {
+                reader.whole("n_estimators", 100, 1)?
+            },
             max_depth: reader.optional("max_depth", 1)?.unwrap_or(usize::MAX),
             min_samples_leaf: reader.whole("min_samples_leaf", 1, 1)?,
             min_samples_split: reader.whole("min_samples_split", 2, 2)?,
             max_features: 0,
-            bootstrap: reader.boolean("bootstrap", true)?,
+            bootstrap: kind != Kind::Tree && reader.boolean("bootstrap", kind == Kind::Random)?,
+            random_splits: kind == Kind::Extra,
             seed: 0,
         },
-        features: reader.max_features()?,
-        balanced: reader.balanced()?,
+        features: reader.max_features(features)?,
+        weight: if goal == Goal::Classes {
+            reader.class_weight()?
+        } else {
+            ClassWeight::None
+        },
     })
 }
 
-fn boosting(reader: &Reader<'_>) -> Result<Estimator> {
-    reader.allow(&[
+fn boosting(reader: &Reader<'_>, goal: Goal) -> Result<Estimator> {
+    let mut known = vec![
         "learning_rate",
         "max_iter",
         "max_leaf_nodes",
@@ -97,8 +243,11 @@ fn boosting(reader: &Reader<'_>) -> Result<Estimator> {
         "l2_regularization",
         "min_samples_leaf",
         "early_stopping",
-        "class_weight",
-    ])?;
+    ];
+    if goal == Goal::Classes {
+        known.push("class_weight");
+    }
+    reader.allow(&known)?;
     Ok(Estimator::Boosting {
         settings: BoostingSettings {
             learning_rate: reader.number("learning_rate", 0.1, f64::MIN_POSITIVE)?,
@@ -113,136 +262,36 @@ fn boosting(reader: &Reader<'_>) -> Result<Estimator> {
             seed: 0,
         },
         stopping: reader.stopping()?,
-        balanced: reader.balanced()?,
+        weight: if goal == Goal::Classes {
+            reader.class_weight()?
+        } else {
+            ClassWeight::None
+        },
     })
 }
 
-struct Reader<'a> {
-    name: &'a str,
-    parameters: &'a Parameters,
+fn k_means(reader: &Reader<'_>) -> Result<Estimator> {
+    reader.allow(&["n_clusters", "n_init", "max_iter", "tol"])?;
+    Ok(Estimator::KMeans(KMeansSettings {
+        clusters: reader.whole("n_clusters", 8, 2)?,
+        starts: reader.whole("n_init", 1, 1)?,
+        max_iter: reader.whole("max_iter", 300, 1)?,
+        tolerance: reader.number("tol", 1e-4, 0.0)?,
+    }))
 }
 
-impl Reader<'_> {
-    fn allow(&self, known: &[&str]) -> Result<()> {
-        match self
-            .parameters
-            .keys()
-            .find(|key| !known.contains(&key.as_str()))
-        {
-            None => Ok(()),
-            Some(key) if known.is_empty() => Err(ModelError::settings(format!(
-                "`{}` has no parameter `{key}`: it has none",
-                self.name
-            ))),
-            Some(key) => Err(ModelError::settings(format!(
-                "`{}` has no parameter `{key}`; it has {}",
-                self.name,
-                known.join(", ")
-            ))),
-        }
-    }
-
-    fn wrong(&self, key: &str, wanted: &str) -> ModelError {
-        let value = self.parameters.get(key).cloned().unwrap_or_default();
-        ModelError::settings(format!(
-            "`{key}: {value}` of `{}`: expected {wanted}",
-            self.name
-        ))
-    }
-
-    fn number(&self, key: &str, default: f64, least: f64) -> Result<f64> {
-        match self.parameters.get(key) {
-            None => Ok(default),
-            Some(value) => value
-                .as_f64()
-                .filter(|number| *number >= least && number.is_finite())
-                .ok_or_else(|| {
-                    let wanted = if least > 0.0 {
-                        "a number above 0"
-                    } else {
-                        "a number, at least 0"
-                    };
-                    self.wrong(key, wanted)
-                }),
-        }
-    }
-
-    fn optional(&self, key: &str, least: usize) -> Result<Option<usize>> {
-        match self.parameters.get(key) {
-            None | Some(serde_json::Value::Null) => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .and_then(|number| usize::try_from(number).ok())
-                .filter(|number| *number >= least)
-                .map(Some)
-                .ok_or_else(|| self.wrong(key, &format!("a whole number, at least {least}"))),
-        }
-    }
-
-    fn whole(&self, key: &str, default: usize, least: usize) -> Result<usize> {
-        if self.parameters.get(key).is_some_and(Value::is_null) {
-            return Err(self.wrong(key, &format!("a whole number, at least {least}")));
-        }
-        Ok(self.optional(key, least)?.unwrap_or(default))
-    }
-
-    fn boolean(&self, key: &str, default: bool) -> Result<bool> {
-        match self.parameters.get(key) {
-            None => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.wrong(key, "true or false")),
-        }
-    }
-
-    fn one_of(&self, key: &str, known: &[&str]) -> Result<()> {
-        match self.parameters.get(key) {
-            None => Ok(()),
-            Some(Value::String(text)) if known.contains(&text.as_str()) => Ok(()),
-            Some(_) => Err(self.wrong(key, &known.join(" or "))),
-        }
-    }
-
-    fn balanced(&self) -> Result<bool> {
-        match self.parameters.get("class_weight") {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::String(text)) if text == "balanced" => Ok(true),
-            Some(_) => Err(self.wrong("class_weight", "balanced or null")),
-        }
-    }
-
-    fn stopping(&self) -> Result<Stopping> {
-        match self.parameters.get("early_stopping") {
-            None => Ok(Stopping::Auto),
-            Some(Value::String(text)) if text == "auto" => Ok(Stopping::Auto),
-            Some(Value::Bool(true)) => Ok(Stopping::Always),
-            Some(Value::Bool(false)) => Ok(Stopping::Never),
-            Some(_) => Err(self.wrong("early_stopping", "true, false or auto")),
-        }
-    }
-
-    fn max_features(&self) -> Result<MaxFeatures> {
-        const WANTED: &str = "sqrt, log2, null (all), a whole number or a share up to 1.0";
-        let Some(value) = self.parameters.get("max_features") else {
-            return Ok(MaxFeatures::SquareRoot);
-        };
-        match value {
-            Value::Null => Ok(MaxFeatures::All),
-            Value::String(text) if text == "sqrt" => Ok(MaxFeatures::SquareRoot),
-            Value::String(text) if text == "log2" => Ok(MaxFeatures::Logarithm),
-            Value::Number(_) => {
-                if let Some(count) = self.optional("max_features", 1).ok().flatten() {
-                    return Ok(MaxFeatures::Count(count));
-                }
-                value
-                    .as_f64()
-                    .filter(|share| *share > 0.0 && *share <= 1.0)
-                    .map(MaxFeatures::Share)
-                    .ok_or_else(|| self.wrong("max_features", WANTED))
-            }
-            _ => Err(self.wrong("max_features", WANTED)),
-        }
-    }
+fn isolation(reader: &Reader<'_>) -> Result<Estimator> {
+    reader.allow(&["n_estimators", "max_samples", "contamination"])?;
+    let contamination = match reader.parameters.get("contamination") {
+        None => None,
+        Some(Value::String(text)) if text == "auto" => None,
+        Some(_) => Some(reader.share("contamination", 0.0)?),
+    };
+    Ok(Estimator::Isolation(IsolationSettings {
+        trees: reader.whole("n_estimators", 100, 1)?,
+        max_samples: reader.whole("max_samples", 256, 2)?,
+        contamination,
+    }))
 }
 
 #[cfg(test)]
@@ -250,10 +299,11 @@ mod tests {
     use serde_json::json;
 
     use super::{Estimator, Parameters};
+    use crate::data::Goal;
 
     fn parse(name: &str, parameters: serde_json::Value) -> Result<Estimator, String> {
         let parameters: Parameters = serde_json::from_value(parameters).unwrap();
-        Estimator::parse(name, &parameters).map_err(|error| error.to_string())
+        Estimator::parse(Goal::Classes, name, &parameters).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -262,12 +312,12 @@ mod tests {
             (
                 "forest",
                 json!({}),
-                "there is no classifier `forest`; there are logistic_regression, random_forest, gradient_boosting, gaussian_naive_bayes",
+                "there is no classifier `forest`; there are logistic_regression, linear_svm, gaussian_naive_bayes, k_nearest_neighbors, decision_tree, random_forest, extra_trees, gradient_boosting",
             ),
             (
                 "logistic_regression",
                 json!({"c": 1}),
-                "`logistic_regression` has no parameter `c`; it has C, class_weight, max_iter, tol",
+                "`logistic_regression` has no parameter `c`; it has C, penalty, l1_ratio, class_weight, max_iter, tol",
             ),
             (
                 "logistic_regression",
@@ -282,7 +332,7 @@ mod tests {
             (
                 "random_forest",
                 json!({"class_weight": "equal"}),
-                "`class_weight: \"equal\"` of `random_forest`: expected balanced or null",
+                "`class_weight: \"equal\"` of `random_forest`: expected balanced, null, or a weight for every class",
             ),
             (
                 "random_forest",

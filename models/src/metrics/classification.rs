@@ -1,122 +1,25 @@
 //! Metrics of a classifier.
 
-use serde::{Deserialize, Serialize};
-
+use crate::metrics::Metric;
 use crate::metrics::ranking::{average_precision, roc_auc};
 
-/// A metric, by scikit-learn's name. Of more than two classes, per-class metrics are averaged with equal weight
-/// (`macro`), ranking metrics one class against the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Share of rows predicted right.
-    Accuracy,
-    /// Mean of the classes' recalls.
-    BalancedAccuracy,
-    /// Of the rows predicted positive, the share that is.
-    Precision,
-    /// Of the positive rows, the share predicted so.
-    Recall,
-    /// Harmonic mean of precision and recall.
-    F1,
-    /// Area under the receiver operating characteristic.
-    RocAuc,
-    /// Mean precision over recall.
-    AveragePrecision,
-    /// Mean negative log likelihood; lower is better.
-    LogLoss,
-    /// Mean squared error of the probabilities; lower is better.
-    Brier,
-    /// Matthews' correlation coefficient.
-    Mcc,
-}
-
-impl Metric {
-    /// All metrics, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
-        Self::Accuracy,
-        Self::BalancedAccuracy,
-        Self::Precision,
-        Self::Recall,
-        Self::F1,
-        Self::RocAuc,
-        Self::AveragePrecision,
-        Self::LogLoss,
-        Self::Brier,
-        Self::Mcc,
-    ];
-
-    /// Its name in settings and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::BalancedAccuracy => "balanced_accuracy",
-            Self::Precision => "precision",
-            Self::Recall => "recall",
-            Self::F1 => "f1",
-            Self::RocAuc => "roc_auc",
-            Self::AveragePrecision => "average_precision",
-            Self::LogLoss => "log_loss",
-            Self::Brier => "brier",
-            Self::Mcc => "mcc",
-        }
-    }
-
-    /// The metric of a name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.name() == name)
-    }
-
-    /// Whether more is better.
-    pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::LogLoss | Self::Brier)
-    }
-
-    /// Whether it depends on where the threshold is.
-    pub fn depends_on_threshold(self) -> bool {
-        !matches!(
-            self,
-            Self::RocAuc | Self::AveragePrecision | Self::LogLoss | Self::Brier
-        )
-    }
-
-    /// Whether `one` is better than `other`; NaN is the worst.
-    pub fn better(self, one: f64, other: f64) -> bool {
-        if one.is_nan() || other.is_nan() {
-            return !one.is_nan() && other.is_nan();
-        }
-        if self.higher_is_better() {
-            one > other
-        } else {
-            one < other
-        }
-    }
-
-    /// The metric of class codes against probabilities (row after row) and predicted codes; NaN when it is not
-    /// defined, as a ranking of one class.
-    pub fn of(
-        self,
-        codes: &[u32],
-        predicted: &[u32],
-        probabilities: &[f64],
-        classes: usize,
-    ) -> f64 {
-        let ranked = |rank: fn(&[bool], &[f64]) -> f64| {
-            one_against_rest(codes, probabilities, classes, rank)
-        };
-        match self {
-            Self::RocAuc => ranked(roc_auc),
-            Self::AveragePrecision => ranked(average_precision),
-            Self::LogLoss => log_loss(codes, probabilities, classes),
-            Self::Brier => brier(codes, probabilities, classes),
-            _ => Confusion::new(codes, predicted, classes).metric(self),
-        }
-    }
-}
-
-impl std::fmt::Display for Metric {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name())
+/// A classification metric of class codes against probabilities (row after row) and predicted codes; NaN when it is not
+/// defined, as a ranking of one class.
+pub(super) fn measure(
+    metric: Metric,
+    codes: &[u32],
+    predicted: &[u32],
+    probabilities: &[f64],
+    classes: usize,
+) -> f64 {
+    let ranked =
+        |rank: fn(&[bool], &[f64]) -> f64| one_against_rest(codes, probabilities, classes, rank);
+    match metric {
+        Metric::RocAuc => ranked(roc_auc),
+        Metric::AveragePrecision => ranked(average_precision),
+        Metric::LogLoss => log_loss(codes, probabilities, classes),
+        Metric::Brier => brier(codes, probabilities, classes),
+        _ => Confusion::new(codes, predicted, classes).metric(metric),
     }
 }
 
@@ -226,14 +129,29 @@ impl Confusion {
             }
             Metric::Precision => per_class(&|class| ratio(self.hits(class), self.predicted(class))),
             Metric::Recall => per_class(&|class| ratio(self.hits(class), self.truly(class))),
-            Metric::F1 => per_class(&|class| {
-                ratio(
-                    2 * self.hits(class),
-                    self.predicted(class) + self.truly(class),
-                )
-            }),
-            _ => self.matthews(),
+            Metric::F1 => per_class(&|class| self.f1(class)),
+            Metric::F1Macro => mean((0..classes).map(|class| self.f1(class))),
+            Metric::F1Weighted => self.weighted(&|class| self.f1(class)),
+            Metric::Mcc => self.matthews(),
+            _ => f64::NAN,
         }
+    }
+
+    fn f1(&self, class: usize) -> f64 {
+        ratio(
+            2 * self.hits(class),
+            self.predicted(class) + self.truly(class),
+        )
+    }
+
+    /// The mean over the classes, each as heavy as it has rows.
+    #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+    fn weighted(&self, of: &dyn Fn(usize) -> f64) -> f64 {
+        let rows: usize = self.counts.iter().flatten().sum();
+        let sum: f64 = (0..self.counts.len())
+            .map(|class| of(class) * self.truly(class) as f64)
+            .sum();
+        if rows == 0 { 0.0 } else { sum / rows as f64 }
     }
 
     /// Gorodkin's generalisation to any number of classes.
@@ -280,7 +198,9 @@ mod tests {
     fn metrics_are_scikit_learns() {
         let codes: Vec<u32> = (0..40).map(|row| u32::from(row * 7 % 10 < 4)).collect();
         let scores: Vec<f64> = (0..40)
-            .map(|row| (f64::from(row * 13 % 21) / 21.0 + f64::from(codes[row as usize])) / 2.2)
+            .map(|row: u32| {
+                (f64::from(row * 13 % 21) / 21.0 + f64::from(codes[row as usize])) / 2.2
+            })
             .collect();
         let predicted: Vec<u32> = scores
             .iter()
@@ -290,8 +210,8 @@ mod tests {
             .iter()
             .flat_map(|score| [1.0 - score, *score])
             .collect();
-        for (metric, expected) in Metric::ALL.into_iter().zip(BINARY) {
-            let own = metric.of(&codes, &predicted, &probabilities, 2);
+        for (metric, expected) in Metric::CLASSES.into_iter().zip(BINARY) {
+            let own = metric.of_classes(&codes, &predicted, &probabilities, 2);
             assert!((own - expected).abs() < 1e-12, "{metric}: {own} {expected}");
         }
     }
@@ -314,36 +234,34 @@ mod tests {
                 (1..3).fold(0, |best, at| if row[at] > row[best] { at } else { best }) as u32
             })
             .collect();
-        for (metric, expected) in Metric::ALL.into_iter().zip(THREE) {
-            let own = metric.of(&codes, &predicted, &probabilities, 3);
+        for (metric, expected) in Metric::CLASSES.into_iter().zip(THREE) {
+            let own = metric.of_classes(&codes, &predicted, &probabilities, 3);
             assert!((own - expected).abs() < 1e-12, "{metric}: {own} {expected}");
         }
     }
 
-    #[test]
-    fn not_a_number_is_the_worst() {
-        assert!(Metric::F1.better(0.1, f64::NAN) && !Metric::F1.better(f64::NAN, 0.1));
-        assert!(Metric::LogLoss.better(0.1, 0.2));
-    }
-
-    const BINARY: [f64; 10] = [
+    const BINARY: [f64; 12] = [
         0.925,
         0.90625,
         1.0,
         0.8125,
         0.896551724137931,
+        0.9188640973630832,
+        0.9233265720081135,
         1.0,
         1.0,
         0.33554961430692426,
         0.09394314199509005,
         0.8498365855987975,
     ];
-    const THREE: [f64; 10] = [
+    const THREE: [f64; 12] = [
         0.7833333333333333,
         0.7685185185185185,
         0.7934898097169901,
         0.7685185185185185,
         0.7743486073674752,
+        0.7743486073674752,
+        0.7799326145552562,
         0.931960978835979,
         0.8669966106326573,
         0.6941543740360955,

@@ -76,16 +76,46 @@ impl Builder {
         attribute: Vec<AttributeProto>,
     ) -> Value {
         let output = format!("pipectl/{}", self.graph.node.len());
+        self.push(domain, operator, inputs, vec![output.clone()], attribute);
+        output
+    }
+
+    /// Adds a node of the standard domain with two outputs.
+    pub(crate) fn two(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> (Value, Value) {
+        let name = |part| format!("pipectl/{}/{part}", self.graph.node.len());
+        let (one, two) = (name(0), name(1));
+        self.push(
+            "",
+            operator,
+            inputs,
+            vec![one.clone(), two.clone()],
+            attributes,
+        );
+        (one, two)
+    }
+
+    fn push(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[&str],
+        output: Vec<Value>,
+        attribute: Vec<AttributeProto>,
+    ) {
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.clone()],
+            output,
             name: format!("{operator}_{}", self.graph.node.len()),
             op_type: operator.to_owned(),
             attribute,
             domain: domain.to_owned(),
             ..NodeProto::default()
         });
-        output
     }
 
     /// A constant; an equal one is used again.

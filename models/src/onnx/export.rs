@@ -2,17 +2,17 @@
 
 use indexmap::IndexMap;
 
-use crate::data::{Classes, ColumnKind, ColumnSpec};
+use crate::data::{Classes, ColumnKind, ColumnSpec, Goal};
 use crate::error::{ModelError, Result};
-use crate::estimators::ensemble::{Ensemble, View};
-use crate::estimators::{Fitted, Gaussian, Linear, Link};
+use crate::estimators::Fitted;
 use crate::features::Feature;
 use crate::onnx::builder::{
-    Builder, Value, booleans, doubles, int, integers, ints, string, strings, tensor_attribute,
-    texts,
+    Builder, Value, booleans, doubles, int, integers, ints, strings, texts,
 };
+use crate::onnx::estimate::{calibrate, estimate};
 use crate::onnx::proto::{ModelProto, element};
 use crate::prepare::{DAY, Encoding, Preparation, Prepared};
+use crate::train::Calibration;
 
 /// The parts of a model.
 pub(crate) struct Parts<'a> {
@@ -23,16 +23,19 @@ pub(crate) struct Parts<'a> {
     /// Whether the estimator reads missing numbers.
     pub(crate) keep_missing: bool,
     pub(crate) fitted: &'a Fitted,
+    pub(crate) calibration: Option<&'a Calibration>,
+    pub(crate) goal: Goal,
     pub(crate) classes: &'a Classes,
     pub(crate) threshold: f64,
 }
 
-/// The graph with inputs per raw column and the outputs `label` and `probabilities`.
+/// The graph: an input for every raw column, and outputs by what the model is for. Classes: `label` and `probabilities`;
+/// a quantity: `prediction`; clusters: `label` and `distances`; anomalies: `label` and `score`.
 pub(crate) fn export(parts: &Parts<'_>) -> Result<ModelProto> {
-    for reserved in ["label", "probabilities"] {
+    for reserved in ["label", parts.goal.output()] {
         if parts.columns.iter().any(|column| column.name == reserved) {
             return Err(ModelError::data(format!(
-                "a column must not be called `{reserved}`, which is an output of every model: rename or exclude it"
+                "a column must not be called `{reserved}`, which is an output of the model: rename or exclude it"
             )));
         }
     }
@@ -47,23 +50,50 @@ pub(crate) fn export(parts: &Parts<'_>) -> Result<ModelProto> {
         values.insert(feature.name.clone(), value);
     }
     let matrix = prepare(&mut builder, parts, &values)?;
-    let probabilities = estimate(&mut builder, parts.fitted, &matrix);
-    let index = decide(&mut builder, &probabilities, parts);
-    let (labels, kind) = label_constant(parts.classes);
-    let labels = builder.constant(labels);
-    let label = builder.node_with("Gather", &[&labels, &index], vec![int("axis", 0)]);
-    let width = size(parts.classes.len());
-    builder.output(&label, "label", kind, &[None]);
+    let mut answer = estimate(&mut builder, parts.fitted, &matrix);
+    if let Some(calibration) = parts.calibration {
+        answer = calibrate(&mut builder, calibration, &answer);
+    }
+    if let Some((label, kind)) = label(&mut builder, parts, &answer) {
+        builder.output(&label, "label", kind, &[None]);
+    }
+    let width = size(parts.fitted.width());
     builder.output(
-        &probabilities,
-        "probabilities",
+        &answer,
+        parts.goal.output(),
         element::DOUBLE,
         &[None, Some(width)],
     );
     Ok(builder.finish())
 }
 
-fn size(length: usize) -> i64 {
+/// What the answer means in a word: the class, the group, whether the row is odd.
+fn label(builder: &mut Builder, parts: &Parts<'_>, answer: &str) -> Option<(Value, i32)> {
+    let along = || vec![int("axis", 1), int("keepdims", 0)];
+    match parts.goal {
+        Goal::Classes => {
+            let index = decide(builder, answer, parts);
+            let (labels, kind) = label_constant(parts.classes);
+            let labels = builder.constant(labels);
+            let label = builder.node_with("Gather", &[&labels, &index], vec![int("axis", 0)]);
+            Some((label, kind))
+        }
+        Goal::Quantity => None,
+        Goal::Clusters => {
+            let nearest = builder.node_with("ArgMin", &[answer], along());
+            Some((nearest, element::INT64))
+        }
+        Goal::Anomalies => {
+            let first = builder.constant(integers(&[], &[0]));
+            let score = builder.node_with("Gather", &[answer, &first], vec![int("axis", 1)]);
+            let threshold = builder.constant(doubles(&[1], &[parts.threshold]));
+            let odd = builder.node("GreaterOrEqual", &[&score, &threshold]);
+            Some((odd, element::BOOL))
+        }
+    }
+}
+
+pub(super) fn size(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
@@ -184,182 +214,6 @@ fn one_hot(builder: &mut Builder, columns: &[(Value, &Vec<String>, usize)]) -> V
     let wanted = builder.constant(integers(&[1, size(wanted.len())], &wanted));
     let flags = builder.node("Equal", &[&spread, &wanted]);
     builder.cast(&flags, element::DOUBLE)
-}
-
-/// Class probabilities, `[n, classes]`.
-fn estimate(builder: &mut Builder, fitted: &Fitted, matrix: &str) -> Value {
-    match fitted {
-        Fitted::Constant(shares) => {
-            // A column of the matrix makes the right number of rows.
-            let first = builder.constant(integers(&[1], &[0]));
-            let column = builder.node_with("Gather", &[matrix, &first], vec![int("axis", 1)]);
-            let zero = builder.number(0.0);
-            let zeros = builder.node("Mul", &[&column, &zero]);
-            let shares = builder.constant(doubles(&[1, size(shares.len())], shares));
-            builder.node("Add", &[&zeros, &shares])
-        }
-        Fitted::Linear(linear) => {
-            let scores = linear_scores(builder, linear, matrix);
-            log_odds(builder, &scores, linear.outputs)
-        }
-        Fitted::Trees { ensemble, link } => {
-            let scores = trees(builder, ensemble, matrix);
-            match (link, ensemble.targets) {
-                (Link::Identity, 1) => both(builder, &scores),
-                (Link::Identity, _) => scores,
-                (Link::LogOdds, outputs) => log_odds(builder, &scores, outputs),
-            }
-        }
-        Fitted::Gaussian(gaussian) => gaussian_scores(builder, gaussian, matrix),
-    }
-}
-
-fn linear_scores(builder: &mut Builder, linear: &Linear, matrix: &str) -> Value {
-    let outputs = size(linear.outputs);
-    let features = size(linear.weights.len() / linear.outputs);
-    let weights = builder.constant(doubles(&[features, outputs], &linear.weights));
-    let product = builder.node("MatMul", &[matrix, &weights]);
-    let intercepts = builder.constant(doubles(&[1, outputs], &linear.intercepts));
-    builder.node("Add", &[&product, &intercepts])
-}
-
-fn log_odds(builder: &mut Builder, scores: &str, outputs: usize) -> Value {
-    if outputs == 1 {
-        let share = builder.node("Sigmoid", &[scores]);
-        both(builder, &share)
-    } else {
-        builder.node_with("Softmax", &[scores], vec![int("axis", 1)])
-    }
-}
-
-/// `[1 − p, p]`.
-fn both(builder: &mut Builder, share: &str) -> Value {
-    let one = builder.number(1.0);
-    let rest = builder.node("Sub", &[&one, share]);
-    builder.concat(&[rest, share.to_owned()])
-}
-
-fn gaussian_scores(builder: &mut Builder, gaussian: &Gaussian, matrix: &str) -> Value {
-    let scores: Vec<Value> = gaussian
-        .classes
-        .iter()
-        .map(|class| {
-            let width = size(class.means.len());
-            let means = builder.constant(doubles(&[1, width], &class.means));
-            let centred = builder.node("Sub", &[matrix, &means]);
-            let squares = builder.node("Mul", &[&centred, &centred]);
-            let factors: Vec<f64> = class
-                .variances
-                .iter()
-                .map(|variance| -0.5 / variance)
-                .collect();
-            let factors = builder.constant(doubles(&[width, 1], &factors));
-            let distance = builder.node("MatMul", &[&squares, &factors]);
-            let constant = builder.number(class.constant);
-            builder.node("Add", &[&distance, &constant])
-        })
-        .collect();
-    let scores = builder.concat(&scores);
-    builder.node_with("Softmax", &[&scores], vec![int("axis", 1)])
-}
-
-/// The lists of `TreeEnsembleRegressor`, with thresholds and weights as doubles.
-#[derive(Default)]
-struct TreeLists {
-    trees: Vec<i64>,
-    nodes: Vec<i64>,
-    features: Vec<i64>,
-    modes: Vec<&'static str>,
-    thresholds: Vec<f64>,
-    yes: Vec<i64>,
-    no: Vec<i64>,
-    missing: Vec<i64>,
-    leaf_trees: Vec<i64>,
-    leaf_nodes: Vec<i64>,
-    leaf_targets: Vec<i64>,
-    leaf_weights: Vec<f64>,
-}
-
-impl TreeLists {
-    fn add(&mut self, tree: i64, node: i64, view: View<'_>) {
-        self.trees.push(tree);
-        self.nodes.push(node);
-        let (feature, mode, threshold, yes, no, missing) = match view {
-            View::Branch {
-                feature,
-                threshold,
-                missing_left,
-                left,
-            } => {
-                let left = i64::from(left);
-                (
-                    i64::from(feature),
-                    "BRANCH_LEQ",
-                    threshold,
-                    left,
-                    left + 1,
-                    i64::from(missing_left),
-                )
-            }
-            _ => (0, "LEAF", 0.0, 0, 0, 0),
-        };
-        self.features.push(feature);
-        self.modes.push(mode);
-        self.thresholds.push(threshold);
-        self.yes.push(yes);
-        self.no.push(no);
-        self.missing.push(missing);
-        match view {
-            View::Branch { .. } => (),
-            View::Single { target, weight } => self.add_leaf(tree, node, i64::from(target), weight),
-            View::Dense { weights } => {
-                for (target, weight) in (0..).zip(weights) {
-                    self.add_leaf(tree, node, target, *weight);
-                }
-            }
-        }
-    }
-
-    fn add_leaf(&mut self, tree: i64, node: i64, target: i64, weight: f64) {
-        self.leaf_trees.push(tree);
-        self.leaf_nodes.push(node);
-        self.leaf_targets.push(target);
-        self.leaf_weights.push(weight);
-    }
-}
-
-fn trees(builder: &mut Builder, ensemble: &Ensemble, matrix: &str) -> Value {
-    let mut lists = TreeLists::default();
-    for tree in 0..ensemble.len() {
-        for (node, view) in ensemble.tree(tree).enumerate() {
-            lists.add(size(tree), size(node), view);
-        }
-    }
-    let exact =
-        |name: &str, values: &[f64]| tensor_attribute(name, doubles(&[size(values.len())], values));
-    let scores = builder.ml_node(
-        "TreeEnsembleRegressor",
-        &[matrix],
-        vec![
-            string("aggregate_function", "SUM"),
-            exact("base_values_as_tensor", &ensemble.base),
-            int("n_targets", size(ensemble.targets)),
-            ints("nodes_falsenodeids", lists.no),
-            ints("nodes_featureids", lists.features),
-            ints("nodes_missing_value_tracks_true", lists.missing),
-            strings("nodes_modes", lists.modes),
-            ints("nodes_nodeids", lists.nodes),
-            ints("nodes_treeids", lists.trees),
-            ints("nodes_truenodeids", lists.yes),
-            exact("nodes_values_as_tensor", &lists.thresholds),
-            string("post_transform", "NONE"),
-            ints("target_ids", lists.leaf_targets),
-            ints("target_nodeids", lists.leaf_nodes),
-            ints("target_treeids", lists.leaf_trees),
-            exact("target_weights_as_tensor", &lists.leaf_weights),
-        ],
-    );
-    builder.cast(&scores, element::DOUBLE)
 }
 
 /// The index of the predicted class: by threshold of two classes, else the most probable one.

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::{Classes, ColumnKind, ColumnSpec};
+use crate::data::{Classes, ColumnKind, ColumnSpec, Goal};
 use crate::error::{ModelError, Result};
 use crate::metrics::Metric;
 use crate::onnx::proto::{ModelProto, StringStringEntryProto};
@@ -17,6 +17,9 @@ pub const METADATA_KEY: &str = "pipectl";
 pub struct Metadata {
     /// The version of pipectl that wrote it.
     pub pipectl: String,
+    /// What it is for.
+    #[serde(default)]
+    pub goal: Goal,
     /// The estimator's name.
     pub estimator: String,
     /// Its parameters.
@@ -29,12 +32,13 @@ pub struct Metadata {
     pub imputed: IndexMap<String, Value>,
     /// The name of the target.
     pub target: String,
-    /// The class labels in the order of the probabilities; of two, the second is the positive one.
+    /// The class labels in the order of the probabilities; of two, the second is the positive one. None but of a
+    /// classifier.
     pub classes: Classes,
-    /// Of two classes: from which probability of the positive one it is predicted.
+    /// Of two classes: from which probability of the positive one it is predicted; of anomalies: from which score.
     pub threshold: f64,
-    /// What candidates were compared by.
-    pub metric: Metric,
+    /// What candidates were compared by; anomalies are not compared.
+    pub metric: Option<Metric>,
     /// Metrics on held-out rows.
     pub metrics: Vec<MetricValue>,
     /// All candidates that were tried.
@@ -68,6 +72,9 @@ pub struct MetricValue {
     pub metric: Metric,
     /// Its value over all held-out rows; absent when it is not defined.
     pub value: Option<f64>,
+    /// The 95 % interval, by the bootstrap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
 }
 
 /// A candidate with one set of parameters.
@@ -83,6 +90,12 @@ pub struct Trial {
     pub mean: f64,
     /// Its standard deviation over the folds.
     pub deviation: f64,
+    /// The means of all metrics.
+    #[serde(default)]
+    pub metrics: Vec<MetricValue>,
+    /// Rows that it learned from, where halving left it behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
     /// Whether this one was taken.
     pub chosen: bool,
 }
@@ -109,6 +122,9 @@ pub struct Evaluation {
     pub calibration: Curve,
     /// Of two classes: how many rows of the negative and positive class got a probability in each of 20 groups.
     pub histogram: [Vec<usize>; 2],
+    /// Of quantities: predictions over truths, of some rows.
+    #[serde(default)]
+    pub predicted: Curve,
 }
 
 /// How much a column matters.

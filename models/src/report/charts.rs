@@ -84,6 +84,41 @@ pub(crate) fn unit_curve(
     })
 }
 
+/// Points, and the diagonal on which both are the same.
+pub(crate) fn scatter(points: &Curve, horizontal: &str, vertical: &str) -> Result<String> {
+    let all = points.x.iter().chain(&points.y).copied();
+    let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |range, value| {
+        (range.0.min(value), range.1.max(value))
+    });
+    let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
+    chart((360, 300), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d(low..high, low..high)
+            .map_err(drawn)?;
+        chart
+            .configure_mesh()
+            .x_labels(5)
+            .y_labels(6)
+            .axis_style(INK.mix(0.6))
+            .bold_line_style(INK.mix(0.12))
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 12, &INK))
+            .x_desc(horizontal)
+            .y_desc(vertical)
+            .draw()
+            .map_err(drawn)?;
+        let line = LineSeries::new([(low, low), (high, high)], INK.mix(0.35));
+        chart.draw_series(line).map_err(drawn)?;
+        let dots = points.x.iter().zip(&points.y);
+        let dots = dots.map(|(x, y)| Circle::new((*x, *y), 2, FIRST.mix(0.5).filled()));
+        chart.draw_series(dots).map_err(drawn)?;
+        Ok(())
+    })
+}
+
 /// How many rows of either class got a probability; each class as shares of itself.
 pub(crate) fn probabilities(counts: &[Vec<usize>; 2]) -> Result<String> {
     let shares = counts.each_ref().map(|counts| {

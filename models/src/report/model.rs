@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::data::ColumnKind;
+use crate::data::{ColumnKind, Goal};
 use crate::error::Result;
 use crate::metrics::Metric;
 use crate::onnx::{ColumnStatistics, Metadata, Trial};
-use crate::report::charts::{probabilities, unit_curve};
+use crate::report::charts::{probabilities, scatter, unit_curve};
 use crate::report::numbers::{count, metric, percent, score};
 use crate::report::page::{
     CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, ImportanceRow,
@@ -27,13 +27,13 @@ impl ModelPage {
             parameters: parameters(&metadata.parameters),
             summary: summary(metadata, &classes),
             metrics: metrics(metadata),
-            metric: metadata.metric.name(),
+            metric: metadata.metric.map_or("", Metric::name),
             candidates: metadata.trials.iter().map(candidate).collect(),
             confusion: confusion(&metadata.evaluation.confusion, &classes),
-            charts: if classes.len() == 2 {
-                charts(metadata, &classes)?
-            } else {
-                Vec::new()
+            charts: match (metadata.goal, classes.len()) {
+                (Goal::Classes, 2) => charts(metadata, &classes)?,
+                (Goal::Quantity, _) => vec![against_truth(metadata)?],
+                _ => Vec::new(),
             },
             importances: importances(metadata),
             columns: metadata
@@ -86,40 +86,61 @@ fn value_of(metadata: &Metadata, wanted: Metric) -> Option<f64> {
 
 fn summary(metadata: &Metadata, classes: &[String]) -> Vec<String> {
     let rows = count(metadata.rows);
-    let mut lines = vec![format!(
-        "Learned from {rows} rows to tell “{}” apart into {}; judged on rows that it had not seen ({} parts, each held out once).",
-        metadata.target,
-        classes.join(", "),
+    let honest = format!(
+        "judged on rows that it had not seen ({} parts, each held out once)",
         metadata.folds
-    )];
-    let accuracy = value_of(metadata, Metric::Accuracy);
+    );
+    let target = &metadata.target;
+    let mut lines = match metadata.goal {
+        Goal::Classes => vec![format!(
+            "Learned from {rows} rows to tell “{target}” apart into {}; {honest}.",
+            classes.join(", ")
+        )],
+        Goal::Quantity => vec![format!(
+            "Learned from {rows} rows how large “{target}” is; {honest}."
+        )],
+        Goal::Clusters => vec![format!("Puts {rows} rows into {} groups.", classes.len())],
+        Goal::Anomalies => vec![format!(
+            "Learned from {rows} rows what is usual; a score of {} or more is odd.",
+            score(metadata.threshold)
+        )],
+    };
+    lines.extend(right_and_wrong(metadata, classes));
     let chosen = metadata.trials.iter().find(|trial| trial.chosen);
-    let baseline = metadata
-        .trials
-        .iter()
-        .find(|trial| trial.estimator == "dummy");
-    if let (Some(accuracy), [_, positive]) = (accuracy, classes)
-        && let (Some(recall), Some(precision)) = (
-            value_of(metadata, Metric::Recall),
-            value_of(metadata, Metric::Precision),
-        )
-    {
+    let mut trials = metadata.trials.iter();
+    let baseline = trials.find(|trial| trial.estimator == "dummy");
+    if let (Some(chosen), Some(baseline), Some(metric)) = (chosen, baseline, metadata.metric) {
         lines.push(format!(
+            "{metric} by cross-validation: {:.3} ± {:.3}; always guessing the same reaches {:.3}.",
+            chosen.mean, chosen.deviation, baseline.mean
+        ));
+    }
+    lines
+}
+
+/// How often it is right, or how far off.
+fn right_and_wrong(metadata: &Metadata, classes: &[String]) -> Option<String> {
+    let value = |metric| value_of(metadata, metric);
+    if metadata.goal == Goal::Quantity {
+        let (error, explained) = (value(Metric::Mae)?, value(Metric::R2)?);
+        return Some(format!(
+            "On average it is off by {}; it explains {} of the differences between rows.",
+            number(error),
+            percent(explained)
+        ));
+    }
+    let accuracy = value(Metric::Accuracy)?;
+    if let ([_, positive], Some(recall), Some(precision)) =
+        (classes, value(Metric::Recall), value(Metric::Precision))
+    {
+        return Some(format!(
             "It is right in {} of all rows. Of those that are {positive} it finds {}; of those that it calls {positive}, {} are.",
             percent(accuracy),
             percent(recall),
             percent(precision)
         ));
-    } else if let Some(accuracy) = accuracy {
-        lines.push(format!("It is right in {} of all rows.", percent(accuracy)));
     }
-    if let (Some(chosen), Some(baseline)) = (chosen, baseline) {
-        lines.push(format!(
-            "{} by cross-validation: {:.3} ± {:.3}; always guessing the same reaches {:.3}.",
-            metadata.metric, chosen.mean, chosen.deviation, baseline.mean
-        ));
-    }
-    lines
+    Some(format!("It is right in {} of all rows.", percent(accuracy)))
 }
 
 fn meaning(metric: Metric) -> &'static str {
@@ -129,6 +150,8 @@ fn meaning(metric: Metric) -> &'static str {
         Metric::Precision => "of the rows called positive, the share that is",
         Metric::Recall => "of the positive rows, the share that is found",
         Metric::F1 => "harmonic mean of precision and recall",
+        Metric::F1Macro => "mean of every class's F1",
+        Metric::F1Weighted => "mean of every class's F1, by how many rows it has",
         Metric::RocAuc => "how often a positive row ranks above a negative one: 0.5 is guessing",
         Metric::AveragePrecision => {
             "precision over all thresholds; guessing gives the share of positives"
@@ -136,6 +159,11 @@ fn meaning(metric: Metric) -> &'static str {
         Metric::LogLoss => "surprise about the truth; lower is better",
         Metric::Brier => "squared error of the probabilities; lower is better",
         Metric::Mcc => "correlation of prediction and truth: 0 is guessing",
+        Metric::Mae => "mean distance from the truth; lower is better",
+        Metric::Rmse => "the same, large errors counting more; lower is better",
+        Metric::R2 => "share of the differences that is explained: 0 is guessing the mean",
+        Metric::Mape => "mean error as a share of the truth; lower is better",
+        Metric::Silhouette => "how well rows fit their groups: 1 is best, 0 is no groups",
     }
 }
 
@@ -147,7 +175,10 @@ fn metrics(metadata: &Metadata) -> Vec<MetricRow> {
             name: entry.metric.name(),
             value: metric(entry.value),
             meaning: meaning(entry.metric),
-            chosen: entry.metric == metadata.metric,
+            interval: entry.interval.map_or_else(String::new, |[low, high]| {
+                format!("{} – {}", metric(Some(low)), metric(Some(high)))
+            }),
+            chosen: Some(entry.metric) == metadata.metric,
         })
         .collect()
 }
@@ -241,6 +272,14 @@ fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
     ])
 }
 
+fn against_truth(metadata: &Metadata) -> Result<Chart> {
+    Ok(Chart {
+        title: "Predictions and truth",
+        note: "On the diagonal the prediction is right; rows that were held out.".to_owned(),
+        svg: scatter(&metadata.evaluation.predicted, "truth", "prediction")?,
+    })
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -305,11 +344,11 @@ fn facts(metadata: &Metadata, digest: &str) -> Vec<(&'static str, String)> {
         .zip(&metadata.class_counts)
         .map(|(name, rows)| format!("{name}: {}", count(*rows)))
         .collect();
-    let mut facts = vec![
-        ("Rows", count(metadata.rows)),
-        ("Classes", counts.join(", ")),
-    ];
-    if metadata.classes.len() == 2 {
+    let mut facts = vec![("Rows", count(metadata.rows))];
+    if metadata.goal == Goal::Classes {
+        facts.push(("Classes", counts.join(", ")));
+    }
+    if metadata.classes.len() == 2 || metadata.goal == Goal::Anomalies {
         facts.push(("Threshold", score(metadata.threshold)));
     }
     facts.extend([

@@ -9,6 +9,8 @@ pub struct MetricRow {
     pub name: &'static str,
     /// Its value.
     pub value: String,
+    /// Its 95 % interval.
+    pub interval: String,
     /// What it means.
     pub meaning: &'static str,
     /// Whether candidates were compared by it.

@@ -1,5 +1,6 @@
 //! The built-in scorer: runs ONNX graphs of tabular operators.
 
+mod answer;
 mod broadcast;
 mod cast;
 mod elementwise;
@@ -14,7 +15,9 @@ mod shapes;
 mod tensor;
 mod trees;
 
+pub(crate) use answer::added_columns;
+pub use answer::{Answer, Prediction};
 pub use graph::{ElementKind, Graph, Port, Session};
-pub use model::{Cell, Model, Prediction, Score};
+pub use model::{Cell, Model, Score};
 pub(crate) use model::{column_tensor, run_rows};
 pub use tensor::{Elements, Tensor};

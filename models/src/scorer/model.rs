@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+use polars::prelude::DataFrame;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::data::{
-    Classes, Column, ColumnKind, ColumnSpec, Table, TextColumn, Values, hexadecimal,
-};
+use crate::data::{Column, ColumnKind, ColumnSpec, Goal, Table, TextColumn, Values, hexadecimal};
 use crate::error::{ModelError, Result};
 use crate::onnx::{Metadata, read_metadata};
+use crate::scorer::answer::Answer;
 use crate::scorer::graph::{ElementKind, Graph, Session, decode};
 use crate::scorer::tensor::{Elements, Tensor};
 
@@ -35,85 +34,12 @@ pub enum Cell {
 /// The answer for one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// The predicted class.
+    /// The predicted class, number or group; of anomalies whether the row is odd.
     pub label: String,
-    /// The index of the predicted class.
+    /// The index of the predicted class or group; 1 of an odd row.
     pub class: usize,
-    /// The probability of every class.
-    pub probabilities: Vec<f64>,
-}
-
-/// The answer for a frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
-    /// The class labels.
-    pub classes: Classes,
-    /// For every row the index of the predicted class.
-    pub codes: Vec<u32>,
-    /// The probability of every class, row after row.
-    pub probabilities: Vec<f64>,
-}
-
-impl Prediction {
-    /// Predictions from probabilities: by threshold of two classes, else the most probable class.
-    pub fn new(classes: Classes, probabilities: Vec<f64>, threshold: f64) -> Self {
-        let width = classes.len();
-        let codes = probabilities
-            .chunks_exact(width)
-            .map(|row| match row {
-                [_, positive] => u32::from(*positive >= threshold),
-                #[allow(clippy::cast_possible_truncation, reason = "at most a hundred classes")]
-                row => (1..row.len())
-                    .fold(0, |best, at| if row[at] > row[best] { at } else { best })
-                    as u32,
-            })
-            .collect();
-        Self {
-            classes,
-            codes,
-            probabilities,
-        }
-    }
-
-    /// The columns `prediction` and `probability` (of the positive class), or `probability_<class>` of more classes.
-    pub fn columns(&self) -> Vec<Series> {
-        let width = self.classes.len();
-        let class = |place: usize| -> Vec<f64> {
-            self.probabilities
-                .iter()
-                .skip(place)
-                .step_by(width)
-                .copied()
-                .collect()
-        };
-        let mut columns = vec![self.classes.series("prediction", &self.codes)];
-        if width == 2 {
-            columns.push(Series::new("probability".into(), class(1)));
-        } else {
-            for (place, name) in self.classes.names().iter().enumerate() {
-                columns.push(Series::new(
-                    format!("probability_{name}").into(),
-                    class(place),
-                ));
-            }
-        }
-        columns
-    }
-
-    /// The frame with the prediction's columns added; a column of that name is an error.
-    pub fn append_to(&self, frame: &DataFrame) -> Result<DataFrame> {
-        let mut columns = frame.columns().to_vec();
-        for series in self.columns() {
-            if frame.column(series.name()).is_ok() {
-                return Err(ModelError::data(format!(
-                    "the input already has a column `{}`: rename or drop it before",
-                    series.name()
-                )));
-            }
-            columns.push(series.into_column());
-        }
-        Ok(DataFrame::new(frame.height(), columns)?)
-    }
+    /// The numbers behind it: the probability of every class, the number, the distance to every centre, the score.
+    pub values: Vec<f64>,
 }
 
 /// A model that can score.
@@ -122,7 +48,8 @@ pub struct Model {
     session: Box<dyn Session>,
     digest: String,
     places: HashMap<String, usize>,
-    probabilities: usize,
+    /// Which of the graph's outputs is the answer.
+    output: usize,
 }
 
 impl std::fmt::Debug for Model {
@@ -142,7 +69,7 @@ impl Model {
             ModelError::format("it was not written by pipectl: its columns and classes are unknown")
         })?;
         let session = Box::new(Graph::load(&stored)?);
-        let probabilities = check_ports(&metadata, session.as_ref())?;
+        let output = check_ports(&metadata, session.as_ref())?;
         let places = metadata
             .columns
             .iter()
@@ -154,7 +81,7 @@ impl Model {
             session,
             digest: hexadecimal(&Sha256::digest(bytes)),
             places,
-            probabilities,
+            output,
         })
     }
 
@@ -169,15 +96,19 @@ impl Model {
     }
 
     /// Scores every row of a frame; columns that it lacks are imputed as in training.
-    pub fn predict(&self, frame: &DataFrame, threshold: Option<f64>) -> Result<Prediction> {
+    pub fn predict(&self, frame: &DataFrame, threshold: Option<f64>) -> Result<Answer> {
         let table = Table::for_model(frame, &self.metadata.columns)?;
-        let probabilities = self.probabilities(&table)?;
+        Ok(self.answer(self.values(&table)?, threshold))
+    }
+
+    fn answer(&self, values: Vec<f64>, threshold: Option<f64>) -> Answer {
         let threshold = threshold.unwrap_or(self.metadata.threshold);
-        Ok(Prediction::new(
-            self.metadata.classes.clone(),
-            probabilities,
+        Answer::new(
+            self.metadata.goal,
+            &self.metadata.classes,
+            values,
             threshold,
-        ))
+        )
     }
 
     /// Columns of the model that a frame does not have.
@@ -190,9 +121,9 @@ impl Model {
         names.filter(|name| frame.column(name).is_err()).collect()
     }
 
-    /// Probabilities of a table that has the model's columns in its order.
-    pub(crate) fn probabilities(&self, table: &Table) -> Result<Vec<f64>> {
-        run_rows(self.session.as_ref(), table, self.probabilities)
+    /// The numbers behind the answers to a table that has the model's columns in its order.
+    pub(crate) fn values(&self, table: &Table) -> Result<Vec<f64>> {
+        run_rows(self.session.as_ref(), table, self.output)
     }
 
     /// Scores one row; columns that are left out are imputed, a name that the model does not have is an error.
@@ -216,19 +147,34 @@ impl Model {
             .zip(given)
             .map(|(column, cell)| cell_tensor(column, &cell))
             .collect::<Result<_>>()?;
-        let probabilities = numbers(self.session.run(inputs)?, self.probabilities, 1)?;
-        let threshold = threshold.unwrap_or(self.metadata.threshold);
-        let prediction = Prediction::new(self.metadata.classes.clone(), probabilities, threshold);
-        let class = prediction.codes.first().map_or(0, |code| *code as usize);
+        let values = numbers(self.session.run(inputs)?, self.output, 1)?;
+        let (label, class) = match self.answer(values.clone(), threshold) {
+            Answer::Classes(prediction) => {
+                let class = prediction.codes.first().map_or(0, |code| *code as usize);
+                (prediction.classes.names()[class].clone(), class)
+            }
+            Answer::Quantity(values) => (
+                values.first().map(ToString::to_string).unwrap_or_default(),
+                0,
+            ),
+            Answer::Clusters { codes, .. } => {
+                let class = codes.first().map_or(0, |code| *code as usize);
+                (class.to_string(), class)
+            }
+            Answer::Anomalies { scores, threshold } => {
+                let odd = scores.first().is_some_and(|score| *score >= threshold);
+                (odd.to_string(), usize::from(odd))
+            }
+        };
         Ok(Score {
-            label: self.metadata.classes.names()[class].clone(),
+            label,
             class,
-            probabilities: prediction.probabilities,
+            values,
         })
     }
 }
 
-/// Compares the graph's inputs and outputs with the metadata; the place of the probabilities.
+/// Compares the graph's inputs and outputs with the metadata; the place of the answer.
 fn check_ports(metadata: &Metadata, session: &dyn Session) -> Result<usize> {
     let inputs = session.inputs();
     let fits = inputs.len() == metadata.columns.len()
@@ -240,7 +186,12 @@ fn check_ports(metadata: &Metadata, session: &dyn Session) -> Result<usize> {
             };
             port.name == column.name && port.kind == Some(kind)
         });
-    if !fits || metadata.classes.len() < 2 {
+    let wanted = metadata.goal.output();
+    let width = match metadata.goal {
+        Goal::Classes | Goal::Clusters => metadata.classes.len(),
+        Goal::Quantity | Goal::Anomalies => 1,
+    };
+    if !fits || width == 0 || (metadata.goal == Goal::Classes && width < 2) {
         return Err(ModelError::format(
             "its graph and its metadata tell different columns",
         ));
@@ -248,8 +199,8 @@ fn check_ports(metadata: &Metadata, session: &dyn Session) -> Result<usize> {
     session
         .outputs()
         .iter()
-        .position(|port| port.name == "probabilities" && port.width == Some(metadata.classes.len()))
-        .ok_or_else(|| ModelError::format("its graph has no output `probabilities`"))
+        .position(|port| port.name == wanted && port.width == Some(width))
+        .ok_or_else(|| ModelError::format(format!("its graph has no output `{wanted}`")))
 }
 
 /// Runs a graph over the rows of a table, in chunks on all threads; the doubles of one output.

@@ -19,6 +19,13 @@ pub(crate) fn compile(operator: &str, attributes: &Attributes<'_>) -> Option<Ker
         "ArgMin" => unary(move |tensor| extreme(tensor, along, keep, last_wins, |a, b| a < b)),
         "MatMul" => binary(matmul),
         "Gemm" => gemm(attributes),
+        "TopK" => {
+            let largest = attributes.int("largest", 1) != 0;
+            Box::new(move |inputs| {
+                let wanted = input(inputs, 1)?.to_integers()?.first().copied();
+                top(input(inputs, 0)?, wanted.unwrap_or(0), along, largest)
+            })
+        }
         _ => {
             let reduction = reduction(operator)?;
             Box::new(move |inputs| {
@@ -125,6 +132,49 @@ fn extreme(
     Ok(Tensor::new(
         reduced_shape(&tensor.shape, &[place], keep),
         Elements::Integer(answer),
+    ))
+}
+
+/// The largest (or smallest) of every row with their places, sorted; of equal ones the first.
+fn top(tensor: &Tensor, wanted: i64, along: i64, largest: bool) -> Result<Outputs> {
+    let place = axis(along, tensor.shape.len())?;
+    if place + 1 != tensor.shape.len() {
+        return Err(ModelError::format("`TopK` along an inner axis"));
+    }
+    let size = tensor.shape[place];
+    let wanted = usize::try_from(wanted)
+        .ok()
+        .filter(|wanted| (1..=size).contains(wanted))
+        .ok_or_else(|| ModelError::format(format!("`TopK` of {wanted} among {size}")))?;
+    let values = tensor.to_doubles()?;
+    let lines = values.len() / size;
+    let (mut found, mut places) = (
+        Vec::with_capacity(lines * wanted),
+        Vec::with_capacity(lines * wanted),
+    );
+    for line in values.chunks_exact(size) {
+        let order = |a: &usize, b: &usize| {
+            let (one, other) = if largest { (b, a) } else { (a, b) };
+            line[*one].total_cmp(&line[*other]).then(a.cmp(b))
+        };
+        let mut order_of: Vec<usize> = (0..size).collect();
+        if wanted < size {
+            order_of.select_nth_unstable_by(wanted - 1, order);
+            order_of.truncate(wanted);
+        }
+        order_of.sort_unstable_by(order);
+        found.extend(order_of.iter().map(|index| line[*index]));
+        places.extend(
+            order_of
+                .into_iter()
+                .map(|index| i64::try_from(index).unwrap_or(i64::MAX)),
+        );
+    }
+    let mut shape = tensor.shape.clone();
+    shape[place] = wanted;
+    Ok(Outputs::Two(
+        like(tensor, shape.clone(), found),
+        Tensor::new(shape, Elements::Integer(places)),
     ))
 }
 
@@ -251,7 +301,8 @@ fn turned(tensor: &Tensor, turn: bool) -> Result<(Vec<f64>, usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{extreme, matmul, reduce, turned};
+    use super::{extreme, matmul, reduce, top, turned};
+    use crate::scorer::kernel::Outputs;
     use crate::scorer::tensor::{Elements, Tensor};
 
     fn doubles(shape: &[usize], values: &[f64]) -> Tensor {
@@ -276,6 +327,17 @@ mod tests {
             turned(&tensor, true).unwrap().0,
             [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]
         );
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_of_equal_ones_the_first() {
+        let tensor = doubles(&[2, 3], &[2.0, 1.0, 1.0, 0.0, 5.0, -1.0]);
+        let Outputs::Two(values, places) = top(&tensor, 2, 1, false).unwrap() else {
+            panic!("two outputs")
+        };
+        assert_eq!(values, doubles(&[2, 2], &[1.0, 1.0, -1.0, 0.0]));
+        assert_eq!(places.to_integers().unwrap(), [1, 2, 2, 0]);
+        assert!(top(&tensor, 4, 1, true).is_err());
     }
 
     #[test]

@@ -4,16 +4,17 @@
 
 use rayon::prelude::*;
 
-use crate::data::Table;
+use crate::data::{Table, Truth};
 use crate::error::Result;
 use crate::estimators::{Cancel, Estimator, Fitted};
 use crate::features::extend_unchecked;
 use crate::onnx::Importance;
 use crate::random::Random;
-use crate::scorer::Prediction;
 use crate::train::Problem;
 use crate::train::folds::Fold;
-use crate::train::search::{Found, Prepared, codes_of};
+use crate::train::prepared::Prepared;
+use crate::train::search::{Found, measure, prepare};
+use crate::train::threshold::oriented;
 
 /// Held-out rows that are shuffled.
 const ROWS: usize = 1_000;
@@ -33,10 +34,7 @@ pub(crate) fn importances(
         return Ok(Vec::new());
     }
     let estimator = &found.chosen.estimator;
-    let classes = problem.target.classes.len();
-    let train = problem.extended.take(&fold.train);
-    let codes = codes_of(&problem.target.codes, &fold.train);
-    let prepared = Prepared::new(&train, codes, classes, &[estimator], &mut |_| ())?;
+    let prepared = prepare(problem, &fold.train, &[estimator])?;
     let fitted = prepared.fit(estimator, problem.settings.seed, cancel)?;
     let rows = &fold.test[..fold.test.len().min(ROWS)];
     let judge = Judge {
@@ -44,7 +42,7 @@ pub(crate) fn importances(
         prepared: &prepared,
         fitted: &fitted,
         estimator,
-        codes: codes_of(&problem.target.codes, rows),
+        truth: problem.target.truth.take(rows),
     };
     let table = problem.table.take(rows);
     let base = judge.score(&table)?;
@@ -69,7 +67,7 @@ struct Judge<'a> {
     prepared: &'a Prepared,
     fitted: &'a Fitted,
     estimator: &'a Estimator,
-    codes: Vec<u32>,
+    truth: Truth,
 }
 
 impl Judge<'_> {
@@ -77,20 +75,9 @@ impl Judge<'_> {
     fn score(&self, table: &Table) -> Result<f64> {
         let extended = extend_unchecked(table, &self.problem.features)?;
         let matrix = self.prepared.transform(&extended, self.estimator)?;
-        let classes = &self.problem.target.classes;
-        let prediction = Prediction::new(classes.clone(), self.fitted.probabilities(&matrix), 0.5);
-        let metric = self.problem.settings.metric;
-        let value = metric.of(
-            &self.codes,
-            &prediction.codes,
-            &prediction.probabilities,
-            classes.len(),
-        );
-        Ok(if metric.higher_is_better() {
-            value
-        } else {
-            -value
-        })
+        let metric = self.problem.settings.metric();
+        let value = measure(metric, &self.truth, &self.fitted.answer(&matrix), 0.5);
+        Ok(oriented(metric, value))
     }
 
     #[allow(clippy::cast_precision_loss, reason = "three repeats")]

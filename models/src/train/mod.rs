@@ -1,28 +1,38 @@
 //! Training: candidates, honest validation, the best one refitted and written as a model file.
 
+mod calibration;
+mod candidates;
 mod folds;
-mod grid;
+mod groups;
 mod importance;
+mod intervals;
 mod outcome;
+mod prepared;
+mod resample;
 mod search;
 mod statistics;
 mod threshold;
+mod trials;
 
 use indexmap::IndexMap;
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
-use crate::data::{Classes, ColumnKind, ColumnSpec, Table, Target};
+use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Target};
 use crate::error::{ModelError, Result};
 use crate::estimators::Cancel;
 use crate::features::{Feature, extend};
 use crate::metrics::Metric;
 use crate::onnx::Metadata;
+use crate::scorer::added_columns;
+pub(crate) use calibration::{Calibration, EDGE};
 
 /// What to learn, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The column to learn.
+    /// What the model is for.
+    pub goal: Goal,
+    /// The column to learn; empty of clusters and anomalies.
     pub target: String,
     /// The positive class; the last in sort order when not said.
     pub positive: Option<String>,
@@ -30,17 +40,90 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// Derived features: name and SQL expression.
     pub features: IndexMap<String, String>,
-    /// Estimators with parameters; a parameter that is a list is tried with each of its values. When empty, logistic
-    /// regression, random forest and gradient boosting are tried with their defaults.
+    /// Estimators with parameters; a parameter that is a list is tried with each of its values. When empty, usual ones
+    /// are tried with their defaults.
     pub candidates: IndexMap<String, IndexMap<String, Value>>,
-    /// Folds of the stratified cross-validation.
-    pub folds: usize,
-    /// What candidates are compared by.
-    pub metric: Metric,
+    /// How many of the candidates' combinations are tried, and how.
+    pub search: Search,
+    /// How candidates are compared.
+    pub validation: Validation,
+    /// What candidates are compared by; anomalies are not compared.
+    pub metric: Option<Metric>,
+    /// Whether rare classes are drawn more often, or frequent ones less, in what is learned from.
+    pub resample: Option<Resample>,
+    /// Of two classes: how probabilities are made to mean what they say.
+    pub calibration: Option<Method>,
     /// The probability from which the positive class is predicted.
     pub threshold: Threshold,
     /// The seed of all randomness.
     pub seed: u64,
+}
+
+/// How the rows are divided to compare candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validation {
+    /// Which rows are held out together.
+    pub split: Split,
+    /// How many parts; each is held out once.
+    pub folds: usize,
+    /// How often they are divided anew.
+    pub repeats: usize,
+    /// Only one part, of this share, is held out.
+    pub holdout: Option<f64>,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self {
+            split: Split::Stratified,
+            folds: 5,
+            repeats: 1,
+            holdout: None,
+        }
+    }
+}
+
+/// Which rows are held out together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Split {
+    /// Rows at random, every class spread evenly.
+    Stratified,
+    /// Rows at random.
+    Random,
+    /// All rows with the same value of this column.
+    Group(String),
+    /// Later rows by this column; learned from are those before them.
+    Time(String),
+}
+
+/// How many combinations of parameters are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Search {
+    /// All of them.
+    #[default]
+    Grid,
+    /// So many, drawn at random.
+    Random(usize),
+    /// All of them on few rows, then the better ones on more, this many times fewer in each round.
+    Halving(usize),
+}
+
+/// How classes are evened out in the rows that are learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resample {
+    /// Rows of the smaller classes are repeated.
+    Over,
+    /// Rows of the larger classes are left out.
+    Under,
+}
+
+/// How probabilities are calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By a sigmoid of the log odds (Platt).
+    Sigmoid,
+    /// By a rising line with steps.
+    Isotonic,
 }
 
 /// How the threshold of two classes is found.
@@ -50,6 +133,13 @@ pub enum Threshold {
     Fixed(f64),
     /// The one that is best by a metric on held-out rows.
     Best(Metric),
+    /// The one that costs least on held-out rows.
+    Cheapest {
+        /// What it costs to miss a positive row.
+        false_negative: f64,
+        /// What it costs to call a negative row positive.
+        false_positive: f64,
+    },
 }
 
 /// How far training is.
@@ -90,28 +180,82 @@ impl Hooks<'_> {
 /// A trained model.
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// The model file.
-    pub bytes: Vec<u8>,
+    /// The model file; none of groups that are assigned and cannot be predicted.
+    pub bytes: Option<Vec<u8>>,
     /// What it says about itself.
     pub metadata: Metadata,
-    /// The training rows with the predictions of models that had not seen them.
-    pub out_of_fold: DataFrame,
+    /// The training rows with answers: of classes and quantities those of models that had not seen the row, without rows
+    /// that never were held out.
+    pub scored: DataFrame,
 }
 
 impl Settings {
+    /// The usual settings for a goal and a target.
+    pub fn new(goal: Goal, target: impl Into<String>) -> Self {
+        Self {
+            goal,
+            target: target.into(),
+            positive: None,
+            exclude: Vec::new(),
+            features: IndexMap::new(),
+            candidates: IndexMap::new(),
+            search: Search::Grid,
+            validation: Validation::default(),
+            metric: None,
+            resample: None,
+            calibration: None,
+            threshold: Threshold::Fixed(0.5),
+            seed: 0,
+        }
+    }
+
     /// Checks what can be checked without data.
     pub fn check(&self) -> Result<()> {
-        if self.folds < 2 {
-            return Err(ModelError::settings("`folds` must be at least 2"));
+        let wrong = |message: &str| Err(ModelError::settings(message));
+        let validation = &self.validation;
+        if validation.folds < 2 {
+            return wrong("`folds` must be at least 2");
+        }
+        if validation.repeats == 0 {
+            return wrong("`repeats` must be at least 1");
+        }
+        if let Some(share) = validation.holdout
+            && !(share > 0.0 && share < 1.0)
+        {
+            return wrong("`holdout` is the share of rows that is held out, between 0 and 1");
+        }
+        if validation.repeats > 1 && matches!(validation.split, Split::Time(_)) {
+            return wrong("rows that are divided by time are divided once: leave `repeats` out");
         }
         if let Threshold::Fixed(threshold) = self.threshold
             && !(0.0..=1.0).contains(&threshold)
         {
-            return Err(ModelError::settings(
-                "`threshold` is a probability, from 0 to 1",
-            ));
+            return wrong("`threshold` is a probability, from 0 to 1");
         }
-        grid::expand(&self.candidates).map(drop)
+        let candidates = candidates::expand(self)?;
+        if self.goal == Goal::Anomalies && candidates.len() > 1 {
+            return wrong(
+                "anomalies are found without a truth to compare by: name one candidate with one set of parameters",
+            );
+        }
+        Ok(())
+    }
+
+    /// What candidates are compared by; the field's usual one when not said.
+    pub fn metric(&self) -> Metric {
+        self.metric.unwrap_or(match self.goal {
+            Goal::Classes | Goal::Anomalies => Metric::Accuracy,
+            Goal::Quantity => Metric::R2,
+            Goal::Clusters => Metric::Silhouette,
+        })
+    }
+
+    /// The columns that say which rows are held out together.
+    fn dividing(&self) -> Option<&str> {
+        match &self.validation.split {
+            Split::Group(column) | Split::Time(column) => Some(column),
+            Split::Stratified | Split::Random => None,
+        }
     }
 }
 
@@ -119,6 +263,7 @@ impl Settings {
 pub(crate) struct Problem<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) target: Target,
+    pub(crate) classes: Classes,
     /// The raw columns that the model may read.
     pub(crate) table: Table,
     pub(crate) features: Vec<Feature>,
@@ -129,8 +274,10 @@ pub(crate) struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     fn read(frame: &DataFrame, settings: &'a Settings) -> Result<Self> {
-        let target = Target::read(frame, &settings.target, settings.positive.as_deref())?;
-        check_names(frame, settings, &target.classes)?;
+        let goal = settings.goal;
+        let target = Target::read(frame, goal, &settings.target, settings.positive.as_deref())?;
+        let classes = target.classes();
+        check_names(frame, settings, &classes)?;
         let specs: Vec<ColumnSpec> = frame
             .columns()
             .iter()
@@ -144,26 +291,28 @@ impl<'a> Problem<'a> {
             })
             .collect();
         let features = Feature::compile_all(&settings.features, &specs)?;
-        let excluded = |name: &str| settings.exclude.iter().any(|excluded| excluded == name);
+        let excluded = |name: &str| {
+            settings.exclude.iter().any(|excluded| excluded == name)
+                || settings.dividing() == Some(name)
+        };
         let read = |name: &str| {
             features
                 .iter()
                 .any(|feature| feature.columns().contains(&name))
         };
-        let mut skipped = vec![settings.target.as_str()];
-        skipped.extend(
-            settings
-                .exclude
-                .iter()
-                .map(String::as_str)
-                .filter(|name| !read(name)),
-        );
+        let skipped: Vec<&str> = frame
+            .columns()
+            .iter()
+            .map(|column| column.name().as_str())
+            .filter(|name| *name == settings.target || (excluded(name) && !read(name)))
+            .collect();
         let table = Table::from_frame(frame, &skipped)?;
         let mut extended = extend(&table, &features)?;
         extended.columns.retain(|column| !excluded(&column.name));
         Ok(Self {
             settings,
             target,
+            classes,
             table,
             features,
             extended,
@@ -180,17 +329,7 @@ fn check_names(frame: &DataFrame, settings: &Settings, classes: &Classes) -> Res
             )));
         }
     }
-    let mut reserved = vec!["prediction".to_owned()];
-    if classes.len() == 2 {
-        reserved.push("probability".to_owned());
-    } else {
-        reserved.extend(
-            classes
-                .names()
-                .iter()
-                .map(|name| format!("probability_{name}")),
-        );
-    }
+    let reserved = added_columns(settings.goal, classes);
     match reserved.iter().find(|name| frame.column(name).is_ok()) {
         None => Ok(()),
         Some(name) => Err(ModelError::data(format!(
@@ -204,7 +343,10 @@ pub fn train(frame: &DataFrame, settings: &Settings, hooks: &Hooks<'_>) -> Resul
     settings.check()?;
     let mut problem = Problem::read(frame, settings)?;
     let cancel = Cancel(hooks.cancelled);
-    let folds = folds::stratified(&problem.target, settings.folds, settings.seed)?;
+    if matches!(settings.goal, Goal::Clusters | Goal::Anomalies) {
+        return groups::train(frame, &problem, hooks, &cancel);
+    }
+    let folds = folds::divide(frame, &problem)?;
     let found = search::search(&mut problem, &folds, hooks, &cancel)?;
     let importances = importance::importances(&problem, &folds[0], &found, &cancel)?;
     outcome::finish(frame, &problem, &found, importances, &cancel)

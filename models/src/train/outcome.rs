@@ -1,28 +1,36 @@
 //! Refits the best candidate on all rows and writes the model file.
 
 use indexmap::IndexMap;
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, IdxCa};
 use prost::Message;
 use serde_json::Value;
 
-use crate::data::{ColumnKind, ColumnSpec, Table};
+use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Truth};
 use crate::error::{ModelError, Result};
 use crate::estimators::{Cancel, Estimator, Fitted};
 use crate::metrics::{
     Confusion, Metric, calibration, precision_recall_curve, probability_histogram, roc_curve,
 };
-use crate::onnx::{Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata};
+use crate::onnx::{
+    Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata,
+};
 use crate::prepare::{Encoding, Preparation};
-use crate::scorer::{Graph, Prediction, run_rows};
-use crate::train::search::{Found, Prepared};
+use crate::scorer::{Answer, Graph, Session, run_rows};
+use crate::train::candidates::Candidate;
+use crate::train::intervals::intervals;
+use crate::train::prepared::Prepared;
+use crate::train::resample::resampled;
+use crate::train::search::{Found, measures};
 use crate::train::statistics::statistics;
 use crate::train::threshold::threshold;
-use crate::train::{Problem, Trained};
+use crate::train::{Calibration, Problem, Trained};
 
 /// Rows on which the file is compared with the model in memory.
 const SAMPLE: usize = 1_000;
 /// The file may differ by this much.
 const TOLERANCE: f64 = 1e-6;
+/// Points of a picture of predictions over truths.
+const POINTS: usize = 500;
 /// A held-out ranking this good is too good.
 const SUSPICIOUS: f64 = 0.9999;
 
@@ -35,70 +43,218 @@ pub(crate) fn finish(
     cancel: &Cancel<'_>,
 ) -> Result<Trained> {
     let settings = problem.settings;
-    let target = &problem.target;
-    let estimator = &found.chosen.estimator;
-    let threshold = threshold(
-        settings.threshold,
-        &target.codes,
-        &target.classes,
-        &found.out_of_fold,
-    );
+    let held_out = Honest::new(problem, found);
+    let threshold = threshold(settings.threshold, &held_out.truth, &held_out.values);
+    let rows: Vec<u32> = (0u32..).take(problem.table.rows).collect();
+    let rows = resampled(problem, &rows);
     let mut warnings = problem.warnings.clone();
     let prepared = Prepared::new(
-        &problem.extended,
-        target.codes.clone(),
-        target.classes.len(),
-        &[estimator],
+        &problem.extended.take(&rows),
+        problem.target.truth.take(&rows),
+        &[&found.chosen.estimator],
         &mut |warning| warnings.push(warning),
     )?;
-    let fitted = prepared.fit(estimator, settings.seed, cancel)?;
-    let columns = inputs(problem, &prepared.preparation);
-    let mut stored = export(&Parts {
-        columns: &columns,
-        features: &problem.features,
-        preparation: &prepared.preparation,
-        keep_missing: estimator.reads_missing(),
+    let fitted = prepared.fit(&found.chosen.estimator, settings.seed, cancel)?;
+    let learned = Learned {
+        estimator: &found.chosen.estimator,
+        prepared: &prepared,
         fitted: &fitted,
-        classes: &target.classes,
+        calibration: held_out.calibration.as_ref(),
+        classes: &problem.classes,
         threshold,
-    })?;
-    let graph = Graph::load(&stored)?;
-    let max_difference = difference(problem, &columns, &prepared, (estimator, &fitted), &graph)?;
-    let held_out = Prediction::new(target.classes.clone(), found.out_of_fold.clone(), threshold);
-    let metrics = all_metrics(&target.codes, &held_out);
+    };
+    let answer = Answer::new(
+        settings.goal,
+        &problem.classes,
+        held_out.values.clone(),
+        threshold,
+    );
+    let metrics = all_metrics(problem, &held_out, threshold);
     if let Some(warning) = too_good(&metrics) {
         warnings.push(warning);
     }
-    let metadata = Metadata {
-        pipectl: env!("CARGO_PKG_VERSION").to_owned(),
-        estimator: found.chosen.name.clone(),
-        parameters: found.chosen.parameters.clone(),
-        features: settings.features.clone(),
-        imputed: imputed(&prepared.preparation),
-        target: target.name.clone(),
-        classes: target.classes.clone(),
-        threshold,
-        metric: settings.metric,
-        metrics,
-        trials: found.trials.clone(),
-        evaluation: evaluation(&target.codes, &held_out),
-        importances,
-        rows: problem.table.rows,
-        class_counts: target.counts(),
-        fingerprint: problem.table.fingerprint(Some(target)),
-        seed: settings.seed,
-        folds: settings.folds,
-        max_difference,
-        reference: statistics(&narrowed(&problem.table, &columns)?),
-        columns,
-        warnings,
-    };
-    write_metadata(&mut stored, &metadata)?;
+    let mut metadata = learned.metadata(problem, &found.chosen, warnings)?;
+    metadata.metrics = metrics;
+    metadata.trials.clone_from(&found.trials);
+    metadata.evaluation = evaluation(&held_out, &answer);
+    metadata.importances = importances;
     Ok(Trained {
-        bytes: stored.encode_to_vec(),
+        bytes: Some(learned.write(problem, &mut metadata)?),
         metadata,
-        out_of_fold: held_out.append_to(frame)?,
+        scored: answer.append_to(&taken(frame, &found.held_out.rows)?)?,
     })
+}
+
+/// The chosen candidate's answers to held-out rows, calibrated by what the other folds show.
+struct Honest {
+    truth: Truth,
+    values: Vec<f64>,
+    calibration: Option<Calibration>,
+}
+
+impl Honest {
+    fn new(problem: &Problem<'_>, found: &Found) -> Self {
+        let held_out = &found.held_out;
+        let truth = problem.target.truth.take(&held_out.rows);
+        let mut values = held_out.values.clone();
+        let (Some(method), Truth::Classes { codes, .. }, 2) =
+            (problem.settings.calibration, &truth, held_out.width)
+        else {
+            return Self {
+                truth,
+                values,
+                calibration: None,
+            };
+        };
+        let shares: Vec<f64> = values.iter().skip(1).step_by(2).copied().collect();
+        let hits: Vec<bool> = codes.iter().map(|code| *code == 1).collect();
+        let learned = |from: &dyn Fn(u32) -> bool| {
+            let rows = held_out.folds.iter().enumerate();
+            let rows: Vec<usize> = rows
+                .filter(|(_, fold)| from(**fold))
+                .map(|(row, _)| row)
+                .collect();
+            let shares: Vec<f64> = rows.iter().map(|row| shares[*row]).collect();
+            let hits: Vec<bool> = rows.iter().map(|row| hits[*row]).collect();
+            Calibration::fit(method, &shares, &hits)
+        };
+        let calibration = learned(&|_| true);
+        let folds = held_out.folds.iter().max().map_or(0, |last| last + 1);
+        for fold in 0..folds {
+            let others = if folds == 1 {
+                calibration.clone()
+            } else {
+                learned(&|other| other != fold)
+            };
+            for (row, pair) in held_out.folds.iter().zip(values.chunks_exact_mut(2)) {
+                if *row == fold {
+                    others.apply_to(pair);
+                }
+            }
+        }
+        Self {
+            truth,
+            values,
+            calibration: Some(calibration),
+        }
+    }
+}
+
+/// Some rows of a frame.
+pub(crate) fn taken(frame: &DataFrame, rows: &[u32]) -> Result<DataFrame> {
+    if rows.len() == frame.height() {
+        return Ok(frame.clone());
+    }
+    Ok(frame.take(&IdxCa::from_vec("row".into(), rows.to_vec()))?)
+}
+
+/// What was learned, with all that a file needs.
+pub(crate) struct Learned<'a> {
+    pub(crate) estimator: &'a Estimator,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) fitted: &'a Fitted,
+    pub(crate) calibration: Option<&'a Calibration>,
+    pub(crate) classes: &'a Classes,
+    pub(crate) threshold: f64,
+}
+
+impl Learned<'_> {
+    /// What the file will say about itself, without what was measured.
+    pub(crate) fn metadata(
+        &self,
+        problem: &Problem<'_>,
+        chosen: &Candidate,
+        warnings: Vec<String>,
+    ) -> Result<Metadata> {
+        let settings = problem.settings;
+        let columns = inputs(problem, &self.prepared.preparation);
+        Ok(Metadata {
+            pipectl: env!("CARGO_PKG_VERSION").to_owned(),
+            goal: settings.goal,
+            estimator: chosen.name.clone(),
+            parameters: chosen.parameters.clone(),
+            features: settings.features.clone(),
+            imputed: imputed(&self.prepared.preparation),
+            target: problem.target.name.clone(),
+            classes: self.classes.clone(),
+            threshold: self.threshold,
+            metric: match settings.goal {
+                Goal::Anomalies => None,
+                _ => Some(settings.metric()),
+            },
+            metrics: Vec::new(),
+            trials: Vec::new(),
+            evaluation: Evaluation::default(),
+            importances: Vec::new(),
+            rows: problem.table.rows,
+            class_counts: problem.target.counts(),
+            fingerprint: problem.table.fingerprint(Some(&problem.target)),
+            seed: settings.seed,
+            folds: settings.validation.folds,
+            max_difference: 0.0,
+            reference: statistics(&narrowed(&problem.table, &columns)?),
+            columns,
+            warnings,
+        })
+    }
+
+    /// The model file, compared with the model in memory.
+    pub(crate) fn write(&self, problem: &Problem<'_>, metadata: &mut Metadata) -> Result<Vec<u8>> {
+        let mut stored = export(&Parts {
+            columns: &metadata.columns,
+            features: &problem.features,
+            preparation: &self.prepared.preparation,
+            keep_missing: self.estimator.reads_missing(),
+            fitted: self.fitted,
+            calibration: self.calibration,
+            goal: metadata.goal,
+            classes: self.classes,
+            threshold: self.threshold,
+        })?;
+        let graph = Graph::load(&stored)?;
+        metadata.max_difference = self.difference(problem, &metadata.columns, &graph)?;
+        write_metadata(&mut stored, metadata)?;
+        Ok(stored.encode_to_vec())
+    }
+
+    /// The largest difference between the graph's answers and those in memory; of quantities as a share of the largest.
+    fn difference(
+        &self,
+        problem: &Problem<'_>,
+        columns: &[ColumnSpec],
+        graph: &Graph,
+    ) -> Result<f64> {
+        let step = problem.table.rows.div_ceil(SAMPLE);
+        let rows: Vec<u32> = (0u32..).take(problem.table.rows).step_by(step).collect();
+        let sample = problem.extended.take(&rows);
+        let mut memory = self
+            .fitted
+            .answer(&self.prepared.transform(&sample, self.estimator)?);
+        if let Some(calibration) = self.calibration {
+            calibration.apply_to(&mut memory);
+        }
+        let raw = narrowed(&problem.table.take(&rows), columns)?;
+        let output = graph
+            .outputs()
+            .iter()
+            .position(|port| port.name == problem.settings.goal.output())
+            .ok_or_else(|| ModelError::internal("the model file lacks its output"))?;
+        let file = run_rows(graph, &raw, output)?;
+        let unit = memory
+            .iter()
+            .fold(1.0, |largest: f64, value| largest.max(value.abs()));
+        let largest = memory
+            .iter()
+            .zip(&file)
+            .map(|(memory, file)| (memory - file).abs() / unit)
+            .fold(0.0, f64::max);
+        if memory.len() != file.len() || largest > TOLERANCE || memory.iter().any(|p| p.is_nan()) {
+            return Err(ModelError::internal(format!(
+                "the model file answers differently from the model in memory (by {largest:e})"
+            )));
+        }
+        Ok(largest)
+    }
 }
 
 /// The raw columns that the model reads, directly or through a feature.
@@ -132,43 +288,21 @@ fn narrowed(table: &Table, columns: &[ColumnSpec]) -> Result<Table> {
     })
 }
 
-/// The largest difference between the graph's probabilities and those in memory.
-fn difference(
-    problem: &Problem<'_>,
-    columns: &[ColumnSpec],
-    prepared: &Prepared,
-    (estimator, fitted): (&Estimator, &Fitted),
-    graph: &Graph,
-) -> Result<f64> {
-    let step = problem.table.rows.div_ceil(SAMPLE);
-    let rows: Vec<u32> = (0u32..).take(problem.table.rows).step_by(step).collect();
-    let memory =
-        fitted.probabilities(&prepared.transform(&problem.extended.take(&rows), estimator)?);
-    let raw = narrowed(&problem.table.take(&rows), columns)?;
-    let file = run_rows(graph, &raw, 1)?;
-    let largest = memory
-        .iter()
-        .zip(&file)
-        .map(|(memory, file)| (memory - file).abs())
-        .fold(0.0, f64::max);
-    if memory.len() != file.len() || largest > TOLERANCE || memory.iter().any(|p| p.is_nan()) {
-        return Err(ModelError::internal(format!(
-            "the model file answers differently from the model in memory (by {largest:e})"
-        )));
-    }
-    Ok(largest)
-}
-
-fn all_metrics(codes: &[u32], held_out: &Prediction) -> Vec<MetricValue> {
-    let classes = held_out.classes.len();
-    Metric::ALL
+fn all_metrics(problem: &Problem<'_>, held_out: &Honest, threshold: f64) -> Vec<MetricValue> {
+    let Honest { truth, values, .. } = held_out;
+    let metrics = Metric::of_goal(problem.settings.goal);
+    let found: Vec<Option<f64>> = measures(problem, truth, values, threshold)
         .into_iter()
-        .map(|metric| {
-            let value = metric.of(codes, &held_out.codes, &held_out.probabilities, classes);
-            MetricValue {
-                metric,
-                value: value.is_finite().then_some(value),
-            }
+        .map(|value| value.is_finite().then_some(value))
+        .collect();
+    let intervals = intervals(problem, (truth, values), threshold, &found);
+    metrics
+        .iter()
+        .zip(found.into_iter().zip(intervals))
+        .map(|(metric, (value, interval))| MetricValue {
+            metric: *metric,
+            value,
+            interval,
         })
         .collect()
 }
@@ -184,29 +318,39 @@ fn too_good(metrics: &[MetricValue]) -> Option<String> {
     })
 }
 
-fn evaluation(codes: &[u32], held_out: &Prediction) -> Evaluation {
-    let classes = held_out.classes.len();
-    let confusion = Confusion::new(codes, &held_out.codes, classes).counts;
-    if classes != 2 {
-        return Evaluation {
-            confusion,
-            ..Evaluation::default()
-        };
-    }
-    let hits: Vec<bool> = codes.iter().map(|code| *code == 1).collect();
-    let scores: Vec<f64> = held_out
-        .probabilities
-        .iter()
-        .skip(1)
-        .step_by(2)
-        .copied()
-        .collect();
-    Evaluation {
-        confusion,
-        roc: roc_curve(&hits, &scores),
-        precision_recall: precision_recall_curve(&hits, &scores),
-        calibration: calibration(&hits, &scores),
-        histogram: probability_histogram(&hits, &scores),
+fn evaluation(held_out: &Honest, answer: &Answer) -> Evaluation {
+    match (&held_out.truth, answer) {
+        (Truth::Classes { classes, codes }, Answer::Classes(prediction)) => {
+            let confusion = Confusion::new(codes, &prediction.codes, classes.len()).counts;
+            if classes.len() != 2 {
+                return Evaluation {
+                    confusion,
+                    ..Evaluation::default()
+                };
+            }
+            let hits: Vec<bool> = codes.iter().map(|code| *code == 1).collect();
+            let shares = held_out.values.iter().skip(1).step_by(2);
+            let scores: Vec<f64> = shares.copied().collect();
+            Evaluation {
+                confusion,
+                roc: roc_curve(&hits, &scores),
+                precision_recall: precision_recall_curve(&hits, &scores),
+                calibration: calibration(&hits, &scores),
+                histogram: probability_histogram(&hits, &scores),
+                ..Evaluation::default()
+            }
+        }
+        (Truth::Quantity(truth), _) => {
+            let step = truth.len().div_ceil(POINTS).max(1);
+            Evaluation {
+                predicted: Curve {
+                    x: truth.iter().step_by(step).copied().collect(),
+                    y: held_out.values.iter().step_by(step).copied().collect(),
+                },
+                ..Evaluation::default()
+            }
+        }
+        _ => Evaluation::default(),
     }
 }
 

@@ -4,241 +4,439 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::data::Table;
+use crate::data::Truth;
 use crate::error::{ModelError, Result};
-use crate::estimators::bins::Binned;
-use crate::estimators::{Cancel, Estimator, Fitted, Training};
-use crate::matrix::Matrix;
-use crate::onnx::Trial;
-use crate::prepare::Preparation;
+use crate::estimators::{Cancel, Estimator};
+use crate::metrics::Metric;
+use crate::onnx::{MetricValue, Trial};
+use crate::random::Random;
 use crate::scorer::Prediction;
+use crate::train::candidates::{self, Candidate};
 use crate::train::folds::Fold;
-use crate::train::grid::{self, Candidate};
-use crate::train::{Hooks, Problem, Progress};
+use crate::train::prepared::Prepared;
+use crate::train::resample::resampled;
+use crate::train::{Hooks, Problem, Progress, Search};
+
+/// Predictions of held-out rows are kept of all candidates while they need less than this; else the chosen one's are
+/// made again.
+const MOST_BYTES: usize = 256 << 20;
+/// Rows that a round of halving learns from at least.
+const FEWEST_ROWS: usize = 200;
 
 /// What the search has found.
 pub(crate) struct Found {
     pub(crate) chosen: Candidate,
     pub(crate) trials: Vec<Trial>,
-    /// The chosen candidate's probabilities of every row, from the fold that held it out.
-    pub(crate) out_of_fold: Vec<f64>,
+    pub(crate) held_out: HeldOut,
 }
 
-/// Training rows as numbers, in the forms that estimators ask for.
-pub(crate) struct Prepared {
-    pub(crate) preparation: Preparation,
-    scaled: Vec<bool>,
-    codes: Vec<u32>,
-    classes: usize,
-    imputed: Form,
-    /// Only when the rows have missing numbers and an estimator reads them.
-    missing: Option<Form>,
+/// The chosen candidate's answers to rows that it had not seen.
+pub(crate) struct HeldOut {
+    /// The rows, ascending; without those that were never held out.
+    pub(crate) rows: Vec<u32>,
+    /// For every one the fold that held it out first.
+    pub(crate) folds: Vec<u32>,
+    /// The answers, row after row.
+    pub(crate) values: Vec<f64>,
+    /// Numbers of an answer.
+    pub(crate) width: usize,
 }
 
-/// A matrix and its bins.
-struct Form {
-    matrix: Matrix,
-    binned: Option<Binned>,
-}
-
-impl Form {
-    fn new(matrix: Matrix, bins: bool) -> Self {
-        let binned = bins.then(|| Binned::fit(&matrix));
-        Self { matrix, binned }
+/// A metric of answers against the truth.
+pub(crate) fn measure(metric: Metric, truth: &Truth, values: &[f64], threshold: f64) -> f64 {
+    match truth {
+        Truth::Classes { classes, codes } => {
+            let prediction = Prediction::new(classes.clone(), values.to_vec(), threshold);
+            metric.of_classes(codes, &prediction.codes, values, classes.len())
+        }
+        Truth::Quantity(numbers) => metric.of_numbers(numbers, values),
+        Truth::Unknown(_) => f64::NAN,
     }
 }
 
-impl Prepared {
-    /// Learns the preparation from the table and applies it, for these estimators.
-    pub(crate) fn new(
-        table: &Table,
-        codes: Vec<u32>,
-        classes: usize,
-        estimators: &[&Estimator],
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Self> {
-        let preparation = Preparation::fit(table, warn)?;
-        let any = |test: &dyn Fn(&Estimator) -> bool| estimators.iter().any(|one| test(one));
-        let split = preparation.saw_missing() && any(&Estimator::reads_missing);
-        let bins = any(&|one| one.wants_bins() && !(split && one.reads_missing()));
-        let imputed = Form::new(preparation.transform(table, false)?, bins);
-        let missing = if split {
-            Some(Form::new(
-                preparation.transform(table, true)?,
-                any(&|one| one.wants_bins() && one.reads_missing()),
-            ))
-        } else {
-            None
-        };
-        let scaled = preparation.scaled();
-        Ok(Self {
-            preparation,
-            scaled,
-            codes,
-            classes,
-            imputed,
-            missing,
-        })
-    }
-
-    /// Fits an estimator.
-    pub(crate) fn fit(
-        &self,
-        estimator: &Estimator,
-        seed: u64,
-        cancel: &Cancel<'_>,
-    ) -> Result<Fitted> {
-        let form = match &self.missing {
-            Some(missing) if estimator.reads_missing() => missing,
-            _ => &self.imputed,
-        };
-        estimator.fit(&Training {
-            matrix: &form.matrix,
-            binned: form.binned.as_ref(),
-            scaled: &self.scaled,
-            codes: &self.codes,
-            classes: self.classes,
-            seed,
-            cancel,
-        })
-    }
-
-    /// The features of other rows, for an estimator.
-    pub(crate) fn transform(&self, table: &Table, estimator: &Estimator) -> Result<Matrix> {
-        self.preparation.transform(table, estimator.reads_missing())
+/// All metrics of answers against the truth.
+pub(crate) fn measures(
+    problem: &Problem<'_>,
+    truth: &Truth,
+    values: &[f64],
+    threshold: f64,
+) -> Vec<f64> {
+    let metrics = Metric::of_goal(problem.settings.goal);
+    match truth {
+        Truth::Classes { classes, codes } => {
+            let prediction = Prediction::new(classes.clone(), values.to_vec(), threshold);
+            metrics
+                .iter()
+                .map(|metric| metric.of_classes(codes, &prediction.codes, values, classes.len()))
+                .collect()
+        }
+        _ => metrics
+            .iter()
+            .map(|metric| measure(*metric, truth, values, threshold))
+            .collect(),
     }
 }
 
-/// The class codes of rows.
-pub(crate) fn codes_of(codes: &[u32], rows: &[u32]) -> Vec<u32> {
-    rows.iter().map(|&row| codes[row as usize]).collect()
+/// The tries of one candidate.
+struct Tries {
+    candidate: Candidate,
+    /// All metrics in every fold.
+    folds: Vec<Vec<f64>>,
+    /// The answers in every fold, while they are kept.
+    values: Vec<Vec<f64>>,
+    /// The last round that it was in.
+    round: usize,
+    /// Rows that this round learned from, when they were not all.
+    rows: Option<usize>,
 }
 
-/// Tries every candidate on every fold; the best by the mean of the metric is chosen, of equal ones the first.
+/// Tries the candidates; the best by the mean of the metric is chosen, of equal ones the first.
 pub(crate) fn search(
     problem: &mut Problem<'_>,
     folds: &[Fold],
     hooks: &Hooks<'_>,
     cancel: &Cancel<'_>,
 ) -> Result<Found> {
-    let candidates = grid::expand(&problem.settings.candidates)?;
-    let classes = problem.target.classes.len();
-    let rows = problem.target.codes.len();
-    let done = AtomicUsize::new(0);
-    let total = folds.len() * candidates.len() + 1;
-    let mut scores = vec![Vec::with_capacity(folds.len()); candidates.len()];
-    let mut held_out = vec![vec![0.0; rows * classes]; candidates.len()];
-    for (number, fold) in folds.iter().enumerate() {
-        let answers = try_fold(problem, fold, &candidates, cancel, &|candidate| {
-            (hooks.progress)(Progress {
-                done: done.fetch_add(1, Ordering::Relaxed) + 1,
-                total,
-                message: format!("{candidate}, fold {} of {}", number + 1, folds.len()),
-            });
-        })?;
-        for (candidate, (score, probabilities)) in answers.into_iter().enumerate() {
-            scores[candidate].push(score);
-            for (row, shares) in fold.test.iter().zip(probabilities.chunks_exact(classes)) {
-                let start = *row as usize * classes;
-                held_out[candidate][start..start + classes].copy_from_slice(shares);
-            }
+    let all = candidates::expand(problem.settings)?;
+    let width = problem.classes.len().max(1);
+    let held: usize = folds.iter().map(|fold| fold.test.len()).sum();
+    let keep = all.len() * held * width * size_of::<f64>() <= MOST_BYTES;
+    let rounds = rounds(problem, all.len(), folds);
+    let total: usize = rounds.iter().map(|round| round.candidates).sum::<usize>() * folds.len();
+    let looker = Looker {
+        problem,
+        hooks,
+        cancel,
+        done: AtomicUsize::new(0),
+        total: total + 1,
+    };
+    let mut tries: Vec<Tries> = all
+        .into_iter()
+        .map(|candidate| Tries {
+            candidate,
+            folds: Vec::new(),
+            values: Vec::new(),
+            round: 0,
+            rows: None,
+        })
+        .collect();
+    for (number, round) in rounds.iter().enumerate() {
+        let mut open: Vec<usize> = (0..tries.len()).collect();
+        if number > 0 {
+            open = best_of(problem, &tries, round.candidates);
         }
+        for place in &open {
+            tries[*place].round = number;
+        }
+        looker.round(folds, round, &open, &mut tries, keep)?;
     }
-    choose(problem, candidates, scores, held_out)
+    choose(problem, tries, folds, width, cancel)
 }
 
-/// For every candidate its metric and its probabilities of the held-out rows.
-fn try_fold(
-    problem: &Problem<'_>,
-    fold: &Fold,
-    candidates: &[Candidate],
-    cancel: &Cancel<'_>,
-    report: &(dyn Fn(&str) + Sync),
-) -> Result<Vec<(f64, Vec<f64>)>> {
-    let settings = problem.settings;
-    let classes = problem.target.classes.len();
-    let estimators: Vec<&Estimator> = candidates
+/// One round of the search: all candidates on all rows, or in halving some on some.
+struct Round {
+    candidates: usize,
+    /// Rows of a fold that are learned from; all when not said.
+    rows: Option<usize>,
+}
+
+fn rounds(problem: &Problem<'_>, candidates: usize, folds: &[Fold]) -> Vec<Round> {
+    let mut counts = vec![candidates];
+    if let Search::Halving(factor) = problem.settings.search {
+        let mut left = candidates;
+        while left > factor {
+            left = left.div_ceil(factor);
+            counts.push(left);
+        }
+    }
+    let rows = folds.iter().map(|fold| fold.train.len()).min().unwrap_or(0);
+    let least = FEWEST_ROWS.max(20 * problem.classes.len());
+    let mut rounds: Vec<Round> = Vec::with_capacity(counts.len());
+    let mut learned = None;
+    for candidates in counts.into_iter().rev() {
+        rounds.push(Round {
+            candidates,
+            rows: learned,
+        });
+        if let Search::Halving(factor) = problem.settings.search {
+            learned = Some((learned.unwrap_or(rows) / factor).max(least).min(rows));
+        }
+    }
+    rounds.reverse();
+    rounds
+}
+
+fn mean_of(problem: &Problem<'_>, tries: &Tries) -> f64 {
+    let place = place_of(problem);
+    let values: Vec<f64> = tries.folds.iter().map(|fold| fold[place]).collect();
+    mean(&values)
+}
+
+/// Where the metric that candidates are compared by stands among all.
+fn place_of(problem: &Problem<'_>) -> usize {
+    let metric = problem.settings.metric();
+    Metric::of_goal(problem.settings.goal)
         .iter()
-        .map(|candidate| &candidate.estimator)
+        .position(|known| *known == metric)
+        .unwrap_or(0)
+}
+
+/// The candidates that go on: the baseline, and the best of those that were in the last round.
+fn best_of(problem: &Problem<'_>, tries: &[Tries], wanted: usize) -> Vec<usize> {
+    let metric = problem.settings.metric();
+    let last = tries.iter().map(|tries| tries.round).max();
+    let mut order: Vec<usize> = (1..tries.len())
+        .filter(|place| Some(tries[*place].round) == last)
         .collect();
-    let train = problem.extended.take(&fold.train);
-    let codes = codes_of(&problem.target.codes, &fold.train);
-    let prepared = Prepared::new(&train, codes, classes, &estimators, &mut |_| ())?;
-    let test = problem.extended.take(&fold.test);
-    let test_codes = codes_of(&problem.target.codes, &fold.test);
-    let imputed = prepared.preparation.transform(&test, false)?;
-    let missing = prepared.preparation.transform(&test, true)?;
-    candidates
-        .par_iter()
-        .map(|candidate| {
-            let fitted = prepared.fit(&candidate.estimator, settings.seed, cancel)?;
-            let matrix = if candidate.estimator.reads_missing() {
-                &missing
-            } else {
-                &imputed
-            };
-            let probabilities = fitted.probabilities(matrix);
-            let prediction = Prediction::new(problem.target.classes.clone(), probabilities, 0.5);
-            let score = settings.metric.of(
-                &test_codes,
-                &prediction.codes,
-                &prediction.probabilities,
-                classes,
-            );
-            report(&candidate.name);
-            Ok((score, prediction.probabilities))
+    order.sort_by(|a, b| {
+        let (one, other) = (mean_of(problem, &tries[*a]), mean_of(problem, &tries[*b]));
+        if metric.better(one, other) {
+            std::cmp::Ordering::Less
+        } else if metric.better(other, one) {
+            std::cmp::Ordering::Greater
+        } else {
+            a.cmp(b)
+        }
+    });
+    order.truncate(wanted.saturating_sub(1).max(1));
+    order.push(0);
+    order.sort_unstable();
+    order
+}
+
+/// What a round needs.
+struct Looker<'a, 'b> {
+    problem: &'a Problem<'b>,
+    hooks: &'a Hooks<'a>,
+    cancel: &'a Cancel<'a>,
+    done: AtomicUsize,
+    total: usize,
+}
+
+impl Looker<'_, '_> {
+    fn round(
+        &self,
+        folds: &[Fold],
+        round: &Round,
+        open: &[usize],
+        tries: &mut [Tries],
+        keep: bool,
+    ) -> Result<()> {
+        for place in open {
+            tries[*place].folds.clear();
+            tries[*place].values.clear();
+            tries[*place].rows = round.rows;
+        }
+        for (number, fold) in folds.iter().enumerate() {
+            let candidates: Vec<&Candidate> =
+                open.iter().map(|place| &tries[*place].candidate).collect();
+            let answers = self.fold(fold, round, &candidates, &|candidate| {
+                (self.hooks.progress)(Progress {
+                    done: self.done.fetch_add(1, Ordering::Relaxed) + 1,
+                    total: self.total,
+                    message: format!("{candidate}, fold {} of {}", number + 1, folds.len()),
+                });
+            })?;
+            for (place, (measures, values)) in open.iter().zip(answers) {
+                tries[*place].folds.push(measures);
+                if keep {
+                    tries[*place].values.push(values);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For every candidate its metrics and its answers to the held-out rows.
+    fn fold(
+        &self,
+        fold: &Fold,
+        round: &Round,
+        candidates: &[&Candidate],
+        report: &(dyn Fn(&str) + Sync),
+    ) -> Result<Vec<(Vec<f64>, Vec<f64>)>> {
+        let problem = self.problem;
+        let estimators: Vec<&Estimator> = candidates
+            .iter()
+            .map(|candidate| &candidate.estimator)
+            .collect();
+        let learned = some(&fold.train, round.rows, problem.settings.seed);
+        let prepared = prepare(problem, &learned, &estimators)?;
+        let test = problem.extended.take(&fold.test);
+        let truth = problem.target.truth.take(&fold.test);
+        let imputed = prepared.preparation.transform(&test, false)?;
+        let missing = prepared.preparation.transform(&test, true)?;
+        candidates
+            .par_iter()
+            .map(|candidate| {
+                let fitted =
+                    prepared.fit(&candidate.estimator, problem.settings.seed, self.cancel)?;
+                let matrix = if candidate.estimator.reads_missing() {
+                    &missing
+                } else {
+                    &imputed
+                };
+                let values = fitted.answer(matrix);
+                let measures = measures(problem, &truth, &values, 0.5);
+                report(&candidate.name);
+                Ok((measures, values))
+            })
+            .collect()
+    }
+}
+
+/// So many of the rows at random, ascending.
+fn some(rows: &[u32], wanted: Option<usize>, seed: u64) -> Vec<u32> {
+    let Some(wanted) = wanted.filter(|wanted| *wanted < rows.len()) else {
+        return rows.to_vec();
+    };
+    let mut rows = rows.to_vec();
+    Random::new(seed, 0x4A1F).shuffle(&mut rows);
+    rows.truncate(wanted);
+    rows.sort_unstable();
+    rows
+}
+
+/// Rows that are learned from, with their classes evened out as the settings say.
+pub(crate) fn prepare(
+    problem: &Problem<'_>,
+    rows: &[u32],
+    estimators: &[&Estimator],
+) -> Result<Prepared> {
+    let rows = resampled(problem, rows);
+    let table = problem.extended.take(&rows);
+    let truth = problem.target.truth.take(&rows);
+    Prepared::new(&table, truth, estimators, &mut |_| ())
+}
+
+/// Answers of one candidate to the rows of every fold.
+pub(crate) fn answers(
+    problem: &Problem<'_>,
+    folds: &[Fold],
+    estimator: &Estimator,
+    cancel: &Cancel<'_>,
+) -> Result<Vec<Vec<f64>>> {
+    folds
+        .iter()
+        .map(|fold| {
+            let prepared = prepare(problem, &fold.train, &[estimator])?;
+            let fitted = prepared.fit(estimator, problem.settings.seed, cancel)?;
+            let test = problem.extended.take(&fold.test);
+            Ok(fitted.answer(&prepared.transform(&test, estimator)?))
         })
         .collect()
 }
 
 fn choose(
     problem: &mut Problem<'_>,
-    candidates: Vec<Candidate>,
-    scores: Vec<Vec<f64>>,
-    mut held_out: Vec<Vec<f64>>,
+    tries: Vec<Tries>,
+    folds: &[Fold],
+    width: usize,
+    cancel: &Cancel<'_>,
 ) -> Result<Found> {
-    let metric = problem.settings.metric;
-    let means: Vec<f64> = scores.iter().map(|scores| mean(scores)).collect();
-    // The baseline comes first and is not for choosing.
-    let best = (2..candidates.len()).fold(1, |best, at| {
+    let metric = problem.settings.metric();
+    let means: Vec<f64> = tries.iter().map(|one| mean_of(problem, one)).collect();
+    let last = tries.iter().map(|one| one.round).max();
+    // The baseline comes first and is not for choosing; nor is who was left behind in an earlier round.
+    let mut open = (1..tries.len()).filter(|place| Some(tries[*place].round) == last);
+    let first = open
+        .next()
+        .ok_or_else(|| ModelError::settings("there is no candidate"))?;
+    let best = open.fold(first, |best, at| {
         if metric.better(means[at], means[best]) {
             at
         } else {
             best
         }
     });
-    let chosen = candidates
-        .get(best)
-        .cloned()
-        .ok_or_else(|| ModelError::settings("there is no candidate"))?;
     if !metric.better(means[best], means[0]) {
         problem.warnings.push(format!(
             "no candidate is better than always guessing the same ({metric} {:.4} against {:.4})",
             means[best], means[0]
         ));
     }
-    let trials = candidates
+    let chosen = tries[best].candidate.clone();
+    let values = if tries[best].values.len() == folds.len() {
+        tries[best].values.clone()
+    } else {
+        answers(problem, folds, &chosen.estimator, cancel)?
+    };
+    let place = place_of(problem);
+    let trials = tries
         .into_iter()
-        .zip(scores)
         .enumerate()
-        .map(|(index, (candidate, folds))| Trial {
-            estimator: candidate.name,
-            parameters: candidate.parameters,
-            mean: means[index],
-            deviation: deviation(&folds, means[index]),
-            folds,
-            chosen: index == best,
-        })
+        .map(|(index, one)| trial(problem, one, place, index == best))
         .collect();
     Ok(Found {
         chosen,
         trials,
-        out_of_fold: held_out.swap_remove(best),
+        held_out: HeldOut::new(folds, &values, width),
     })
 }
 
+fn trial(problem: &Problem<'_>, tries: Tries, place: usize, chosen: bool) -> Trial {
+    let folds: Vec<f64> = tries.folds.iter().map(|fold| fold[place]).collect();
+    let middle = mean(&folds);
+    let metrics = Metric::of_goal(problem.settings.goal)
+        .iter()
+        .enumerate()
+        .map(|(index, metric)| {
+            let values: Vec<f64> = tries.folds.iter().map(|fold| fold[index]).collect();
+            let value = mean(&values);
+            MetricValue {
+                metric: *metric,
+                value: value.is_finite().then_some(value),
+                interval: None,
+            }
+        })
+        .collect();
+    Trial {
+        estimator: tries.candidate.name,
+        parameters: tries.candidate.parameters,
+        mean: middle,
+        deviation: deviation(&folds, middle),
+        folds,
+        metrics,
+        rows: tries.rows,
+        chosen,
+    }
+}
+
+impl HeldOut {
+    /// The answers of all folds, each row's first one.
+    fn new(folds: &[Fold], values: &[Vec<f64>], width: usize) -> Self {
+        let rows = folds
+            .iter()
+            .flat_map(|fold| fold.train.iter().chain(&fold.test))
+            .max()
+            .map_or(0, |last| *last as usize + 1);
+        let mut place: Vec<Option<(usize, usize)>> = vec![None; rows];
+        for (number, fold) in folds.iter().enumerate() {
+            for (index, row) in fold.test.iter().enumerate() {
+                place[*row as usize].get_or_insert((number, index));
+            }
+        }
+        let mut held_out = Self {
+            rows: Vec::new(),
+            folds: Vec::new(),
+            values: Vec::new(),
+            width,
+        };
+        for (row, place) in (0u32..).zip(place) {
+            if let Some((fold, index)) = place {
+                held_out.rows.push(row);
+                held_out.folds.push(u32::try_from(fold).unwrap_or(u32::MAX));
+                held_out
+                    .values
+                    .extend_from_slice(&values[fold][index * width..(index + 1) * width]);
+            }
+        }
+        held_out
+    }
+}
+
 #[allow(clippy::cast_precision_loss, reason = "a few folds")]
-fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct Config {
     /// The model: `churn` (its champion), `churn@challenger`, `churn:7`, an `.onnx` file, or what a `train` task puts
     /// out.
     model: ModelRef,
-    /// Of two classes: the probability from which the positive one is predicted; the model's own when not said.
+    /// Of two classes: the probability from which the positive one is predicted; of anomalies: the score from which a row
+    /// is odd. The model's own when not said.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
     threshold: Option<f64>,
@@ -37,7 +38,7 @@ impl Operator for Model {
     const KIND: Kind = Kind::Predict;
     const NAME: &'static str = "model";
     const SUMMARY: &'static str =
-        "Scores rows by a model: keeps their columns, adds `prediction` and `probability`.";
+        "Scores rows by a model: keeps their columns, adds `prediction` and what is behind it.";
     const TAKES: Takes = Takes::One;
 
     fn outputs(_: &Config) -> Outputs {
@@ -70,18 +71,13 @@ impl Operator for Model {
             .map(str::to_owned)
             .collect();
         let inner = model.clone();
-        let (scored, shares) = context
+        let (scored, summary) = context
             .compute(move || {
-                let prediction = inner
+                let answer = inner
                     .predict(&frame, config.threshold)
                     .map_err(model_error)?;
-                let mut counts = vec![0usize; prediction.classes.len()];
-                for code in &prediction.codes {
-                    counts[*code as usize] += 1;
-                }
-                let shares: Vec<(String, usize)> =
-                    prediction.classes.names().into_iter().zip(counts).collect();
-                Ok((prediction.append_to(&frame).map_err(model_error)?, shares))
+                let scored = answer.append_to(&frame).map_err(model_error)?;
+                Ok((scored, answer.summary()))
             })
             .await?;
         let rows = scored.height();
@@ -93,10 +89,8 @@ impl Operator for Model {
         let mut output = Output::table(Dataset::from_frame(scored))
             .value("model", config.model.0)
             .value("digest", model.digest());
-        for (class, predicted) in shares {
-            #[allow(clippy::cast_precision_loss, reason = "a share of rows")]
-            let share = predicted as f64 / rows.max(1) as f64;
-            output = output.metric(format!("share_{class}"), share);
+        for (name, value) in summary {
+            output = output.metric(name, value);
         }
         if !missing.is_empty() {
             let missing = list(missing.iter().map(String::as_str));

@@ -26,6 +26,7 @@ pub(crate) mod plain;
 pub(crate) mod polars_sql;
 pub(crate) mod process;
 pub(crate) mod profile;
+pub(crate) mod promotion;
 pub(crate) mod room;
 pub(crate) mod script;
 pub(crate) mod sensing;

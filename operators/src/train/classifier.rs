@@ -1,28 +1,22 @@
 //! `train: classifier`: learns classes from labelled rows.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use indexmap::IndexMap;
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{
-        Artifact, Complaints, Kind, NewModel, Operator, Outcome, Output, Outputs, Promote, Takes,
-        TaskContext, TaskError, ValueType,
-    },
+use pipectl_engine::operator::{
+    Complaints, Kind, Operator, Outcome, Outputs, Takes, TaskContext, TaskError,
 };
 use pipectl_models::{
-    metrics::Metric,
-    onnx::Metadata,
-    train::{Hooks, Progress, Settings, Threshold, Trained, train},
+    data::Goal,
+    train::{Method, Resample, Settings, Threshold},
 };
-use polars::prelude::DataFrame;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::support::{frame::only_input, model::model_error, whole::Whole};
+use super::{
+    learn::{self, Keep},
+    metric::MetricName,
+    validation::{Candidates, SearchConfig, ValidationConfig, candidates},
+};
+use crate::support::promotion::Promotion;
 
 /// `train: classifier`.
 pub(crate) struct Classifier;
@@ -43,17 +37,28 @@ pub(crate) struct Config {
     /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
     #[serde(default)]
     features: IndexMap<String, String>,
-    /// Estimators with their parameters, named as in scikit-learn: `logistic_regression`, `random_forest`,
-    /// `gradient_boosting`, `gaussian_naive_bayes`. A parameter that is a list is tried with each of its values. When
-    /// not said, the first three with their defaults.
+    /// Estimators with their parameters, named as in scikit-learn: `logistic_regression`, `linear_svm`,
+    /// `gaussian_naive_bayes`, `k_nearest_neighbors`, `decision_tree`, `random_forest`, `extra_trees`,
+    /// `gradient_boosting`. A parameter that is a list is tried with each of its values. When not said, logistic
+    /// regression, random forest and gradient boosting with their defaults.
     #[serde(default)]
-    candidates: IndexMap<String, Option<IndexMap<String, Value>>>,
+    candidates: Candidates,
+    /// How many of the candidates' combinations are tried.
+    #[serde(default)]
+    search: SearchConfig,
     /// How candidates are compared.
     #[serde(default)]
-    validation: Validation,
+    validation: ValidationConfig,
     /// What candidates are compared by.
     #[serde(default)]
     metric: MetricName,
+    /// Whether classes are evened out in the rows that are learned from: rows of rare ones are repeated, or rows of
+    /// frequent ones left out. (A parameter `class_weight: balanced` weighs them instead.)
+    #[serde(default)]
+    resample: Option<ResampleName>,
+    /// Of two classes: how probabilities are made to mean what they say, on rows that were held out.
+    #[serde(default)]
+    calibration: Option<CalibrationName>,
     /// Of two classes: the probability from which the positive one is predicted; 0.5 when not said.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
@@ -61,12 +66,15 @@ pub(crate) struct Config {
     /// Of two classes: the metric by which the threshold is chosen on held-out rows, instead of `threshold`.
     #[serde(default)]
     tune_threshold: Option<MetricName>,
+    /// Of two classes: what mistakes cost; the threshold that costs least on held-out rows is chosen.
+    #[serde(default)]
+    costs: Option<Costs>,
     /// The name under which the model is registered.
     #[serde(default)]
     register: Option<String>,
     /// When a new version becomes champion; the best by `metric` when not said.
     #[serde(default)]
-    promote: Option<Promotion>,
+    promote: Option<Promotion<MetricName>>,
     /// Where the model file is also written, relative to the project, such as `models/churn.onnx`.
     #[serde(default)]
     path: Option<String>,
@@ -75,95 +83,65 @@ pub(crate) struct Config {
     seed: Option<u64>,
 }
 
-/// How candidates are compared.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Validation {
-    /// Parts of the stratified cross-validation.
-    #[serde(default = "five")]
-    #[schemars(range(min = 2, max = 100))]
-    folds: usize,
-}
-
-fn five() -> usize {
-    5
-}
-
-impl Default for Validation {
-    fn default() -> Self {
-        Self { folds: five() }
-    }
-}
-
-/// When a new version becomes champion. The first version always does.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Promotion {
-    /// When it is better by this metric than the champion.
-    best: MetricName,
-}
-
-/// A metric, named as in scikit-learn.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// How classes are evened out.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum MetricName {
-    /// Share of rows predicted right.
-    #[default]
-    Accuracy,
-    /// Mean of the classes' recalls.
-    BalancedAccuracy,
-    /// Of the rows predicted positive, the share that is.
-    Precision,
-    /// Of the positive rows, the share predicted so.
-    Recall,
-    /// Harmonic mean of precision and recall.
-    F1,
-    /// Area under the receiver operating characteristic.
-    RocAuc,
-    /// Mean precision over recall.
-    AveragePrecision,
-    /// Mean negative log likelihood; lower is better.
-    LogLoss,
-    /// Mean squared error of the probabilities; lower is better.
-    Brier,
-    /// Matthews' correlation coefficient.
-    Mcc,
+enum ResampleName {
+    /// Rows of rare classes are repeated.
+    Over,
+    /// Rows of frequent classes are left out.
+    Under,
 }
 
-impl MetricName {
-    fn metric(self) -> Metric {
-        match self {
-            Self::Accuracy => Metric::Accuracy,
-            Self::BalancedAccuracy => Metric::BalancedAccuracy,
-            Self::Precision => Metric::Precision,
-            Self::Recall => Metric::Recall,
-            Self::F1 => Metric::F1,
-            Self::RocAuc => Metric::RocAuc,
-            Self::AveragePrecision => Metric::AveragePrecision,
-            Self::LogLoss => Metric::LogLoss,
-            Self::Brier => Metric::Brier,
-            Self::Mcc => Metric::Mcc,
-        }
-    }
+/// How probabilities are calibrated.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum CalibrationName {
+    /// By a sigmoid: for few rows.
+    Sigmoid,
+    /// By a rising line of any form: for a thousand rows and more.
+    Isotonic,
+}
+
+/// What mistakes cost, in any unit.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Costs {
+    /// To miss a positive row.
+    #[schemars(range(min = 0))]
+    false_negative: f64,
+    /// To call a negative row positive.
+    #[schemars(range(min = 0))]
+    false_positive: f64,
 }
 
 impl Config {
     fn settings(&self, seed: u64) -> Settings {
         Settings {
+            goal: Goal::Classes,
             target: self.target.clone(),
             positive: self.positive.clone(),
             exclude: self.exclude.clone(),
             features: self.features.clone(),
-            candidates: self
-                .candidates
-                .iter()
-                .map(|(name, parameters)| (name.clone(), parameters.clone().unwrap_or_default()))
-                .collect(),
-            folds: self.validation.folds,
-            metric: self.metric.metric(),
-            threshold: match self.tune_threshold {
-                Some(metric) => Threshold::Best(metric.metric()),
-                None => Threshold::Fixed(self.threshold.unwrap_or(0.5)),
+            candidates: candidates(&self.candidates),
+            search: self.search.settings(),
+            validation: self.validation.settings(),
+            metric: Some(self.metric.metric()),
+            resample: self.resample.map(|how| match how {
+                ResampleName::Over => Resample::Over,
+                ResampleName::Under => Resample::Under,
+            }),
+            calibration: self.calibration.map(|how| match how {
+                CalibrationName::Sigmoid => Method::Sigmoid,
+                CalibrationName::Isotonic => Method::Isotonic,
+            }),
+            threshold: match (self.tune_threshold, self.costs) {
+                (Some(metric), _) => Threshold::Best(metric.metric()),
+                (None, Some(costs)) => Threshold::Cheapest {
+                    false_negative: costs.false_negative,
+                    false_positive: costs.false_positive,
+                },
+                (None, None) => Threshold::Fixed(self.threshold.unwrap_or(0.5)),
             },
             seed: self.seed.unwrap_or(seed),
         }
@@ -179,151 +157,49 @@ impl Operator for Classifier {
     const TAKES: Takes = Takes::One;
 
     fn outputs(config: &Config) -> Outputs {
-        let outputs = Outputs::tables(["out_of_fold"])
-            .value(
-                "model",
-                ValueType::String,
-                "the model, for `predict` and `report`",
-            )
-            .value(
-                "estimator",
-                ValueType::String,
-                "the candidate that was chosen",
-            )
-            .value(
-                "threshold",
-                ValueType::Number,
-                "the probability from which a row is positive",
-            );
-        if config.register.is_some() {
-            outputs.value(
-                "version",
-                ValueType::Integer,
-                "the registered version, with `register`",
-            )
-        } else {
-            outputs
-        }
+        learn::outputs("out_of_fold", config.register.is_some())
     }
 
     fn check(config: &Config, found: &mut Complaints) {
-        if config.register.is_none() && config.path.is_none() {
-            found
-                .error(&[], "the model is kept nowhere")
-                .hint("say `register: <name>`, or `path: models/<name>.onnx`");
-        }
-        if config.register.is_none() && config.promote.is_some() {
-            found
-                .error(&["promote"], "only a registered model can be promoted")
-                .hint("say `register: <name>`");
-        }
-        if config.threshold.is_some() && config.tune_threshold.is_some() {
+        config.validation.check(found);
+        config.search.check(found);
+        let said = [
+            config.threshold.is_some(),
+            config.tune_threshold.is_some(),
+            config.costs.is_some(),
+        ];
+        if said.into_iter().filter(|said| *said).count() > 1 {
+            let place = if config.costs.is_some() {
+                "costs"
+            } else {
+                "tune_threshold"
+            };
             found.error(
-                &["tune_threshold"],
-                "the threshold is either given or tuned",
+                &[place],
+                "the threshold is given, tuned by a metric or chosen by costs: say one of them",
             );
         }
-        if config.exclude.contains(&config.target) {
-            found.error(&["exclude"], format!("`{}` is the target", config.target));
-        }
-        if let Err(error) = config.settings(0).check() {
-            found.error(&["candidates"], error.to_string());
-        }
+        learn::check(
+            config.register.as_deref(),
+            config.path.as_deref(),
+            config.promote.is_some(),
+            &config.settings(0),
+            found,
+        );
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let (_, frame) = only_input(context).await?;
         let settings = config.settings(context.seed);
-        let trained = learn(context, frame, settings).await?;
-        let file = Bytes::from(trained.bytes);
-        let metadata = trained.metadata;
-        let metrics: BTreeMap<String, f64> = metadata
-            .metrics
-            .iter()
-            .filter_map(|entry| Some((entry.metric.name().to_owned(), entry.value?)))
-            .collect();
-        let mut output = Output::default()
-            .dataset("out_of_fold", Dataset::from_frame(trained.out_of_fold))
-            .value("estimator", metadata.estimator.as_str())
-            .value("threshold", metadata.threshold);
-        output.metrics.clone_from(&metrics);
-        output.warnings.clone_from(&metadata.warnings);
-        if let Some(path) = &config.path {
-            Whole::write(context, path, &file)?;
-            output = output.value("model", path.as_str());
-        }
-        match config.register {
-            Some(name) => {
-                let by = config
-                    .promote
-                    .map_or(config.metric, |promote| promote.best)
-                    .metric();
-                output.model = Some(NewModel {
-                    name,
-                    content: file,
-                    metrics,
-                    card: card(&metadata, context),
-                    promote: Promote::Best {
-                        metric: by.name().to_owned(),
-                        greater_is_better: by.higher_is_better(),
-                    },
-                });
-            }
-            None => {
-                output = output.artifact(Artifact {
-                    name: "model.onnx".to_owned(),
-                    media_type: "application/octet-stream".to_owned(),
-                    content: file,
-                    path: config.path.map(Into::into),
-                });
-            }
-        }
-        Ok(Outcome::Done(output))
+        let keep = Keep {
+            register: config.register,
+            path: config.path,
+            promote: Promotion::rule(config.promote, config.metric, |metric| {
+                let metric = metric.metric();
+                (metric.name(), metric.higher_is_better())
+            }),
+        };
+        learn::run(context, settings, "out_of_fold", keep).await
     }
-}
-
-/// What the registry shows of a model: what its file says of itself, and what went into its training data.
-fn card(metadata: &Metadata, context: &TaskContext) -> Value {
-    let mut card = json!(metadata);
-    if !context.feature_views.is_empty() {
-        card["feature_views"] = json!(context.feature_views);
-    }
-    card
-}
-
-async fn learn(
-    context: &TaskContext,
-    frame: DataFrame,
-    settings: Settings,
-) -> Result<Trained, TaskError> {
-    let inner = Arc::new(context.clone());
-    context
-        .compute(move || {
-            let progress = |progress: Progress| {
-                inner
-                    .progress
-                    .set(progress.done as u64, Some(progress.total as u64));
-            };
-            let cancelled = || inner.cancel.is_cancelled();
-            let hooks = Hooks {
-                progress: &progress,
-                cancelled: &cancelled,
-            };
-            let trained = train(&frame, &settings, &hooks).map_err(model_error)?;
-            for trial in &trained.metadata.trials {
-                let mark = if trial.chosen { " (chosen)" } else { "" };
-                inner.log.info(format!(
-                    "{} {}: {} {:.4} ± {:.4}{mark}",
-                    trial.estimator,
-                    json!(trial.parameters),
-                    settings.metric,
-                    trial.mean,
-                    trial.deviation
-                ));
-            }
-            Ok(trained)
-        })
-        .await
 }
 
 #[cfg(test)]
@@ -336,6 +212,7 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
+    use serde_json::Value;
 
     /// Customers of whom those with short contracts and high charges leave.
     pub(crate) fn customers(rows: u32) -> DataFrame {
@@ -391,7 +268,7 @@ pub(crate) mod tests {
         assert_eq!(model.card["target"], "Churn");
         assert_eq!(
             model.promote,
-            Promote::Best {
+            pipectl_engine::operator::Promote::Best {
                 metric: "f1".to_owned(),
                 greater_is_better: true
             }
