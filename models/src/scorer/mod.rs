@@ -14,6 +14,7 @@ mod shapes;
 mod tensor;
 mod trees;
 
+pub(crate) use graph::decode;
 pub use graph::{ElementKind, Graph, Port, Session};
 pub use model::{Cell, Model, Prediction, Score};
 pub(crate) use model::{column_tensor, run_rows};
