@@ -35,6 +35,7 @@ const EXAMPLES: &[(&str, &str)] = examples! {
     "run_sql"
     "sensor_file"
     "sensor_http"
+    "sensor_model"
     "sensor_object"
     "sensor_pipeline"
     "sensor_sql"

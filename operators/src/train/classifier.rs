@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Artifact, Complaints, Kind, NewModel, Operator, Outcome, Output, Outputs, Promote, Takes,
+        Artifact, Complaints, Kind, NewModel, Operator, Outcome, Output, Outputs, Takes,
         TaskContext, TaskError, ValueType,
     },
 };
@@ -22,7 +22,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::support::{frame::only_input, model::model_error, whole::Whole};
+use crate::support::{
+    frame::only_input, mlflow, model::model_error, promotion::Promotion, whole::Whole,
+};
 
 /// `train: classifier`.
 pub(crate) struct Classifier;
@@ -63,10 +65,12 @@ pub(crate) struct Config {
     tune_threshold: Option<MetricName>,
     /// The name under which the model is registered.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     register: Option<String>,
-    /// When a new version becomes champion; the best by `metric` when not said.
+    /// When a new version becomes champion, `{best: f1}` or `{if: "f1 > champion.f1 + 0.01"}`; the best by `metric` when not
+    /// said. A model without a champion takes any.
     #[serde(default)]
-    promote: Option<Promotion>,
+    promote: Option<Promotion<MetricName>>,
     /// Where the model file is also written, relative to the project, such as `models/churn.onnx`.
     #[serde(default)]
     path: Option<String>,
@@ -93,14 +97,6 @@ impl Default for Validation {
     fn default() -> Self {
         Self { folds: five() }
     }
-}
-
-/// When a new version becomes champion. The first version always does.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Promotion {
-    /// When it is better by this metric than the champion.
-    best: MetricName,
 }
 
 /// A metric, named as in scikit-learn.
@@ -217,6 +213,11 @@ impl Operator for Classifier {
                 .error(&["promote"], "only a registered model can be promoted")
                 .hint("say `register: <name>`");
         }
+        Promotion::check(
+            config.promote.as_ref(),
+            &Metric::ALL.map(Metric::name),
+            found,
+        );
         if config.threshold.is_some() && config.tune_threshold.is_some() {
             found.error(
                 &["tune_threshold"],
@@ -254,19 +255,15 @@ impl Operator for Classifier {
         }
         match config.register {
             Some(name) => {
-                let by = config
-                    .promote
-                    .map_or(config.metric, |promote| promote.best)
-                    .metric();
                 output.model = Some(NewModel {
                     name,
                     content: file,
                     metrics,
                     card: card(&metadata, context),
-                    promote: Promote::Best {
-                        metric: by.name().to_owned(),
-                        greater_is_better: by.higher_is_better(),
-                    },
+                    promote: Promotion::rule(config.promote, config.metric, |metric| {
+                        let metric = metric.metric();
+                        (metric.name(), metric.higher_is_better())
+                    }),
                 });
             }
             None => {
@@ -278,6 +275,7 @@ impl Operator for Classifier {
                 });
             }
         }
+        mlflow::track(context, &mut output).await;
         Ok(Outcome::Done(output))
     }
 }
@@ -329,7 +327,7 @@ async fn learn(
 #[cfg(test)]
 pub(crate) mod tests {
     use pipectl_engine::operator::{
-        Fault,
+        Fault, Promote,
         testing::{TestProject, complaints, frame},
     };
     use polars::prelude::*;
@@ -437,5 +435,24 @@ pub(crate) mod tests {
             "{found:?}"
         );
         assert!(complaints::<Classifier>(settings()).is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rule_of_promotion_goes_with_the_model() {
+        let mut ruled = settings();
+        ruled["promote"] = json!({"if": "${{ f1 > champion.f1 + 0.01 }}"});
+        ruled["candidates"] = json!({"gaussian_naive_bayes": {}});
+        assert!(complaints::<Classifier>(ruled.clone()).is_empty());
+        let output = TestProject::new()
+            .run_on::<Classifier>(customers(200), ruled.clone())
+            .await
+            .unwrap();
+        let rule = Promote::If("f1 > champion.f1 + 0.01".to_owned());
+        assert_eq!(output.model.unwrap().promote, rule);
+        ruled["promote"] = json!({"if": "f2 > 0.5"});
+        assert_eq!(
+            complaints::<Classifier>(ruled),
+            ["promote.if: there is no metric `f2`"]
+        );
     }
 }
