@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use pipectl_engine::operator::{Fault, TaskError};
+
 /// How the program ends. The numbers are part of the command line's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -51,6 +53,17 @@ impl Problem {
             hint: None,
             source: None,
         }
+    }
+
+    /// What a task would have failed with: by whose fault it is.
+    pub(crate) fn of_task(error: &TaskError) -> Self {
+        let message = error.full_message();
+        let mut problem = match error.fault {
+            Fault::User => Self::usage(message),
+            _ => Self::environment(message),
+        };
+        problem.hint.clone_from(&error.hint);
+        problem
     }
 
     /// Says what to do.

@@ -9,14 +9,14 @@ use pipectl_engine::{
     env::Env,
     event::Listener,
     id::RunId,
-    operator::{Isolator, WaitWatcher},
+    operator::{Isolator, ModelPinner, WaitWatcher},
     project::Project,
     runner::{Owner, Parts, Role, Runner, Slots},
     services::Services,
     store::{ArtifactStore, MailState, MemoryStore, RunRecord, Store, StoreError, Writer},
     time::{Clock, OffsetClock, SystemClock},
 };
-use pipectl_operators::{FileWatcher, ProcessIsolation, Shim};
+use pipectl_operators::{FileWatcher, MlflowModels, ProcessIsolation, Shim};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -149,6 +149,7 @@ impl House {
         project.store = None;
         project.artifacts = None;
         project.smtp = None;
+        project.mlflow = None;
         project.connections = crate::scratch::connections(&project.connections, scratch)?;
         let artifacts = pipectl_store::open_artifacts(None, scratch, &project.env)
             .map_err(|error| Problem::environment("cannot keep the tests' data").because(error))?;
@@ -224,7 +225,11 @@ impl House {
     /// What operators share in this house. Tasks of a test stay in this process: another one could not see its history.
     pub(crate) fn services(&self) -> Services {
         let turns = Turns(Arc::new(StoreTurns(Arc::clone(&self.store))));
-        let services = services().with(Arc::new(connector().with_turns(turns)));
+        let connector = Arc::new(connector().with_turns(turns));
+        let models = MlflowModels::new(Arc::clone(&connector));
+        let services = services()
+            .with(connector)
+            .with(Arc::new(ModelPinner::new(Arc::new(models))));
         match std::env::current_exe() {
             Ok(program) if self.lasting => {
                 let arguments = vec!["__task".to_owned()];

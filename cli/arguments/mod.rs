@@ -7,6 +7,7 @@
 )]
 
 mod features;
+mod models;
 mod runs;
 mod service;
 
@@ -16,6 +17,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use features::{Features, FeaturesGet, FeaturesShow, SchemaOf};
+pub(crate) use models::{
+    AliasRemove, AliasSet, Models, ModelsAlias, ModelsCompare, ModelsExport, ModelsImport,
+    ModelsPromote, ModelsShow,
+};
 pub(crate) use runs::{Runs, RunsFiles, RunsList, RunsLogs, RunsPreview, RunsShow};
 pub(crate) use service::{
     Backfill, BackfillCommand, Daemon, History, NewBackfill, Prune, ReprocessBehavior, Schedules,
@@ -149,7 +154,7 @@ pub(crate) enum Command {
     /// Let go of old runs, or take them out as JSON
     #[command(subcommand)]
     History(History),
-    /// Look at registered models and promote them
+    /// Look at registered models, promote, compare, bring in and take out
     #[command(subcommand)]
     Models(Models),
     /// Look at feature views and what they know
@@ -266,37 +271,6 @@ pub(crate) struct Test {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Models {
-    /// List registered models
-    List(Answer),
-    /// Show a model's versions, or one version
-    Show(ModelsShow),
-    /// Point an alias to a version
-    Promote(ModelsPromote),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelsShow {
-    /// `churn`, `churn:7` or `churn@champion`
-    pub(crate) model: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelsPromote {
-    /// A version, as in `churn:7`
-    pub(crate) model: String,
-    /// The alias
-    #[arg(long, default_value = "champion")]
-    pub(crate) alias: String,
-    /// Why, for those who look at it later
-    #[arg(long, default_value = "by hand")]
-    pub(crate) note: String,
 }
 
 #[derive(Debug, Args)]

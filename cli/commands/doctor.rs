@@ -3,12 +3,13 @@
 use std::{path::PathBuf, process::Command, sync::Arc};
 
 use anstyle::Style;
-use pipectl_connections::mail_server;
+use pipectl_connections::{Caller, mail_server};
 use pipectl_engine::{
     connection::{Connection, Origin},
     operator::TaskError,
     project::Project,
     store::{Store, StoreError},
+    time::SystemClock,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -88,6 +89,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Answer) -> anyhow::R
         findings.push(artifacts(&project).await);
         findings.extend(connections(&project).await);
         findings.push(mail(&project).await);
+        findings.extend(mlflow(&project).await);
         findings.push(python(&project));
         findings.push(onnxruntime(&project));
         Ok(findings)
@@ -279,6 +281,25 @@ async fn mail(project: &Project) -> Finding {
             Finding::broken(what, one_line(&error), Some(hint.to_owned()))
         }
     }
+}
+
+/// The MLflow server, of projects that have one.
+async fn mlflow(project: &Project) -> Option<Finding> {
+    let what = "mlflow";
+    let tell = |_: String| {};
+    let caller = Caller {
+        clock: &SystemClock,
+        tell: &tell,
+    };
+    let version = match crate::wire::connector().mlflow(project).await {
+        Ok(None) => return None,
+        Ok(Some(server)) => server.impatient().version(&caller).await,
+        Err(error) => Err(error),
+    };
+    Some(match version {
+        Ok(version) => Finding::ok(what, format!("MLflow {version} answers")),
+        Err(error) => broken(what.to_owned(), &error),
+    })
 }
 
 fn python(project: &Project) -> Finding {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use pipectl_engine::{
-    operator::{Checkpoint, Fault, Past, State, TaskError},
+    operator::{Checkpoint, Past, State},
     project::{
         Project,
         feature::{FeatureSource, FeatureView},
@@ -185,7 +185,7 @@ fn get(context: &Context, project: &Arc<Project>, arguments: &FeaturesGet) -> an
         };
         Box::pin(online_features(house, &view, &entity))
             .await
-            .map_err(|error| problem(&error).into())
+            .map_err(|error| Problem::of_task(&error).into())
     })?;
     let shown: Vec<String> = entity
         .iter()
@@ -263,17 +263,5 @@ fn entity(view: &FeatureView, words: &[String]) -> Result<BTreeMap<String, Strin
     match view.entity.iter().find(|name| !found.contains_key(*name)) {
         Some(missing) => Err(wrong(format!("the value of `{missing}` is missing"))),
         None => Ok(found),
-    }
-}
-
-fn problem(error: &TaskError) -> Problem {
-    let message = error.full_message();
-    let problem = match error.fault {
-        Fault::User => Problem::usage(message),
-        _ => Problem::environment(message),
-    };
-    match &error.hint {
-        Some(hint) => problem.hint(hint.clone()),
-        None => problem,
     }
 }

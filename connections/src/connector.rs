@@ -24,6 +24,7 @@ use crate::{
     bucket::Bucket,
     failure::database_error,
     http::{HttpClient, Turns},
+    mlflow::Mlflow,
     object::{is_object_store, object_place},
     odbc::{OdbcDatabase, OdbcManager},
     pattern::Pattern,
@@ -159,9 +160,30 @@ impl Connector {
     /// # Errors
     /// When there is no such connection, its address is none of an API, or its settings do not go together.
     pub async fn api(&self, project: &Project, name: &str) -> Result<HttpClient, TaskError> {
-        let connection = connection_of(project, name)?;
+        self.api_behind(project, connection_of(project, name)?)
+            .await
+    }
+
+    /// The project's MLflow server; `None` when it has none. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the settings beside its address do not go together.
+    pub async fn mlflow(&self, project: &Project) -> Result<Option<Mlflow>, TaskError> {
+        let Some(connection) = &project.mlflow else {
+            return Ok(None);
+        };
+        let client = self.api_behind(project, connection).await?;
+        Ok(Some(Mlflow::new(client)))
+    }
+
+    async fn api_behind(
+        &self,
+        project: &Project,
+        connection: &Connection,
+    ) -> Result<HttpClient, TaskError> {
         let key = format!(
-            "{name} {} {:?}",
+            "{} {} {:?}",
+            connection.name,
             connection.url.expose(),
             connection.settings
         );

@@ -10,6 +10,7 @@ mod entry;
 mod failure;
 mod files;
 mod http;
+mod mlflow;
 mod object;
 mod odbc;
 mod pattern;
@@ -26,6 +27,7 @@ pub use entry::Entry;
 pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};
 pub use http::{Answer, Call, Caller, Fetched, HttpClient, Patience, SharedTurns, Target, Turns};
+pub use mlflow::{Mlflow, MlflowModel, MlflowRun, RunFacts};
 pub use object::{ObjectPlace, is_object_store, object_error, object_place};
 pub use odbc::{
     OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcManager, OdbcQuery, OdbcSession, OdbcValue,

@@ -30,6 +30,9 @@ static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
 pub struct RunId(Uuid);
 
 impl RunId {
+    /// No run at all.
+    pub(crate) const NONE: Self = Self(Uuid::nil());
+
     /// A new id for a run created at `now`.
     pub fn new(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);

@@ -24,6 +24,7 @@ mod error;
 mod estimators;
 mod features;
 mod matrix;
+mod measure;
 pub mod metrics;
 pub mod onnx;
 mod prepare;
@@ -31,5 +32,7 @@ mod random;
 pub mod report;
 pub mod scorer;
 pub mod train;
+pub mod zoo;
 
 pub use error::{ModelError, Result};
+pub use measure::{Measured, measure};

@@ -14,6 +14,7 @@ mod predict;
 mod report;
 mod run;
 mod sensor;
+mod stored;
 mod support;
 mod train;
 mod transform;
@@ -24,7 +25,9 @@ pub use examples::example;
 pub use external::{Description, Finding, Plugins, describe, inspect, parse as parse_program};
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use online::{OnlineRow, online_features};
+pub use stored::model_file;
 pub use support::{
+    mlflow::MlflowModels,
     process::{Shim, shim},
     watch::FileWatcher,
 };

@@ -103,11 +103,12 @@ pub async fn online_features(
 }
 
 /// What reading needs of an attempt, outside of any run.
-fn context(house: ChildHouse, now: Timestamp) -> TaskContext {
+pub(crate) fn context(house: ChildHouse, now: Timestamp) -> TaskContext {
     TaskContext {
         run: RunInfo {
             id: RunId::new(now),
             pipeline: "features".into(),
+            version: "".into(),
             interval: None,
             zone: "UTC".parse().unwrap_or_default(),
             redo: 0,

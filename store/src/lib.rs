@@ -6,6 +6,7 @@ mod error;
 mod history;
 mod mails;
 mod migration;
+mod model_rows;
 mod open;
 mod postgres;
 mod rows;

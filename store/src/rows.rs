@@ -8,8 +8,8 @@ use pipectl_engine::{
     id::{RunId, TaskKey},
     operator::{Interval, PastOutcome},
     store::{
-        AttemptRecord, CachedOutput, EventRecord, ModelVersion, NewMail, NewRun, OutputRecord,
-        ParentTask, PendingMail, PipelineVersion, RunFilter, RunRecord, StoreError, TaskRecord,
+        AttemptRecord, CachedOutput, EventRecord, NewMail, NewRun, OutputRecord, ParentTask,
+        PendingMail, PipelineVersion, RunFilter, RunRecord, StoreError, TaskRecord,
     },
     time::Timestamp,
 };
@@ -110,21 +110,6 @@ pub(crate) struct CachedRow {
     run: Uuid,
     written: i64,
     output: String,
-}
-
-#[derive(FromRow)]
-pub(crate) struct ModelRow {
-    name: String,
-    version: i64,
-    run: Uuid,
-    task: String,
-    registered: i64,
-    artifact: String,
-    digest: String,
-    bytes: i64,
-    metrics: String,
-    card: String,
-    aliases: String,
 }
 
 #[derive(FromRow)]
@@ -325,26 +310,6 @@ impl TryFrom<CachedRow> for CachedOutput {
             run: row.run.into(),
             written: time(row.written)?,
             output: maybe_json(Some(&row.output))?.unwrap_or_default(),
-        })
-    }
-}
-
-impl TryFrom<ModelRow> for ModelVersion {
-    type Error = StoreError;
-
-    fn try_from(row: ModelRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            name: row.name,
-            version: whole(row.version)?,
-            run: Some(row.run.into()),
-            task: Some(row.task),
-            created: time(row.registered)?,
-            artifact: row.artifact,
-            digest: row.digest,
-            bytes: whole(row.bytes)?,
-            metrics: json(&row.metrics)?,
-            card: json(&row.card)?,
-            aliases: json(&row.aliases)?,
         })
     }
 }

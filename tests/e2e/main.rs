@@ -21,6 +21,8 @@ mod harness;
 mod isolation;
 mod losses;
 mod mail;
+mod mlflow;
+mod models;
 mod neighbours;
 mod parts;
 mod plugins;

@@ -27,6 +27,8 @@ pub struct RunInfo {
     pub id: RunId,
     /// Its pipeline.
     pub pipeline: Arc<str>,
+    /// The hash of the pipeline's version that it was made with.
+    pub version: Arc<str>,
     /// Its interval.
     pub interval: Option<Interval>,
     /// The time zone of its pipeline, in which its days begin.

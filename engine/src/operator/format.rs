@@ -4,6 +4,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::spec::PromotionRule;
+
 /// SQL with bound values. `${{ … }}` in it becomes a numbered placeholder `$1`, `$2`, …; no value is pasted into code.
 ///
 /// In a resolved setting it is either a plain string or `{"sql": "…", "values": […]}`.
@@ -38,16 +40,90 @@ impl<'de> Deserialize<'de> for SqlText {
     }
 }
 
-/// A model as a pipeline names it: `churn`, `churn@challenger`, `churn:7`, `zoo:churn`, a file.
+/// A model as a pipeline names it: `churn`, `churn@challenger`, `churn:7`, `{name: churn, best: f1}`, `zoo:churn`,
+/// `mlflow://churn@champion`, a file.
 ///
-/// A name of the registry is pinned to its version (`churn:7`) when the task's settings are resolved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What may point elsewhere tomorrow is pinned to a version (`churn:7`, `mlflow://churn/7`) when the task's settings are
+/// resolved, so an operator always sees text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ModelRef(pub String);
 
 impl ModelRef {
     /// The JSON Schema format that marks such a setting.
     pub const FORMAT: &'static str = "model";
+    /// The JSON Schema format that marks the name within `{name: churn, best: f1}`.
+    pub const NAME_FORMAT: &'static str = "registered_model";
+}
+
+impl<'de> Deserialize<'de> for ModelRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Named(String),
+            Best { name: String, best: String },
+        }
+        Ok(Self(match Form::deserialize(deserializer)? {
+            Form::Named(text) => text,
+            // Only until it is pinned.
+            Form::Best { name, best } => format!("{name} (best by {best})"),
+        }))
+    }
+}
+
+impl JsonSchema for ModelRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ModelRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string", "format": Self::FORMAT},
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["name", "best"],
+                "properties": {
+                    "name": {
+                        "type": "string",
+                        "format": Self::NAME_FORMAT,
+                        "description": "A registered model."
+                    },
+                    "best": {
+                        "type": "string",
+                        "minLength": 1,
+                        "description": "The measure by which the best of all its versions is taken."
+                    }
+                }
+            }
+        ]})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// When a new version of a model becomes champion: a bare expression over its measures and `champion.<measure>`, such as
+/// `f1 > champion.f1 + 0.01`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PromotionText(pub String);
+
+impl PromotionText {
+    /// The JSON Schema format that marks such a setting.
+    pub const FORMAT: &'static str = "promotion";
+}
+
+impl<'de> Deserialize<'de> for PromotionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bare = PromotionRule::bare(&text).map(ToOwned::to_owned);
+        bare.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("`${{ }}` stands within the expression instead of around it")
+        })
+    }
 }
 
 /// Code for another program. An expression in it is an error: values reach a script by `env:`.
@@ -149,7 +225,7 @@ macro_rules! marked_text {
 
 marked_text!(
     SqlText,
-    ModelRef,
+    PromotionText,
     Script,
     ConnectionName,
     FeatureViewName,

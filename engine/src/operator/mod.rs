@@ -17,6 +17,7 @@ mod memory;
 mod outcome;
 mod outputs;
 mod registry;
+mod remote;
 pub mod testing;
 mod thing;
 mod watcher;
@@ -30,12 +31,14 @@ pub use contract::{Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{
-    ConnectionName, DurationText, FeatureViewName, ModelRef, Script, SizeText, SqlText,
+    ConnectionName, DurationText, FeatureViewName, ModelRef, PromotionText, Script, SizeText,
+    SqlText,
 };
 pub use isolation::{Isolate, IsolatedTask, Isolator};
 pub use memory::{Checkpoint, CheckpointStore, Past, PastOutcome, PastStore, State, StateStore};
 pub use outcome::{Artifact, ChildResult, NewModel, Outcome, Output, Promote, Wait};
 pub use outputs::{DatasetOutput, Outputs, ValueOutput, ValueType};
 pub use registry::{Finder, Registry};
+pub use remote::{ModelPinner, RemoteModels};
 pub use thing::{AfterSuccess, Existing, Senses, Thing};
 pub use watcher::{WaitWatcher, Watcher};

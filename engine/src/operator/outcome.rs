@@ -129,6 +129,8 @@ pub enum Promote {
         /// Whether more of it is better.
         greater_is_better: bool,
     },
+    /// When this expression over the new version's measures and `champion.<measure>` is true.
+    If(String),
 }
 
 /// What a task waits for: stored data that the engine acts on.

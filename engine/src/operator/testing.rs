@@ -83,6 +83,21 @@ impl TestProject {
         self
     }
 
+    /// The same project with an MLflow server, and settings beside its address.
+    #[must_use]
+    pub fn with_mlflow(mut self, url: &str, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter();
+        self.project.mlflow = Some(Connection {
+            name: "mlflow".to_owned(),
+            url: Secret::new(url.to_owned()),
+            settings: settings
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            origin: Origin::File,
+        });
+        self
+    }
+
     /// The same project with further variables in its environment.
     #[must_use]
     pub fn with_environment(mut self, variables: &[(String, String)]) -> Self {
@@ -167,6 +182,7 @@ impl TestProject {
             run: RunInfo {
                 id: self.run,
                 pipeline: "pipeline".into(),
+                version: "version".into(),
                 interval: None,
                 zone: chrono_tz::UTC,
                 redo: 0,

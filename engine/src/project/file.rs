@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Serve, Smtp,
-    load::{default_sender, no_place_to_listen, not_an_address},
+    load::{default_sender, mlflow_at, no_mlflow, no_place_to_listen, not_an_address},
     values::{Unread, Values},
 };
 use crate::{
@@ -37,7 +37,7 @@ const KEYS: &[&str] = &[
     "onnxruntime",
     "mlflow",
 ];
-const NOT_BUILT: &[&str] = &["onnxruntime", "mlflow"];
+const NOT_BUILT: &[&str] = &["onnxruntime"];
 
 /// What `pipectl.yaml` says.
 #[derive(Debug, Default)]
@@ -51,6 +51,7 @@ pub(super) struct ProjectFile {
     pub(super) history: Option<Retention>,
     pub(super) serve: Option<Serve>,
     pub(super) env: Vec<String>,
+    pub(super) mlflow: Option<Connection>,
     pub(super) complaints: Diagnostics,
 }
 
@@ -133,6 +134,9 @@ impl ProjectFile {
         self.serve = section
             .get("serve")
             .and_then(|node| serve(reader, values, node));
+        self.mlflow = section
+            .entry("mlflow")
+            .and_then(|entry| mlflow(reader, values, entry));
         self.env = section
             .get("env")
             .map(|node| {
@@ -288,6 +292,28 @@ fn is_value(entries: &[Entry]) -> bool {
         || entries
             .iter()
             .any(|entry| matches!(&*entry.key, "env" | "file"))
+}
+
+/// `mlflow: url` or `mlflow: {url, …}` with the settings of an API's connection.
+fn mlflow(reader: &mut Reader<'_>, values: &Values<'_>, entry: &Entry) -> Option<Connection> {
+    match address_and_settings(reader, values, entry) {
+        Ok((url, settings)) => {
+            let mlflow = mlflow_at(url, settings, Origin::File);
+            if mlflow.is_none() {
+                let place = entry.value.mark.place(reader.found.file());
+                reader.found.push(no_mlflow(place));
+            }
+            mlflow
+        }
+        Err(Unread::Told) => None,
+        Err(Unread::Unset(why)) => {
+            let message = format!("nothing is written to MLflow: {why}");
+            reader
+                .found
+                .warning(codes::PROJECT, entry.value.mark, message);
+            None
+        }
+    }
 }
 
 /// `serve: {listen: address}`.

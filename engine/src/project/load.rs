@@ -1,6 +1,9 @@
 //! Finds the project and lays its settings over each other: flags, environment, `pipectl.yaml`, defaults.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{Project, Serve, Smtp, file::ProjectFile};
 use crate::{
@@ -116,6 +119,7 @@ impl Project {
         self.history = file.history;
         self.serve = file.serve.unwrap_or_default();
         self.allowed_env = file.env;
+        self.mlflow = file.mlflow;
     }
 
     fn environment(&mut self, env: &Env, complaints: &mut Diagnostics) {
@@ -131,6 +135,14 @@ impl Project {
             } else {
                 let place = Mark::START.place(&"the environment".into());
                 complaints.push(no_place_to_listen(text, place));
+            }
+        }
+        if let Some(url) = env.get("PIPECTL_MLFLOW") {
+            let settings = self.mlflow.take().map(|mlflow| mlflow.settings);
+            let settings = settings.unwrap_or_default();
+            self.mlflow = mlflow_at(url.to_owned(), settings, Origin::Environment);
+            if self.mlflow.is_none() {
+                complaints.push(no_mlflow(Mark::START.place(&"the environment".into())));
             }
         }
         for (name, url) in env.with_prefix("PIPECTL_CONNECTION_") {
@@ -172,7 +184,7 @@ impl Project {
         self.connections.insert(Connection {
             name: name.to_owned(),
             url: Secret::new(url),
-            settings: std::collections::BTreeMap::default(),
+            settings: BTreeMap::default(),
             origin,
         });
     }
@@ -183,6 +195,30 @@ pub(super) fn not_an_address(what: &str, place: Place) -> Diagnostic {
     Diagnostic::error(codes::PROJECT, place, format!("`{what}` is not an address")).with_hint(
         "an address begins with its scheme: `postgres://…`, `sqlite:…`, `s3://…`, `https://…`",
     )
+}
+
+/// The MLflow server at an address; `None` when it is none of such a server.
+pub(super) fn mlflow_at(
+    url: String,
+    settings: BTreeMap<String, String>,
+    origin: Origin,
+) -> Option<Connection> {
+    let is_http = ["http://", "https://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    is_http.then(|| Connection {
+        name: "mlflow".to_owned(),
+        url: Secret::new(url),
+        settings,
+        origin,
+    })
+}
+
+/// The complaint about an address that is none of an MLflow server; the value itself may be a secret.
+pub(super) fn no_mlflow(place: Place) -> Diagnostic {
+    let message = "this is not the address of an MLflow server";
+    Diagnostic::error(codes::PROJECT, place, message)
+        .with_hint("`https://mlflow.example.com`, or `http://127.0.0.1:5000`")
 }
 
 /// The complaint about an address at which nobody can listen.

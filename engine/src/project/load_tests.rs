@@ -105,7 +105,7 @@ fn mistakes_have_places_and_show_no_secret() {
     let yaml = "
 conections: {}
 serve: {port: 1}
-mlflow: http://x
+onnxruntime: x.so
 history: {}
 connections:
   b: hunter2
@@ -186,4 +186,45 @@ fn the_root_is_found_upward() {
     assert_eq!(found("elsewhere/none.yaml"), root);
     fs::write(root.join(FILE_NAME), "").unwrap();
     assert_eq!(found("project/pipelines/sub/a.yaml"), root);
+}
+
+#[test]
+fn mlflow_is_an_api_with_credentials() {
+    let yaml = "mlflow: {url: \"http://127.0.0.1:5000\", auth: {basic: {username: me, password: {file: secret}}}}";
+    let mlflow = load(Some(yaml), Env::default()).unwrap().mlflow.unwrap();
+    assert_eq!(mlflow.url.expose(), "http://127.0.0.1:5000");
+    assert_eq!(mlflow.secrets().collect::<Vec<_>>(), ["postgres://u:p@h/d"]);
+    let env = Env::from([("PIPECTL_MLFLOW", "https://mlflow.example.com")]);
+    let mlflow = load(Some(yaml), env).unwrap().mlflow.unwrap();
+    assert_eq!(
+        (
+            mlflow.url.expose().as_str(),
+            mlflow.settings.len(),
+            mlflow.origin
+        ),
+        ("https://mlflow.example.com", 2, Origin::Environment)
+    );
+    for (yaml, env, complaint) in [
+        (
+            "mlflow: sqlite:mlflow.db",
+            "",
+            "P100:1 this is not the address of an MLflow server",
+        ),
+        ("mlflow: here", "", "P100:1 `mlflow` is not an address"),
+        (
+            "{}",
+            "mlflow.db",
+            "P100:1 this is not the address of an MLflow server",
+        ),
+        (
+            "mlflow: {url: \"http://a\", pasword: x}",
+            "",
+            "P010:1 a connection by `http:` has no setting `pasword`",
+        ),
+    ] {
+        let found = load(Some(yaml), Env::from([("PIPECTL_MLFLOW", env)])).unwrap_err();
+        assert_eq!(found, [complaint]);
+    }
+    let unset = load(Some("mlflow: {env: MLFLOW_URL}"), Env::default()).unwrap();
+    assert!(unset.mlflow.is_none());
 }

@@ -11,7 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{connection::Connections, env::Env, secret::Secret};
+use crate::{
+    connection::{Connection, Connections},
+    env::Env,
+    secret::Secret,
+};
 
 pub use load::{FILE_NAME, Overrides, find_root};
 
@@ -40,6 +44,8 @@ pub struct Project {
     pub serve: Serve,
     /// The names of environment variables that expressions may read.
     pub allowed_env: Vec<String>,
+    /// The MLflow server to which trained models are written too, and from which models are read.
+    pub mlflow: Option<Connection>,
     /// The environment.
     pub env: Env,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    connection::Connections,
+    connection::{Connection, Connections},
     id::{RunId, TaskKey},
     time::Clock,
 };
@@ -101,9 +101,10 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// The passwords and keys of all connections, longest first.
-pub(super) fn secrets_of(connections: &Connections) -> Vec<String> {
+pub(super) fn secrets_of(connections: &Connections, mlflow: Option<&Connection>) -> Vec<String> {
     let mut secrets: Vec<String> = connections
         .iter()
+        .chain(mlflow)
         .flat_map(|connection| connection.secrets().map(ToOwned::to_owned))
         .filter(|secret| secret.len() >= 4)
         .collect();
@@ -154,7 +155,7 @@ mod tests {
         let log = AttemptLog::new(
             directory.join("a/b.log"),
             Arc::new(SystemClock),
-            Arc::new(secrets_of(&connections)),
+            Arc::new(secrets_of(&connections, None)),
         );
         assert_eq!(log.write("INFO", "login with hunter22"), "login with ***");
         assert_eq!(log.write("INFO", "t0ken k3y-of-mine qu3ry"), "*** *** ***");

@@ -23,6 +23,7 @@ mod options;
 mod owner;
 mod patience;
 mod persist;
+mod pin;
 mod preset;
 mod scope;
 mod start;

@@ -13,7 +13,6 @@ use super::{
     leave::LOSSES,
     log::{AttemptLog, log_path},
     memory::Memory,
-    patience::patiently,
     scope,
     timers::Due,
 };
@@ -208,8 +207,8 @@ impl Drive {
             .resolve(&scope)
             .map_err(|error| unresolved(&error))?;
         for path in &task.models {
-            if let Some(Value::String(reference)) = lookup(&mut settings, path) {
-                *reference = self.pin(reference).await?;
+            if let Some(model) = lookup(&mut settings, path) {
+                *model = self.pin(model).await?;
             }
         }
         let has_settings =
@@ -222,26 +221,6 @@ impl Drive {
         }
         self.units.entry(unit).or_default().settings = Some(settings.clone());
         Ok(settings)
-    }
-
-    /// A registered model's name with its version: `churn` and `churn@challenger` become `churn:7`.
-    async fn pin(&self, reference: &str) -> Result<String, TaskError> {
-        let is_name = |text: &str| {
-            !text.is_empty()
-                && text
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        };
-        let (name, alias) = reference.split_once('@').unwrap_or((reference, "champion"));
-        if !is_name(name) {
-            return Ok(reference.to_owned());
-        }
-        let found = patiently(|| self.parts.store.aliased(name, alias)).await;
-        match found.map_err(|error| TaskError::external("cannot read the model registry").because(error))? {
-            Some(model) => Ok(format!("{name}:{}", model.version)),
-            None => Err(TaskError::user(format!("no model `{reference}` is registered"))
-                .hint("`pipectl models list` shows those that are; a `train` task with `register:` makes one")),
-        }
     }
 
     /// What the expressions of a unit can see.
@@ -295,6 +274,7 @@ impl Drive {
             run: RunInfo {
                 id: self.run.id,
                 pipeline: Arc::clone(&self.plan.name),
+                version: self.run.version.as_str().into(),
                 interval: self.run.interval,
                 zone: self.plan.zone(),
                 redo: self.redo,

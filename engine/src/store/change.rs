@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{AttemptRecord, ErrorRecord, EventRecord, NewMail, OutputRecord};
 use crate::{
     id::{RunId, TaskKey},
+    model::ImportedModel,
     operator::{Promote, Wait},
     state::{RunState, TaskState},
     time::Timestamp,
@@ -35,6 +36,27 @@ pub struct RegisterModel {
     pub promote: Promote,
     /// When it is registered.
     pub created: Timestamp,
+}
+
+/// What stands in the place of a run where there is none: a person has imported the version.
+pub const NO_RUN: RunId = RunId::NONE;
+
+impl RegisterModel {
+    /// A version that comes from a file: it becomes champion only when it is the first.
+    pub fn imported(model: &ImportedModel, version: u32) -> Self {
+        Self {
+            name: model.name.clone(),
+            version,
+            key: TaskKey::task(""),
+            artifact: model.artifact.clone(),
+            digest: model.digest.clone(),
+            bytes: model.bytes,
+            metrics: model.metrics.clone(),
+            card: model.card.clone(),
+            promote: Promote::Never,
+            created: model.created,
+        }
+    }
 }
 
 /// Writes of one run that belong together.

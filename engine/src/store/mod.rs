@@ -19,13 +19,13 @@ mod writer;
 pub use crate::{
     artifact::{ArtifactStore, sha256},
     failure::StoreError,
-    model::{ModelRegistry, ModelVersion},
+    model::{AliasChange, CHAMPION, ImportedModel, ModelRegistry, ModelVersion},
 };
-pub use change::{Change, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
+pub use change::{Change, NO_RUN, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
 pub use history::{History, PruneRule};
 pub use memory::MemoryStore;
 pub use part::Part;
-pub use promotion::{CHAMPION, promotion};
+pub use promotion::{Verdict, promotion};
 pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo};
 pub use record::{
     ArtifactRecord, AttemptRecord, CachedOutput, Claim, Created, ErrorRecord, EventRecord,

@@ -1,32 +1,63 @@
 //! Decides whether a new version of a model becomes champion.
 //!
-//! Pure: the stores read the measures and write the alias.
+//! Pure: the stores read the measures and write the alias, both in the transaction that registers the version.
 
 use std::collections::BTreeMap;
 
-use crate::operator::Promote;
+use serde_json::{Map, Value};
 
-/// The alias that promotion moves.
-pub const CHAMPION: &str = "champion";
+use crate::{operator::Promote, spec::PromotionRule};
 
-/// Why the new version becomes champion; `None` when it does not.
+/// What becomes of a new version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It becomes champion, and why.
+    Champion(String),
+    /// The champion stays.
+    Stays,
+    /// The champion stays because the rule has no answer, and why.
+    Undecided(String),
+}
+
+impl Verdict {
+    /// Says in the log what a person has to mend: a rule without an answer.
+    pub fn tell(&self, name: &str, version: u32) {
+        if let Self::Undecided(why) = self {
+            tracing::warn!(
+                "the champion of the model `{name}` stays, version {version} cannot be compared with it: {why}"
+            );
+        }
+    }
+}
+
+/// Whether the new version becomes champion.
 ///
 /// `champion` is the measures of the present champion, `None` when the model has none.
 pub fn promotion(
     promote: &Promote,
     new: &BTreeMap<String, f64>,
     champion: Option<&BTreeMap<String, f64>>,
-) -> Option<String> {
+) -> Verdict {
     let Some(champion) = champion else {
-        return Some("the first version".to_owned());
+        return Verdict::Champion("there was no champion".to_owned());
     };
-    let Promote::Best {
-        metric,
-        greater_is_better,
-    } = promote
-    else {
-        return None;
-    };
+    match promote {
+        Promote::Never => Verdict::Stays,
+        Promote::Best {
+            metric,
+            greater_is_better,
+        } => best(metric, *greater_is_better, new, champion)
+            .map_or(Verdict::Stays, Verdict::Champion),
+        Promote::If(rule) => by_rule(rule, new, champion),
+    }
+}
+
+fn best(
+    metric: &str,
+    greater_is_better: bool,
+    new: &BTreeMap<String, f64>,
+    champion: &BTreeMap<String, f64>,
+) -> Option<String> {
     let new = *new.get(metric).filter(|value| !value.is_nan())?;
     match champion
         .get(metric)
@@ -34,11 +65,37 @@ pub fn promotion(
         .filter(|value| !value.is_nan())
     {
         None => Some(format!("{metric} {new}, which the champion does not have")),
-        Some(old) if (new > old && *greater_is_better) || (new < old && !*greater_is_better) => {
+        Some(old) if (new > old && greater_is_better) || (new < old && !greater_is_better) => {
             Some(format!("{metric} {new} instead of {old}"))
         }
         Some(_) => None,
     }
+}
+
+fn by_rule(rule: &str, new: &BTreeMap<String, f64>, champion: &BTreeMap<String, f64>) -> Verdict {
+    let undecided = |why: String| Verdict::Undecided(format!("`{rule}`: {why}"));
+    let rule = match PromotionRule::compile(rule) {
+        Ok(rule) => rule,
+        Err(why) => return undecided(why),
+    };
+    let (new, champion) = (numbers(new), numbers(champion));
+    match rule.is_true(&new, &champion) {
+        Ok(true) => Verdict::Champion(format!(
+            "{}: {}",
+            rule.source(),
+            rule.shown(&new, &champion)
+        )),
+        Ok(false) => Verdict::Stays,
+        Err(why) => undecided(why),
+    }
+}
+
+/// The measures that are numbers.
+fn numbers(measures: &BTreeMap<String, f64>) -> Map<String, Value> {
+    let finite = measures.iter().filter(|(_, value)| value.is_finite());
+    finite
+        .map(|(name, value)| (name.clone(), (*value).into()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -58,8 +115,12 @@ mod tests {
 
     #[test]
     fn the_first_version_always_is_champion() {
-        for promote in [Promote::Never, best(true)] {
-            assert!(promotion(&promote, &BTreeMap::new(), None).is_some());
+        for promote in [Promote::Never, best(true), rule("f1 > champion.f1")] {
+            let verdict = promotion(&promote, &BTreeMap::new(), None);
+            assert_eq!(
+                verdict,
+                Verdict::Champion("there was no champion".to_owned())
+            );
         }
     }
 
@@ -75,9 +136,9 @@ mod tests {
             (best(true), 0.1, f64::NAN, true),
             (Promote::Never, 0.9, 0.8, false),
         ] {
-            let note = promotion(&promote, &measures(new), Some(&measures(champion)));
+            let verdict = promotion(&promote, &measures(new), Some(&measures(champion)));
             assert_eq!(
-                note.is_some(),
+                matches!(verdict, Verdict::Champion(_)),
                 takes_over,
                 "{promote:?} {new} against {champion}"
             );
@@ -86,10 +147,71 @@ mod tests {
 
     #[test]
     fn a_measure_that_is_missing_never_wins() {
+        let none = BTreeMap::new();
         assert_eq!(
-            promotion(&best(true), &BTreeMap::new(), Some(&measures(0.1))),
-            None
+            promotion(&best(true), &none, Some(&measures(0.1))),
+            Verdict::Stays
         );
-        assert!(promotion(&best(true), &measures(0.1), Some(&BTreeMap::new())).is_some());
+        let verdict = promotion(&best(true), &measures(0.1), Some(&none));
+        assert!(matches!(verdict, Verdict::Champion(_)), "{verdict:?}");
+    }
+
+    fn rule(text: &str) -> Promote {
+        Promote::If(text.to_owned())
+    }
+
+    #[test]
+    fn a_rule_compares_with_the_champion() {
+        for (text, new, champion, takes_over) in [
+            ("f1 > champion.f1 + 0.01", 0.82, 0.8, true),
+            ("f1 > champion.f1 + 0.01", 0.805, 0.8, false),
+            ("f1 >= 0.7 and f1 >= champion.f1", 0.8, 0.8, true),
+            ("f1 >= 0.9", 0.8, 0.1, false),
+            ("f1 > champion.log_loss | default(0.5)", 0.8, 0.9, true),
+            ("f1 > champion.log_loss | default(0.5)", 0.4, 0.1, false),
+            ("champion.log_loss is undefined", 0.1, 0.9, true),
+        ] {
+            let verdict = promotion(&rule(text), &measures(new), Some(&measures(champion)));
+            assert_eq!(
+                matches!(verdict, Verdict::Champion(_)),
+                takes_over,
+                "{text} {new} against {champion}: {verdict:?}"
+            );
+        }
+        let verdict = promotion(
+            &rule("f1 > champion.f1 + 0.01"),
+            &measures(0.75),
+            Some(&measures(0.5)),
+        );
+        let note = "f1 > champion.f1 + 0.01: f1 0.75, champion.f1 0.5";
+        assert_eq!(verdict, Verdict::Champion(note.to_owned()));
+    }
+
+    #[test]
+    fn a_rule_without_an_answer_promotes_nobody() {
+        for (text, why) in [
+            (
+                "f1 > champion.recall",
+                "`f1 > champion.recall`: the champion has no measure `recall`",
+            ),
+            (
+                "recall > 0.5",
+                "`recall > 0.5`: the new version has no measure `recall`",
+            ),
+            (
+                "f1 >",
+                "`f1 >`: unexpected end of input, expected expression",
+            ),
+        ] {
+            let verdict = promotion(&rule(text), &measures(0.9), Some(&measures(0.1)));
+            assert_eq!(verdict, Verdict::Undecided(why.to_owned()));
+        }
+        let verdict = promotion(
+            &rule("f1 > champion.f1"),
+            &measures(f64::NAN),
+            Some(&measures(0.1)),
+        );
+        let why = "`f1 > champion.f1`: the new version has no measure `f1`";
+        assert_eq!(verdict, Verdict::Undecided(why.to_owned()));
     }
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{
     Complaints, ConnectionName, DurationText, DynOperator, Kind, ModelRef, Operator, Outcome,
-    Output, Outputs, Registry, Script, SizeText, SqlText, Takes, TaskContext, TaskError, ValueType,
+    Output, Outputs, PromotionText, Registry, Script, SizeText, SqlText, Takes, TaskContext,
+    TaskError, ValueType,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -152,6 +153,15 @@ struct Train {
     metric: Option<Metric>,
     #[serde(default)]
     register: Option<String>,
+    #[serde(default)]
+    promote: Option<Promotion>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Promotion {
+    Best(Metric),
+    If(PromotionText),
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -12,5 +12,6 @@ mod attempts;
 mod children;
 mod data;
 mod mail;
+mod models;
 mod resume;
 mod support;

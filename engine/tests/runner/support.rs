@@ -264,6 +264,8 @@ pub(crate) struct World {
     plans: Arc<Plans>,
     directory: tempfile::TempDir,
     pub(crate) project: Project,
+    /// What operators share, besides the counter.
+    pub(crate) services: Services,
 }
 
 impl World {
@@ -281,6 +283,7 @@ impl World {
             plans: Arc::default(),
             directory,
             project,
+            services: Services::default(),
         }
     }
 
@@ -304,7 +307,7 @@ impl World {
             store: Arc::clone(&self.store) as _,
             artifacts: Arc::new(Directory(artifacts, AtomicUsize::new(0))),
             project: Arc::new(self.project.clone()),
-            services: Services::default().with(Arc::clone(&self.counter)),
+            services: self.services.clone().with(Arc::clone(&self.counter)),
             clock: Arc::new(SystemClock),
             listeners: vec![Arc::new(listener)],
             pipelines: Arc::clone(&self.plans) as _,

@@ -3,11 +3,13 @@
 pub(crate) mod builder;
 mod estimate;
 mod export;
+mod inspect;
 mod metadata;
 pub(crate) mod proto;
 
 pub(crate) use builder::{Builder, Value};
 pub(crate) use export::{Parts, export};
+pub use inspect::{Inspection, inspect};
 pub use metadata::{
     ColumnStatistics, Curve, Evaluation, Importance, METADATA_KEY, Metadata, MetricValue, Trial,
 };

@@ -17,6 +17,7 @@ mod trees;
 
 pub(crate) use answer::added_columns;
 pub use answer::{Answer, Prediction};
+pub(crate) use graph::decode;
 pub use graph::{ElementKind, Graph, Port, Session};
 pub use model::{Cell, Model, Score};
 pub(crate) use model::{column_tensor, run_rows};

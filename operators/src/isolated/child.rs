@@ -215,6 +215,7 @@ async fn context(
         run: RunInfo {
             id: request.run,
             pipeline: request.pipeline.into(),
+            version: request.version.into(),
             interval: request.interval,
             zone: request.zone.parse().unwrap_or_default(),
             redo: request.redo,

@@ -24,6 +24,8 @@ pub(super) struct Request {
     pub(super) settings: Value,
     pub(super) run: RunId,
     pub(super) pipeline: String,
+    #[serde(default)]
+    pub(super) version: String,
     pub(super) interval: Option<Interval>,
     pub(super) zone: String,
     pub(super) redo: u32,

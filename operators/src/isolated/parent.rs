@@ -167,6 +167,7 @@ fn request(
         settings: task.settings.clone(),
         run: context.run.id,
         pipeline: context.run.pipeline.to_string(),
+        version: context.run.version.to_string(),
         interval: context.run.interval,
         zone: context.run.zone.to_string(),
         redo: context.run.redo,

@@ -21,7 +21,8 @@ pub(crate) struct Model;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The model: `churn` (its champion), `churn@challenger`, `churn:7`, an `.onnx` file, or what a `train` task puts
+    /// The model: `churn` (its champion), `churn@challenger`, `churn:7`, `{name: churn, best: f1}` (the best of its
+    /// versions), `zoo:churn` (one that ships), `mlflow://churn@champion`, an `.onnx` file, or what a `train` task puts
     /// out.
     model: ModelRef,
     /// The HTML file, relative to the project.

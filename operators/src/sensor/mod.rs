@@ -4,6 +4,7 @@ use pipectl_engine::operator::DynOperator;
 
 mod file;
 mod http;
+mod model;
 mod object;
 mod pipeline;
 mod sql;
@@ -13,6 +14,7 @@ mod time;
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
     &file::File,
     &http::Http,
+    &model::Model,
     &object::Object,
     &pipeline::Pipeline,
     &sql::Sql,

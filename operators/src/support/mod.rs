@@ -18,6 +18,7 @@ pub(crate) mod iso;
 pub(crate) mod keys;
 pub(crate) mod location;
 pub(crate) mod manifest;
+pub(crate) mod mlflow;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod page;

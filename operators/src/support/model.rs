@@ -1,54 +1,16 @@
-//! Models by reference: a registered version, or a file of the project.
+//! Models by reference: a registered version, one that ships, one of MLflow, or a file of the project.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pipectl_engine::{
     artifact::sha256,
+    model::{ModelVersion, Reference},
     operator::{TaskContext, TaskError},
 };
-use pipectl_models::{ModelError, scorer::Model};
+use pipectl_models::{ModelError, scorer::Model, zoo};
 
-use super::{files::io_error, frame::polars_error};
-
-/// The alias that a bare name stands for.
-const CHAMPION: &str = "champion";
-
-/// What a reference points to.
-#[derive(Debug, PartialEq, Eq)]
-enum Reference<'a> {
-    Version(&'a str, u32),
-    Alias(&'a str, &'a str),
-    File(&'a str),
-}
-
-fn parse(text: &str) -> Result<Reference<'_>, TaskError> {
-    let unsupported = |what: &str| {
-        TaskError::user(format!("the model `{text}`: {what} cannot be used yet")).hint(
-            "name a registered model (`churn`, `churn@champion`, `churn:7`) or an `.onnx` file",
-        )
-    };
-    if text.starts_with("zoo:") {
-        return Err(unsupported("a model that ships"));
-    }
-    if text.starts_with("mlflow:") {
-        return Err(unsupported("a model of MLflow"));
-    }
-    let is_file = std::path::Path::new(text)
-        .extension()
-        .is_some_and(|extension| extension == "onnx");
-    if is_file || text.contains('/') {
-        return Ok(Reference::File(text));
-    }
-    if let Some((name, version)) = text.split_once(':') {
-        let version = version.parse().map_err(|_| {
-            TaskError::user(format!("the model `{text}`: `{version}` is no version"))
-        })?;
-        return Ok(Reference::Version(name, version));
-    }
-    let (name, alias) = text.split_once('@').unwrap_or((text, CHAMPION));
-    Ok(Reference::Alias(name, alias))
-}
+use super::{files::io_error, frame::polars_error, mlflow, text::list};
 
 /// Loads the model that a reference names; the digest of a registered one is checked.
 ///
@@ -70,23 +32,40 @@ pub(crate) async fn load(context: &TaskContext, reference: &str) -> Result<Arc<M
         .await
 }
 
-async fn content(context: &TaskContext, reference: &str) -> Result<Bytes, TaskError> {
+/// The file that a reference names; the digest of a registered one is checked.
+///
+/// # Errors
+/// When there is no such model, or its file cannot be read.
+pub(crate) async fn content(context: &TaskContext, reference: &str) -> Result<Bytes, TaskError> {
     let registry = |error| TaskError::external("cannot read the model registry").because(error);
-    let found = match parse(reference)? {
+    let parsed = Reference::parse(reference)
+        .map_err(|error| TaskError::user(error.message).hint(error.hint))?;
+    let found = match parsed {
         Reference::File(path) => {
             let file = context.project.path(path);
             return std::fs::read(file)
                 .map(Bytes::from)
                 .map_err(|error| io_error("read", path, error));
         }
-        Reference::Version(name, version) => context.models.model(name, version).await,
-        Reference::Alias(name, alias) => context.models.aliased(name, alias).await,
+        Reference::Zoo(name) => return shipped(name),
+        Reference::Mlflow(reference) => return mlflow::fetch(context, reference).await,
+        Reference::Version { name, version } => context.models.model(name, version).await,
+        Reference::Alias { name, alias } => context.models.aliased(name, alias).await,
     };
     let version = found.map_err(registry)?.ok_or_else(|| {
         TaskError::user(format!("no model `{reference}` is registered")).hint(
             "`pipectl models list` shows those that are; a `train` task with `register:` makes one",
         )
     })?;
+    registered(context, reference, &version).await
+}
+
+/// The file of a registered version; it must be the one that was registered.
+async fn registered(
+    context: &TaskContext,
+    reference: &str,
+    version: &ModelVersion,
+) -> Result<Bytes, TaskError> {
     let file = context
         .artifacts
         .get(&version.artifact)
@@ -103,6 +82,23 @@ async fn content(context: &TaskContext, reference: &str) -> Result<Bytes, TaskEr
     Ok(file)
 }
 
+/// The file of a model that ships.
+fn shipped(name: &str) -> Result<Bytes, TaskError> {
+    if let Some(model) = zoo::find(name) {
+        return Ok(Bytes::from_static(model.content));
+    }
+    let names: Vec<String> = zoo::all()
+        .iter()
+        .map(|model| format!("zoo:{}", model.name))
+        .collect();
+    let hint = if names.is_empty() {
+        "this build ships none".to_owned()
+    } else {
+        format!("there are {}", list(names.iter().map(String::as_str)))
+    };
+    Err(TaskError::user(format!("no model `zoo:{name}` ships")).hint(hint))
+}
+
 /// A failure of the models' crate as a task's.
 pub(crate) fn model_error(error: ModelError) -> TaskError {
     match error {
@@ -115,22 +111,59 @@ pub(crate) fn model_error(error: ModelError) -> TaskError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reference, parse};
+    use pipectl_engine::{
+        model::less_is_better,
+        operator::{Fault, testing::TestProject},
+    };
+    use pipectl_models::metrics::Metric;
 
-    #[test]
-    fn references_are_told_apart() {
-        let cases = [
-            ("churn", Reference::Alias("churn", "champion")),
-            ("churn@challenger", Reference::Alias("churn", "challenger")),
-            ("churn:7", Reference::Version("churn", 7)),
-            ("models/a.onnx", Reference::File("models/a.onnx")),
-            ("a.onnx", Reference::File("a.onnx")),
-        ];
-        for (text, reference) in cases {
-            assert_eq!(parse(text).unwrap(), reference);
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_no_model_says_so() {
+        let project = TestProject::new();
+        project.write("models/a.onnx", [0x80, 4, 0x95]);
+        for (reference, message) in [
+            ("churn", "no model `churn` is registered"),
+            ("churn:3", "no model `churn:3` is registered"),
+            ("churn@best", "no model `churn@best` is registered"),
+            ("Churn", "`Churn` names no model"),
+            ("zoo:nothing", "no model `zoo:nothing` ships"),
+            (
+                "mlflow://churn@best",
+                "a model of MLflow is named, but no server is configured",
+            ),
+            (
+                "models/a.onnx",
+                "the model `models/a.onnx`: not a usable model: this is a Python pickle",
+            ),
+        ] {
+            let error = load(&project.context(), reference).await.unwrap_err();
+            assert_eq!(error.fault, Fault::User, "{reference}");
+            assert!(error.message.starts_with(message), "{}", error.message);
         }
-        for wrong in ["churn:x", "zoo:churn", "mlflow://a@b"] {
-            assert!(parse(wrong).is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_ships_is_loaded() {
+        let project = TestProject::new();
+        for model in zoo::all() {
+            let reference = format!("zoo:{}", model.name);
+            let loaded = load(&project.context(), &reference).await.unwrap();
+            assert_eq!(loaded.digest(), sha256(model.content), "{reference}");
+        }
+    }
+
+    /// `{name: churn, best: log_loss}` is pinned by the engine, which does not know our metrics.
+    #[test]
+    fn the_engine_knows_of_which_metrics_less_is_better() {
+        for metric in Metric::ALL {
+            let name = metric.name();
+            assert_eq!(
+                less_is_better(name),
+                !metric.higher_is_better(),
+                "`{name}`: see engine/src/model/best.rs"
+            );
         }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) struct Config {
     candidates: Candidates,
     /// The name under which the model is registered. The newest version is champion: there is no truth to compare by.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     register: Option<String>,
     /// Where the model file is also written, relative to the project.
     #[serde(default)]
@@ -81,7 +82,8 @@ impl Operator for Anomalies {
         let keep = Keep {
             register: config.register,
             path: config.path,
-            promote: Promote::Never,
+            // There is no truth to compare by: the newest is champion.
+            promote: Promote::If("true".to_owned()),
         };
         learn::run(context, settings, "assigned", keep).await
     }

@@ -71,8 +71,10 @@ pub(crate) struct Config {
     costs: Option<Costs>,
     /// The name under which the model is registered.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     register: Option<String>,
-    /// When a new version becomes champion; the best by `metric` when not said.
+    /// When a new version becomes champion, `{best: METRIC}` or `{if: "METRIC > champion.METRIC + 0.01"}`; the best by
+    /// `metric` when not said. A model without a champion takes any.
     #[serde(default)]
     promote: Option<Promotion<MetricName>>,
     /// Where the model file is also written, relative to the project, such as `models/churn.onnx`.
@@ -163,6 +165,7 @@ impl Operator for Classifier {
     fn check(config: &Config, found: &mut Complaints) {
         config.validation.check(found);
         config.search.check(found);
+        learn::check_promotion(config.promote.as_ref(), Goal::Classes, found);
         let said = [
             config.threshold.is_some(),
             config.tune_threshold.is_some(),
@@ -314,5 +317,24 @@ pub(crate) mod tests {
             "{found:?}"
         );
         assert!(complaints::<Classifier>(settings()).is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rule_of_promotion_goes_with_the_model() {
+        let mut ruled = settings();
+        ruled["promote"] = json!({"if": "${{ f1 > champion.f1 + 0.01 }}"});
+        ruled["candidates"] = json!({"gaussian_naive_bayes": {}});
+        assert!(complaints::<Classifier>(ruled.clone()).is_empty());
+        let output = TestProject::new()
+            .run_on::<Classifier>(customers(200), ruled.clone())
+            .await
+            .unwrap();
+        let rule = Promote::If("f1 > champion.f1 + 0.01".to_owned());
+        assert_eq!(output.model.unwrap().promote, rule);
+        ruled["promote"] = json!({"if": "f2 > 0.5"});
+        assert_eq!(
+            complaints::<Classifier>(ruled),
+            ["promote.if: there is no metric `f2`"]
+        );
     }
 }

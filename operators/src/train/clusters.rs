@@ -35,6 +35,7 @@ pub(crate) struct Config {
     candidates: Candidates,
     /// The name under which the model is registered. A version with a better silhouette becomes champion.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     register: Option<String>,
     /// Where the model file is also written, relative to the project.
     #[serde(default)]

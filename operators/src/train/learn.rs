@@ -12,13 +12,17 @@ use pipectl_engine::{
     },
 };
 use pipectl_models::{
+    data::Goal,
+    metrics::Metric,
     onnx::Metadata,
     train::{Hooks, Progress, Settings, Trained, train},
 };
 use polars::prelude::DataFrame;
 use serde_json::{Value, json};
 
-use crate::support::{frame::only_input, model::model_error, whole::Whole};
+use crate::support::{
+    frame::only_input, mlflow, model::model_error, promotion::Promotion, whole::Whole,
+};
 
 /// Where a model is kept.
 pub(super) struct Keep {
@@ -85,6 +89,16 @@ pub(super) fn check(
     }
 }
 
+/// Complains of names in the rule of promotion that are no metrics.
+pub(super) fn check_promotion<M: Copy>(
+    promotion: Option<&Promotion<M>>,
+    goal: Goal,
+    found: &mut Complaints,
+) {
+    let names: Vec<&str> = Metric::of_goal(goal).iter().map(|metric| metric.name()).collect();
+    Promotion::check(promotion, &names, found);
+}
+
 /// Learns from the task's input and keeps what came of it.
 pub(super) async fn run(
     context: &TaskContext,
@@ -142,6 +156,7 @@ pub(super) async fn run(
             });
         }
     }
+    mlflow::track(context, &mut output).await;
     Ok(Outcome::Done(output))
 }
 

@@ -48,8 +48,10 @@ pub(crate) struct Config {
     metric: QuantityMetric,
     /// The name under which the model is registered.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     register: Option<String>,
-    /// When a new version becomes champion; the best by `metric` when not said.
+    /// When a new version becomes champion, `{best: METRIC}` or `{if: "METRIC > champion.METRIC + 0.01"}`; the best by
+    /// `metric` when not said. A model without a champion takes any.
     #[serde(default)]
     promote: Option<Promotion<QuantityMetric>>,
     /// Where the model file is also written, relative to the project, such as `models/prices.onnx`.
@@ -89,6 +91,7 @@ impl Operator for Regressor {
     fn check(config: &Config, found: &mut Complaints) {
         config.validation.check(found);
         config.search.check(found);
+        learn::check_promotion(config.promote.as_ref(), Goal::Quantity, found);
         learn::check(
             config.register.as_deref(),
             config.path.as_deref(),

@@ -1,12 +1,12 @@
 //! Makes the changes of many writes durable in one transaction.
 
 use pipectl_engine::store::{
-    CHAMPION, RegisterModel, RunWrite, StoreError, WriteOutcome, promotion,
+    CHAMPION, NO_RUN, RegisterModel, RunWrite, StoreError, Verdict, WriteOutcome, promotion,
 };
 use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
-use super::{PostgresStore, tables::statement};
+use super::{PostgresStore, models::lock, tables::statement};
 use crate::{
     batch::{Batch, Rows, Slot, Step, element, finite, json, outcomes, reservation},
     error::{failed, writing},
@@ -88,18 +88,14 @@ async fn reset(connection: &mut PgConnection, run: Uuid, task: &str) -> Result<(
     Ok(())
 }
 
-async fn register(
+/// Registers a version, and decides whether it becomes champion.
+pub(super) async fn register(
     connection: &mut PgConnection,
     run: Uuid,
     model: &RegisterModel,
 ) -> Result<(), StoreError> {
     let wrong = |error| failed("register the model", error);
-    let sql = "select pg_advisory_xact_lock(hashtextextended('pipectl model ' || $1, 0))";
-    sqlx::query(sql)
-        .bind(&model.name)
-        .execute(&mut *connection)
-        .await
-        .map_err(wrong)?;
+    lock(connection, &model.name).await.map_err(wrong)?;
     let sql = "select m.metrics::text from pipectl.model_aliases a
         join pipectl.models m on m.name = a.name and m.version = a.version where a.name = $1 and a.alias = $2";
     let champion: Option<String> = sqlx::query_scalar(sql)
@@ -109,6 +105,15 @@ async fn register(
         .await
         .map_err(wrong)?;
     let champion = maybe_json(champion.as_deref())?;
+    let sql =
+        "select 1 from pipectl.models where name = $1 and version = $2 and registered is not null";
+    let known = sqlx::query(sql)
+        .bind(&model.name)
+        .bind(i64::from(model.version))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(wrong)?
+        .is_some();
     let sql = "insert into pipectl.models
             (name, version, run, task, element, reservation, registered, artifact, digest, bytes, metrics, card)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json, $12::text::json)
@@ -120,7 +125,8 @@ async fn register(
         .bind(run)
         .bind(&model.key.task)
         .bind(element(model.key.element))
-        .bind(reservation(run, &model.key))
+        // What no run has made nobody has reserved.
+        .bind((run != NO_RUN.uuid()).then(|| reservation(run, &model.key)))
         .bind(model.created)
         .bind(&model.artifact)
         .bind(&model.digest)
@@ -128,17 +134,19 @@ async fn register(
         .bind(json(&finite(&model.metrics)))
         .bind(json(&model.card));
     insert.execute(&mut *connection).await.map_err(wrong)?;
-    if let Some(note) = promotion(&model.promote, &model.metrics, champion.as_ref()) {
-        let version = i64::from(model.version);
-        super::models::point(
-            connection,
-            (&model.name, CHAMPION),
-            version,
-            &note,
-            model.created,
-        )
-        .await
-        .map_err(wrong)?;
+    // What is written twice is decided once: somebody may have been promoted since.
+    if known {
+        return Ok(());
+    }
+    match promotion(&model.promote, &model.metrics, champion.as_ref()) {
+        Verdict::Champion(note) => {
+            let alias = (model.name.as_str(), CHAMPION);
+            let version = i64::from(model.version);
+            super::models::point(connection, alias, version, &note, model.created)
+                .await
+                .map_err(wrong)?;
+        }
+        verdict => verdict.tell(&model.name, model.version),
     }
     Ok(())
 }

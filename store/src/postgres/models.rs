@@ -2,12 +2,12 @@
 
 use pipectl_engine::{
     id::{RunId, TaskKey},
-    store::StoreError,
+    store::{ImportedModel, NO_RUN, RegisterModel, StoreError},
     time::Timestamp,
 };
 use sqlx::PgConnection;
 
-use super::PostgresStore;
+use super::{PostgresStore, commit::register};
 use crate::{
     batch::{element, reservation},
     error::{failed, unreadable},
@@ -40,16 +40,19 @@ pub(super) async fn point(
     insert.execute(connection).await.map(drop)
 }
 
+/// Holds the model until the transaction ends, so that whoever decides about its versions and aliases sees what the others
+/// have decided.
+pub(super) async fn lock(connection: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    let sql = "select pg_advisory_xact_lock(hashtextextended('pipectl model ' || $1, 0))";
+    let lock = sqlx::query(sql).bind(name);
+    lock.execute(connection).await.map(drop)
+}
+
 impl PostgresStore {
     async fn reserve(&self, name: &str, run: RunId, key: &TaskKey) -> Result<u32, StoreError> {
         let wrong = |error| failed("reserve a model's version", error);
         let mut transaction = self.pool.begin().await.map_err(wrong)?;
-        let sql = "select pg_advisory_xact_lock(hashtextextended('pipectl model ' || $1, 0))";
-        sqlx::query(sql)
-            .bind(name)
-            .execute(&mut *transaction)
-            .await
-            .map_err(wrong)?;
+        lock(&mut transaction, name).await.map_err(wrong)?;
         let mine = reservation(run.uuid(), key);
         let sql = "select version from pipectl.models where name = $1 and reservation = $2";
         let reserved: Option<i64> = sqlx::query_scalar(sql)
@@ -76,6 +79,50 @@ impl PostgresStore {
         u32::try_from(version).map_err(unreadable)
     }
 
+    async fn remove(
+        &self,
+        (name, alias): (&str, &str),
+        note: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let wrong = |error| failed("take the alias away", error);
+        let mut transaction = self.pool.begin().await.map_err(wrong)?;
+        lock(&mut transaction, name).await.map_err(wrong)?;
+        // Version 0 says that it points nowhere.
+        let sql = "with gone as (
+                delete from pipectl.model_aliases where name = $1 and alias = $2 returning name, alias
+            )
+            insert into pipectl.model_alias_changes (name, alias, version, note, changed)
+            select name, alias, 0, $3, $4 from gone";
+        let removed = sqlx::query(sql)
+            .bind(name)
+            .bind(alias)
+            .bind(note)
+            .bind(now)
+            .execute(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+        transaction.commit().await.map_err(wrong)?;
+        Ok(removed.rows_affected() > 0)
+    }
+
+    async fn import(&self, model: &ImportedModel) -> Result<u32, StoreError> {
+        let wrong = |error| failed("register the model", error);
+        let mut transaction = self.pool.begin().await.map_err(wrong)?;
+        lock(&mut transaction, &model.name).await.map_err(wrong)?;
+        let sql = "select coalesce(max(version), 0) + 1 from pipectl.models where name = $1";
+        let version: i64 = sqlx::query_scalar(sql)
+            .bind(&model.name)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(wrong)?;
+        let version = u32::try_from(version).map_err(unreadable)?;
+        let new = RegisterModel::imported(model, version);
+        register(&mut transaction, NO_RUN.uuid(), &new).await?;
+        transaction.commit().await.map_err(wrong)?;
+        Ok(version)
+    }
+
     async fn point_to(
         &self,
         (name, alias): (&str, &str),
@@ -85,7 +132,8 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let wrong = |error| failed("point the alias", error);
         let mut transaction = self.pool.begin().await.map_err(wrong)?;
-        let sql = "select 1 from pipectl.models where name = $1 and version = $2 and registered is not null for update";
+        lock(&mut transaction, name).await.map_err(wrong)?;
+        let sql = "select 1 from pipectl.models where name = $1 and version = $2 and registered is not null";
         let found = sqlx::query(sql)
             .bind(name)
             .bind(i64::from(version))
@@ -109,6 +157,10 @@ mod sql {
         from pipectl.models m where m.registered is not null and m.name = $1";
 
     pub(super) const NAMES: &str = "select name from pipectl.models where registered is not null group by name order by name collate \"C\"";
+
+    pub(super) const ALIAS_CHANGES: &str =
+        "select alias, version, note, pipectl.micros(changed) as changed
+        from pipectl.model_alias_changes where name = $1 order by id desc limit $2";
 
     pub(super) const ALIASED: &str =
         "select version from pipectl.model_aliases where name = $1 and alias = $2";

@@ -6,14 +6,15 @@ macro_rules! models {
         const _: () = {
             use pipectl_engine::{
                 id::{RunId, TaskKey},
-                store::{ModelRegistry, ModelVersion, StoreError},
+                store::{AliasChange, ImportedModel, ModelRegistry, ModelVersion, StoreError},
                 time::Timestamp,
             };
             use sqlx::AssertSqlSafe;
 
             use $crate::{
                 error::failed,
-                rows::{ModelRow, records},
+                model_rows::{AliasChangeRow, ModelRow},
+                rows::records,
             };
 
             fn reading(error: sqlx::Error) -> StoreError {
@@ -79,6 +80,31 @@ macro_rules! models {
                     now: Timestamp,
                 ) -> Result<(), StoreError> {
                     self.point_to((name, alias), version, note, now).await
+                }
+
+                async fn remove_alias(
+                    &self,
+                    name: &str,
+                    alias: &str,
+                    note: &str,
+                    now: Timestamp,
+                ) -> Result<bool, StoreError> {
+                    self.remove((name, alias), note, now).await
+                }
+
+                async fn alias_changes(
+                    &self,
+                    name: &str,
+                    limit: u32,
+                ) -> Result<Vec<AliasChange>, StoreError> {
+                    let query = sqlx::query_as::<_, AliasChangeRow>($sql::ALIAS_CHANGES)
+                        .bind(name)
+                        .bind(i64::from(limit));
+                    records(query.fetch_all(self.reader()).await.map_err(reading)?)
+                }
+
+                async fn import_model(&self, model: &ImportedModel) -> Result<u32, StoreError> {
+                    self.import(model).await
                 }
             }
         };

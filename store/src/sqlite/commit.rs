@@ -1,7 +1,7 @@
 //! Makes the changes of many writes durable in one transaction.
 
 use pipectl_engine::store::{
-    CHAMPION, RegisterModel, RunWrite, StoreError, WriteOutcome, promotion,
+    CHAMPION, NO_RUN, RegisterModel, RunWrite, StoreError, Verdict, WriteOutcome, promotion,
 };
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -104,7 +104,8 @@ async fn reset(
     Ok(())
 }
 
-async fn register(
+/// Registers a version, and decides whether it becomes champion.
+pub(super) async fn register(
     connection: &mut SqliteConnection,
     run: Uuid,
     model: &RegisterModel,
@@ -119,6 +120,14 @@ async fn register(
         .await
         .map_err(wrong)?;
     let champion = maybe_json(champion.as_deref())?;
+    let sql = "select 1 from models where name = $1 and version = $2 and registered is not null";
+    let known = sqlx::query(sql)
+        .bind(&model.name)
+        .bind(i64::from(model.version))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(wrong)?
+        .is_some();
     let sql = "insert into models
             (name, version, run, task, element, reservation, registered, artifact, digest, bytes, metrics, card)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -130,7 +139,8 @@ async fn register(
         .bind(run)
         .bind(&model.key.task)
         .bind(element(model.key.element))
-        .bind(batch::reservation(run, &model.key))
+        // What no run has made nobody has reserved.
+        .bind((run != NO_RUN.uuid()).then(|| batch::reservation(run, &model.key)))
         .bind(moment(model.created))
         .bind(&model.artifact)
         .bind(&model.digest)
@@ -138,17 +148,19 @@ async fn register(
         .bind(batch::json(&finite(&model.metrics)))
         .bind(batch::json(&model.card));
     insert.execute(&mut *connection).await.map_err(wrong)?;
-    if let Some(note) = promotion(&model.promote, &model.metrics, champion.as_ref()) {
-        let version = i64::from(model.version);
-        super::models::point(
-            connection,
-            (&model.name, CHAMPION),
-            version,
-            &note,
-            model.created,
-        )
-        .await
-        .map_err(wrong)?;
+    // What is written twice is decided once: somebody may have been promoted since.
+    if known {
+        return Ok(());
+    }
+    match promotion(&model.promote, &model.metrics, champion.as_ref()) {
+        Verdict::Champion(note) => {
+            let alias = (model.name.as_str(), CHAMPION);
+            let version = i64::from(model.version);
+            super::models::point(connection, alias, version, &note, model.created)
+                .await
+                .map_err(wrong)?;
+        }
+        verdict => verdict.tell(&model.name, model.version),
     }
     Ok(())
 }

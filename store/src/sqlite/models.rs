@@ -2,12 +2,12 @@
 
 use pipectl_engine::{
     id::{RunId, TaskKey},
-    store::StoreError,
+    store::{ImportedModel, NO_RUN, RegisterModel, StoreError},
     time::Timestamp,
 };
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, values::moment};
+use super::{SqliteStore, commit::register, values::moment};
 use crate::{
     batch::{element, reservation},
     error::{failed, unreadable},
@@ -66,6 +66,54 @@ impl SqliteStore {
         .map_err(unreadable)
     }
 
+    async fn remove(
+        &self,
+        (name, alias): (&str, &str),
+        note: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let wrong = |error| failed("take the alias away", error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let connection = writer.begin().await.map_err(wrong)?;
+        let sql = "delete from model_aliases where name = $1 and alias = $2";
+        let gone = sqlx::query(sql).bind(name).bind(alias);
+        let gone = gone.execute(&mut *connection).await.map_err(wrong)?;
+        if gone.rows_affected() == 0 {
+            writer.clean().await.map_err(wrong)?;
+            return Ok(false);
+        }
+        // Version 0 says that it points nowhere.
+        let sql = "insert into model_alias_changes (name, alias, version, note, changed) values ($1, $2, 0, $3, $4)";
+        let insert = sqlx::query(sql)
+            .bind(name)
+            .bind(alias)
+            .bind(note)
+            .bind(moment(now));
+        insert.execute(&mut *connection).await.map_err(wrong)?;
+        writer.commit().await.map_err(wrong)?;
+        Ok(true)
+    }
+
+    async fn import(&self, model: &ImportedModel) -> Result<u32, StoreError> {
+        let wrong = |error| failed("register the model", error);
+        let mut writer = self.writer().await.map_err(wrong)?;
+        let connection = writer.begin().await.map_err(wrong)?;
+        let sql = "select coalesce(max(version), 0) + 1 from models where name = $1";
+        let version: i64 = sqlx::query_scalar(sql)
+            .bind(&model.name)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(wrong)?;
+        let version = u32::try_from(version).map_err(unreadable)?;
+        let new = RegisterModel::imported(model, version);
+        if let Err(error) = register(connection, NO_RUN.uuid(), &new).await {
+            writer.clean().await.map_err(wrong)?;
+            return Err(error);
+        }
+        writer.commit().await.map_err(wrong)?;
+        Ok(version)
+    }
+
     async fn point_to(
         &self,
         (name, alias): (&str, &str),
@@ -102,6 +150,10 @@ mod sql {
 
     pub(super) const NAMES: &str =
         "select name from models where registered is not null group by name order by name";
+
+    pub(super) const ALIAS_CHANGES: &str =
+        "select alias, version, note, changed from model_alias_changes
+        where name = $1 order by id desc limit $2";
 
     pub(super) const ALIASED: &str =
         "select version from model_aliases where name = $1 and alias = $2";

@@ -7,12 +7,14 @@
 )]
 
 mod api;
+mod mlflow;
 mod pooler;
 mod postgres;
 mod s3;
 mod smtp;
 
 pub use api::{ApiCall, ApiOptions, ApiTrouble, TestApi};
+pub use mlflow::TestMlflow;
 pub use postgres::TestPostgres;
 pub use s3::{ACCESS_KEY, SECRET_KEY, TestBucket, TestS3};
 pub use smtp::{PASSWORD, ReceivedMail, Security, TestSmtp, Trouble, USER};

@@ -296,6 +296,7 @@ impl Shape {
                 Some("sql") => Value::String("select 1".to_owned()),
                 Some("duration") => Value::String("1s".to_owned()),
                 Some("size") => Value::String("1B".to_owned()),
+                Some("promotion") => Value::String("true".to_owned()),
                 _ => {
                     let least = length[0].unwrap_or(1).clamp(1, 1_000);
                     Value::String("x".repeat(usize::try_from(least).unwrap_or(1)))

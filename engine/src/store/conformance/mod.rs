@@ -24,6 +24,7 @@ pub mod leases;
 pub mod models;
 pub mod outbox;
 pub mod pools;
+pub mod promotions;
 pub mod queue;
 pub mod records;
 pub mod runs;
@@ -64,6 +65,12 @@ macro_rules! each_store_promise {
             models::a_registered_version_reads_back,
             models::an_alias_points_to_a_registered_version,
             models::a_reset_task_gets_a_new_version,
+            promotions::a_rule_says_who_is_champion,
+            promotions::versions_at_once_are_compared_in_turn,
+            promotions::a_promotion_is_decided_once,
+            promotions::an_alias_is_taken_away,
+            promotions::aliases_remember_why,
+            promotions::a_version_is_imported,
             outbox::mails_are_taken_in_their_order,
             outbox::a_taken_mail_is_leased,
             outbox::a_settled_mail_stays_settled,
@@ -159,6 +166,7 @@ mod tests {
             include_str!("models.rs"),
             include_str!("outbox.rs"),
             include_str!("pools.rs"),
+            include_str!("promotions.rs"),
             include_str!("queue.rs"),
             include_str!("records.rs"),
             include_str!("runs.rs"),

@@ -22,8 +22,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, Backfill, EventRecord, NewMail, PipelineVersion, RegisterModel, RunRecord,
-    ScheduleRecord, SensorKey, SensorRecord, TaskRecord, ThingRecord,
+    AliasChange, AttemptRecord, Backfill, EventRecord, NewMail, PipelineVersion, RegisterModel,
+    RunRecord, ScheduleRecord, SensorKey, SensorRecord, TaskRecord, ThingRecord,
 };
 use crate::{
     id::{RunId, TaskKey},
@@ -116,6 +116,8 @@ struct Before {
 struct ModelEntry {
     versions: BTreeMap<u32, ModelSlot>,
     aliases: BTreeMap<String, u32>,
+    /// The oldest first.
+    changes: Vec<AliasChange>,
 }
 
 /// A version that is reserved and, once `registered` is there, registered.

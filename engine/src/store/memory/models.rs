@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use super::{Content, MemoryStore, ModelEntry, ModelSlot};
 use crate::{
     id::{RunId, TaskKey},
-    store::{CHAMPION, ModelRegistry, ModelVersion, RegisterModel, StoreError, promotion},
+    store::{
+        AliasChange, CHAMPION, ImportedModel, ModelRegistry, ModelVersion, NO_RUN, RegisterModel,
+        StoreError, Verdict, promotion,
+    },
     time::Timestamp,
 };
 
@@ -78,8 +81,8 @@ impl ModelRegistry for MemoryStore {
         name: &str,
         alias: &str,
         version: u32,
-        _note: &str,
-        _now: Timestamp,
+        note: &str,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut content = self.lock();
         let model = content
@@ -87,8 +90,42 @@ impl ModelRegistry for MemoryStore {
             .get_mut(name)
             .filter(|model| model.version(version).is_some());
         let model = model.ok_or_else(|| StoreError::NotFound(format!("model {name}:{version}")))?;
-        model.aliases.insert(alias.to_owned(), version);
+        model.point(alias, Some(version), note, now);
         Ok(())
+    }
+
+    async fn remove_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut content = self.lock();
+        let model = content
+            .models
+            .get_mut(name)
+            .filter(|model| model.aliases.contains_key(alias));
+        let Some(model) = model else {
+            return Ok(false);
+        };
+        model.point(alias, None, note, now);
+        Ok(true)
+    }
+
+    async fn alias_changes(&self, name: &str, limit: u32) -> Result<Vec<AliasChange>, StoreError> {
+        let content = self.lock();
+        let changes = content.models.get(name).map(|model| &model.changes);
+        let newest_first = changes.into_iter().flatten().rev();
+        Ok(newest_first.take(limit as usize).cloned().collect())
+    }
+
+    async fn import_model(&self, model: &ImportedModel) -> Result<u32, StoreError> {
+        let mut content = self.lock();
+        let entry = content.models.entry(model.name.clone()).or_default();
+        let version = entry.versions.last_key_value().map_or(0, |(last, _)| *last) + 1;
+        content.register(NO_RUN, &RegisterModel::imported(model, version));
+        Ok(version)
     }
 }
 
@@ -99,14 +136,16 @@ impl Content {
             .aliases
             .get(CHAMPION)
             .and_then(|version| model.version(*version));
-        if promotion(
-            &new.promote,
-            &new.metrics,
-            champion.as_ref().map(|champion| &champion.metrics),
-        )
-        .is_some()
-        {
-            model.aliases.insert(CHAMPION.to_owned(), new.version);
+        let champion = champion.as_ref().map(|champion| &champion.metrics);
+        // What is written twice is decided once: somebody may have been promoted since.
+        let known = model.version(new.version).is_some();
+        if !known {
+            match promotion(&new.promote, &new.metrics, champion) {
+                Verdict::Champion(note) => {
+                    model.point(CHAMPION, Some(new.version), &note, new.created);
+                }
+                verdict => verdict.tell(&new.name, new.version),
+            }
         }
         let slot = ModelSlot {
             run,
@@ -132,6 +171,19 @@ impl Content {
 }
 
 impl ModelEntry {
+    fn point(&mut self, alias: &str, version: Option<u32>, note: &str, now: Timestamp) {
+        match version {
+            Some(version) => self.aliases.insert(alias.to_owned(), version),
+            None => self.aliases.remove(alias),
+        };
+        self.changes.push(AliasChange {
+            alias: alias.to_owned(),
+            version,
+            note: note.to_owned(),
+            changed: now,
+        });
+    }
+
     fn registered(&self) -> impl Iterator<Item = ModelVersion> {
         self.versions
             .keys()
@@ -145,8 +197,8 @@ impl ModelEntry {
         Some(ModelVersion {
             name: registered.name.clone(),
             version,
-            run: Some(slot.run),
-            task: Some(slot.key.task.clone()),
+            run: (slot.run != NO_RUN).then_some(slot.run),
+            task: (slot.run != NO_RUN).then(|| slot.key.task.clone()),
             created: registered.created,
             artifact: registered.artifact.clone(),
             digest: registered.digest.clone(),

@@ -13,9 +13,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptRecord, CachedOutput, Claim, Claimed, Created, EventRecord, MailState, ModelRegistry,
-    ModelVersion, NewMail, NewRun, Outbox, PendingMail, PipelineVersion, Queue, Redo, RunFilter,
-    RunRecord, RunStore, RunWrite, Store, StoreError, TaskRecord, WriteOutcome,
+    AliasChange, AttemptRecord, CachedOutput, Claim, Claimed, Created, EventRecord, ImportedModel,
+    MailState, ModelRegistry, ModelVersion, NewMail, NewRun, Outbox, PendingMail, PipelineVersion,
+    Queue, Redo, RunFilter, RunRecord, RunStore, RunWrite, Store, StoreError, TaskRecord,
+    WriteOutcome,
 };
 use crate::{
     id::{RunId, TaskKey},
@@ -253,6 +254,28 @@ impl<H: Hooks> ModelRegistry for Wrapped<H> {
         self.0
             .through(self.0.inner().set_alias(name, alias, version, note, now))
             .await
+    }
+
+    async fn remove_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.0
+            .through(self.0.inner().remove_alias(name, alias, note, now))
+            .await
+    }
+
+    async fn alias_changes(&self, name: &str, limit: u32) -> Result<Vec<AliasChange>, StoreError> {
+        self.0
+            .through(self.0.inner().alias_changes(name, limit))
+            .await
+    }
+
+    async fn import_model(&self, model: &ImportedModel) -> Result<u32, StoreError> {
+        self.0.through(self.0.inner().import_model(model)).await
     }
 }
 

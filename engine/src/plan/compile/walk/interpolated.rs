@@ -12,11 +12,12 @@ use super::{
         wanted::Wanted,
     },
     Notes, Pending, Settled, Walk,
+    scalar::PROMOTION_HINT,
 };
 use crate::{
-    operator::{ModelRef, Script, SqlText},
+    operator::{ModelRef, PromotionText, Script, SqlText},
     spec::{
-        Expression, Mark, TemplateNode, codes,
+        Expression, Mark, PromotionRule, TemplateNode, codes,
         interpolation::{self, Piece},
         yaml::{Entry, Node, NodeValue},
     },
@@ -44,6 +45,9 @@ impl Walk<'_> {
                 .hint("pass it by `env:`, and read the variable in the script");
             return unusable();
         }
+        if format.as_deref() == Some(PromotionText::FORMAT) {
+            return self.promotion(shape, node, text);
+        }
         let pieces = match interpolation::split(text) {
             Ok(pieces) => pieces,
             Err(number) => {
@@ -57,8 +61,8 @@ impl Walk<'_> {
         if format.as_deref() == Some(SqlText::FORMAT) {
             return self.sql(&pieces, node);
         }
-        if format.as_deref() == Some(ModelRef::FORMAT) {
-            self.notes.models.push(self.path.clone());
+        if let Some(format @ (ModelRef::FORMAT | ModelRef::NAME_FORMAT)) = format.as_deref() {
+            self.names_model(format);
         }
         let whole = interpolation::split(text.trim())
             .ok()
@@ -67,6 +71,27 @@ impl Walk<'_> {
             return self.whole(shape, node, inside);
         }
         self.parts(shape, node, &pieces)
+    }
+
+    /// A rule of promotion is evaluated where the champion's measures are known; `${{ }}` around it changes nothing.
+    fn promotion(&mut self, shape: &Shape, node: &Node, text: &str) -> Settled {
+        let Some(bare) = PromotionRule::bare(text) else {
+            let mark = self.expression_mark(node.mark, 0);
+            self.notes
+                .found
+                .error(
+                    codes::EXPRESSION,
+                    mark,
+                    "`${{ }}` within an expression: no value is pasted into code",
+                )
+                .hint(PROMOTION_HINT);
+            return Settled::literal(shape.sample(self.shapes, 0));
+        };
+        let node = Node {
+            mark: node.mark,
+            value: NodeValue::Text(bare.into()),
+        };
+        self.settle(shape, &node, node.mark)
     }
 
     fn whole(&mut self, shape: &Shape, node: &Node, inside: &str) -> Settled {

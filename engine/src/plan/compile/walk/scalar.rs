@@ -7,15 +7,20 @@ use super::{
     Walk,
 };
 use crate::{
-    operator::{ConnectionName, DurationText, FeatureViewName, ModelRef, SizeText},
+    model::{Reference, is_model_name},
+    operator::{ConnectionName, DurationText, FeatureViewName, ModelRef, PromotionText, SizeText},
     project::feature::FeatureView,
     size::parse_size,
     spec::{
-        Mark, codes, suggest,
+        Mark, PromotionRule, codes, suggest,
         yaml::{Node, NodeValue},
     },
     time::parse_duration,
 };
+
+/// What a rule of promotion looks like.
+pub(super) const PROMOTION_HINT: &str =
+    "it reads the new version's measures and the champion's, as in `f1 > champion.f1 + 0.01`";
 
 impl Walk<'_> {
     pub(super) fn wrong_type(&mut self, shape: &Shape, node: &Node) {
@@ -189,8 +194,50 @@ impl Walk<'_> {
                         "{hint}; views are the files `features/<name>.yaml`"
                     ));
             }
-            ModelRef::FORMAT => self.notes.models.push(self.path.clone()),
+            ModelRef::FORMAT | ModelRef::NAME_FORMAT => self.model(format, text, mark),
+            PromotionText::FORMAT => {
+                if let Err(message) = PromotionRule::compile(text) {
+                    let message = format!("this is no rule of promotion: {message}");
+                    self.notes
+                        .found
+                        .error(codes::EXPRESSION, mark, message)
+                        .hint(PROMOTION_HINT);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Notes where a model is named; the name itself is checked when it is written down as it is.
+    fn model(&mut self, format: &str, text: &str, mark: Mark) {
+        self.names_model(format);
+        let wrong = if format == ModelRef::FORMAT {
+            Reference::parse(text)
+                .err()
+                .map(|error| (error.message, error.hint))
+        } else {
+            (!is_model_name(text)).then(|| {
+                let message = format!("`{text}` is no name of a registered model");
+                (
+                    message,
+                    "write the name alone, as in `{name: churn, best: f1}`",
+                )
+            })
+        };
+        if let Some((message, hint)) = wrong {
+            self.notes
+                .found
+                .error(codes::SETTING, mark, message)
+                .hint(hint);
+        }
+    }
+
+    /// Remembers that a model is named here: as a text, or by the name in a map.
+    pub(super) fn names_model(&mut self, format: &str) {
+        let mut path = self.path.clone();
+        if format == ModelRef::NAME_FORMAT {
+            path.pop();
+        }
+        self.notes.models.push(path);
     }
 }

@@ -1,4 +1,4 @@
-//! Registered models, as operators and the runner see them.
+//! The registered models.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct ModelVersion {
     pub name: String,
     /// The version, counted from 1.
     pub version: u32,
-    /// The run and task that registered it.
+    /// The run that registered it; `None` when a person has imported it.
     pub run: Option<RunId>,
     /// The task.
     pub task: Option<String>,
@@ -36,6 +36,38 @@ pub struct ModelVersion {
     pub card: Value,
     /// The aliases that point to it.
     pub aliases: Vec<String>,
+}
+
+/// A version that comes from a file instead of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedModel {
+    /// The registered name.
+    pub name: String,
+    /// Its key in the artifact store.
+    pub artifact: String,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// Its measures.
+    pub metrics: BTreeMap<String, f64>,
+    /// Columns, classes, parameters, data fingerprint.
+    pub card: Value,
+    /// When it is registered.
+    pub created: Timestamp,
+}
+
+/// That an alias was pointed somewhere, by a rule or by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasChange {
+    /// The alias.
+    pub alias: String,
+    /// The version that it points to from then on; `None` when it was taken away.
+    pub version: Option<u32>,
+    /// Why.
+    pub note: String,
+    /// When.
+    pub changed: Timestamp,
 }
 
 /// The registered models.
@@ -66,4 +98,16 @@ pub trait ModelRegistry: Send + Sync {
         note: &str,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+    /// Takes an alias away, with a note that says why; `false` when it pointed nowhere.
+    async fn remove_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// How a model's aliases were moved, the newest change first.
+    async fn alias_changes(&self, name: &str, limit: u32) -> Result<Vec<AliasChange>, StoreError>;
+    /// Registers a version that no run has made, and answers its number. A model's first version is its champion.
+    async fn import_model(&self, model: &ImportedModel) -> Result<u32, StoreError>;
 }

@@ -1,0 +1,99 @@
+//! The best of a model's versions by a measure.
+
+use super::ModelVersion;
+
+/// Measures of which less is better, by scikit-learn's names and short ones.
+const LESS: [&str; 21] = [
+    "brier",
+    "brier_score",
+    "davies_bouldin",
+    "hamming_loss",
+    "hinge_loss",
+    "inertia",
+    "log_loss",
+    "loss",
+    "mae",
+    "mape",
+    "max_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_pinball_loss",
+    "mean_squared_error",
+    "mean_squared_log_error",
+    "median_absolute_error",
+    "mse",
+    "rmse",
+    "rmsle",
+    "root_mean_squared_error",
+];
+
+/// Whether less of a measure is better, as of `log_loss` and `rmse`.
+pub fn less_is_better(measure: &str) -> bool {
+    LESS.contains(&measure)
+}
+
+/// The version that is best by a measure. Of equal ones the oldest: a newer one has to be better to take over.
+pub fn best_version<'a>(versions: &'a [ModelVersion], measure: &str) -> Option<&'a ModelVersion> {
+    let sign = if less_is_better(measure) { -1.0 } else { 1.0 };
+    let measured = versions.iter().filter_map(|version| {
+        let value = *version.metrics.get(measure)?;
+        (!value.is_nan()).then_some((sign * value, version))
+    });
+    let best = measured.max_by(|(one, a), (other, b)| {
+        one.total_cmp(other).then_with(|| b.version.cmp(&a.version))
+    });
+    best.map(|(_, version)| version)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::time::{Clock, SystemClock};
+
+    fn version(version: u32, measures: &[(&str, f64)]) -> ModelVersion {
+        let metrics = measures
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value));
+        ModelVersion {
+            name: "auto".to_owned(),
+            version,
+            run: None,
+            task: None,
+            created: SystemClock.now(),
+            artifact: String::new(),
+            digest: String::new(),
+            bytes: 0,
+            metrics: metrics.collect::<BTreeMap<_, _>>(),
+            card: json!({}),
+            aliases: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_best_version_is_found() {
+        let versions = [
+            version(4, &[("f1", 0.7), ("log_loss", 0.3)]),
+            version(3, &[("f1", 0.9), ("log_loss", 0.4)]),
+            version(2, &[("f1", 0.9), ("log_loss", 0.2)]),
+            version(1, &[("f1", f64::NAN), ("accuracy", 0.1)]),
+        ];
+        for (measure, best) in [
+            ("f1", Some(2)),
+            ("log_loss", Some(2)),
+            ("accuracy", Some(1)),
+            ("rmse", None),
+        ] {
+            let found = best_version(&versions, measure).map(|version| version.version);
+            assert_eq!(found, best, "{measure}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_in_order() {
+        assert!(LESS.is_sorted());
+    }
+}
