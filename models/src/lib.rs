@@ -26,6 +26,7 @@ mod features;
 mod matrix;
 pub mod metrics;
 pub mod onnx;
+pub mod performance;
 mod prepare;
 mod random;
 pub mod report;

@@ -269,6 +269,17 @@ toy!(
     Path,
     |_| Outputs::none()
 );
+toy!(
+    Performance,
+    Report,
+    "performance",
+    Takes::NamedAnd {
+        needed: &["predictions", "actuals"],
+        optional: &["reference"],
+    },
+    Path,
+    |_| Outputs::none()
+);
 toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| {
     Outputs::table()
 });
@@ -318,6 +329,7 @@ pub(crate) fn registry() -> Registry {
         &LoadCsv,
         &Report,
         &Drift,
+        &Performance,
         &RunShell,
         &RunHttp,
     ];
