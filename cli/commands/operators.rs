@@ -124,6 +124,11 @@ fn takes(takes: Takes) -> String {
         Takes::Many => "one or more datasets, by `from:`".to_owned(),
         Takes::Any => "any number of datasets, by `from:`".to_owned(),
         Takes::Named(names) => format!("the datasets {}, by `from:`", names.join(" and ")),
+        Takes::NamedAnd { needed, optional } => format!(
+            "the datasets {} and perhaps {}, by `from:`",
+            needed.join(" and "),
+            optional.join(" and ")
+        ),
     }
 }
 

@@ -78,7 +78,7 @@ fn trial(program: &Path, settings: Option<Value>) -> anyhow::Result<Option<Findi
     let mut task = json!({kind.name(): name, "with": settings});
     match takes {
         None | Some(Takes::Nothing) => {}
-        Some(Takes::Named(names)) => {
+        Some(Takes::Named(names) | Takes::NamedAnd { needed: names, .. }) => {
             let each = names
                 .iter()
                 .map(|name| ((*name).to_owned(), json!("sample")));

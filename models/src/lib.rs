@@ -27,6 +27,7 @@ mod matrix;
 mod measure;
 pub mod metrics;
 pub mod onnx;
+pub mod performance;
 mod prepare;
 mod random;
 pub mod report;

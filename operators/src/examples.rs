@@ -9,7 +9,9 @@ macro_rules! examples {
 }
 
 const EXAMPLES: &[(&str, &str)] = examples! {
+    "check_drift"
     "check_expectations"
+    "check_performance"
     "check_schema"
     "extract_csv"
     "extract_http"
@@ -27,6 +29,7 @@ const EXAMPLES: &[(&str, &str)] = examples! {
     "report_drift"
     "report_markdown"
     "report_model"
+    "report_performance"
     "run_http"
     "run_noop"
     "run_pipeline"

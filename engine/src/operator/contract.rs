@@ -69,6 +69,13 @@ pub enum Takes {
     Any,
     /// The map form of `from:` with exactly these names.
     Named(&'static [&'static str]),
+    /// The map form of `from:` with these names, and perhaps some of the others.
+    NamedAnd {
+        /// What has to be there.
+        needed: &'static [&'static str],
+        /// What may be there.
+        optional: &'static [&'static str],
+    },
 }
 
 /// What an operator has at hand to look whether a task could run.

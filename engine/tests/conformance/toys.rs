@@ -279,6 +279,17 @@ toy!(
     Path,
     |_| Outputs::none()
 );
+toy!(
+    Performance,
+    Report,
+    "performance",
+    Takes::NamedAnd {
+        needed: &["predictions", "actuals"],
+        optional: &["reference"],
+    },
+    Path,
+    |_| Outputs::none()
+);
 toy!(RunShell, Run, "shell", Takes::Any, Shell, |_| {
     Outputs::table()
 });
@@ -315,7 +326,7 @@ impl Operator for RunHttp {
 
 /// All of them.
 pub(crate) fn registry() -> Registry {
-    const TOYS: [&dyn DynOperator; 14] = [
+    const TOYS: [&dyn DynOperator; 15] = [
         &Noop,
         &Sensor,
         &ExtractCsv,
@@ -328,6 +339,7 @@ pub(crate) fn registry() -> Registry {
         &LoadCsv,
         &Report,
         &Drift,
+        &Performance,
         &RunShell,
         &RunHttp,
     ];

@@ -1,6 +1,6 @@
 //! Two samples as shares of the same bins.
 
-use std::collections::BTreeMap;
+use crate::drift::sample::{Sample, Union, levels, runs};
 
 /// Numbers with more distinct values in the reference than this are binned; else every value is a bin.
 const DISTINCT: usize = 20;
@@ -12,73 +12,55 @@ pub(crate) struct Shares {
     pub(crate) current: Vec<f64>,
 }
 
-/// A number as a key that sorts like the number.
-pub(crate) fn key(value: f64) -> u64 {
-    let bits = (value + 0.0).to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | 1 << 63
+impl Shares {
+    /// Numbers: bins by numpy's rule `sturges` over both samples, or a bin for every value. Levels: a bin for each.
+    pub(crate) fn of(reference: &Sample, current: &Sample) -> Self {
+        match (reference, current) {
+            (Sample::Numbers(one), Sample::Numbers(other))
+                if runs(one).take(DISTINCT + 1).count() > DISTINCT =>
+            {
+                let edges = sturges(one, other);
+                Self {
+                    reference: shares(&histogram(one, &edges)),
+                    current: shares(&histogram(other, &edges)),
+                }
+            }
+            _ => {
+                let (one, other): (Vec<_>, Vec<_>) = counts(reference, current).into_iter().unzip();
+                Self {
+                    reference: shares(&one),
+                    current: shares(&other),
+                }
+            }
+        }
     }
 }
 
-/// The number of distinct values.
-pub(crate) fn distinct<'a>(values: impl IntoIterator<Item = &'a f64>) -> usize {
-    let mut keys: Vec<u64> = values.into_iter().map(|value| key(*value)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys.len()
-}
-
-/// Shares of numbers: bins by numpy's rule `sturges` over both samples, or a bin for every value.
-pub(crate) fn of_numbers(reference: &[f64], current: &[f64]) -> Shares {
-    if distinct(reference) <= DISTINCT {
-        let keys = |values: &[f64]| values.iter().map(|value| key(*value)).collect::<Vec<_>>();
-        return of_levels(&keys(reference), &keys(current));
-    }
-    let edges = sturges(reference, current);
-    Shares {
-        reference: shares(&histogram(reference, &edges), reference.len()),
-        current: shares(&histogram(current, &edges), current.len()),
+/// For every value of either sample, in their order, its count in both.
+pub(crate) fn counts(reference: &Sample, current: &Sample) -> Vec<(usize, usize)> {
+    match (reference, current) {
+        (Sample::Numbers(one), Sample::Numbers(other)) => Union::of(runs(one), runs(other))
+            .map(|(_, one, other)| (one, other))
+            .collect(),
+        (Sample::Levels(one), Sample::Levels(other)) => Union::of(levels(one), levels(other))
+            .map(|(_, one, other)| (one, other))
+            .collect(),
+        // Samples of two kinds are not compared.
+        _ => Vec::new(),
     }
 }
 
-/// Shares of levels, in sort order.
-pub(crate) fn of_levels<L: Ord>(reference: &[L], current: &[L]) -> Shares {
-    let counts = counts(reference, current);
-    let of = |pick: fn(&(usize, usize)) -> usize, rows| {
-        shares(&counts.values().map(pick).collect::<Vec<_>>(), rows)
-    };
-    Shares {
-        reference: of(|count| count.0, reference.len()),
-        current: of(|count| count.1, current.len()),
-    }
-}
-
-/// For every level of either sample its count in both.
-pub(crate) fn counts<'a, L: Ord>(
-    reference: &'a [L],
-    current: &'a [L],
-) -> BTreeMap<&'a L, (usize, usize)> {
-    let mut counts: BTreeMap<&L, (usize, usize)> = BTreeMap::new();
-    for level in reference {
-        counts.entry(level).or_default().0 += 1;
-    }
-    for level in current {
-        counts.entry(level).or_default().1 += 1;
-    }
-    counts
-}
-
+/// Counts as shares of their sum.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-fn shares(counts: &[usize], rows: usize) -> Vec<f64> {
+pub(crate) fn shares(counts: &[usize]) -> Vec<f64> {
+    let rows = counts.iter().sum::<usize>().max(1);
     counts
         .iter()
         .map(|count| *count as f64 / rows as f64)
         .collect()
 }
 
-/// numpy's `histogram_bin_edges(bins="sturges")` over both samples.
+/// numpy's `histogram_bin_edges(bins="sturges")` over both sorted samples.
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -86,9 +68,7 @@ fn shares(counts: &[usize], rows: usize) -> Vec<f64> {
     reason = "a small number of bins"
 )]
 pub(crate) fn sturges(reference: &[f64], current: &[f64]) -> Vec<f64> {
-    let all = || reference.iter().chain(current);
-    let low = all().copied().fold(f64::INFINITY, f64::min);
-    let high = all().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = ends(reference, current);
     let width = (high - low) / (((reference.len() + current.len()) as f64).log2() + 1.0);
     let bins = if width > 0.0 {
         ((high - low) / width).ceil().max(1.0) as usize
@@ -96,6 +76,16 @@ pub(crate) fn sturges(reference: &[f64], current: &[f64]) -> Vec<f64> {
         1
     };
     edges(low, high, bins)
+}
+
+/// The least and the greatest of two sorted samples.
+pub(crate) fn ends(one: &[f64], other: &[f64]) -> (f64, f64) {
+    let low = one.first().into_iter().chain(other.first());
+    let high = one.last().into_iter().chain(other.last());
+    (
+        low.copied().fold(f64::INFINITY, f64::min),
+        high.copied().fold(f64::NEG_INFINITY, f64::max),
+    )
 }
 
 /// `bins + 1` edges, as numpy's `linspace` makes them.
@@ -113,10 +103,8 @@ pub(crate) fn edges(low: f64, high: f64, bins: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Counts between edges; the last bin holds its upper edge.
-pub(crate) fn histogram(values: &[f64], edges: &[f64]) -> Vec<usize> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
+/// Counts of a sorted sample between edges; the last bin holds its upper edge.
+pub(crate) fn histogram(sorted: &[f64], edges: &[f64]) -> Vec<usize> {
     let last = edges.len() - 1;
     let places: Vec<usize> = edges
         .iter()

@@ -6,9 +6,15 @@
 mod bins;
 mod column;
 mod kolmogorov;
+mod picture;
 mod report;
+mod sample;
+mod sort;
+mod test;
 mod tests_of_samples;
 
-pub(crate) use column::short;
-pub use column::{ColumnDrift, Picture, Test};
-pub use report::{DriftReport, DriftSettings, drift};
+pub use column::{Choice, ColumnDrift};
+pub use picture::Picture;
+pub(crate) use picture::short;
+pub use report::{DriftReport, DriftSettings, NotCompared, drift};
+pub use test::Test;

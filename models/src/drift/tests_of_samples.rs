@@ -3,50 +3,45 @@
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use statrs::function::erf::erfc;
 
-use crate::drift::bins::{Shares, counts, filled, key};
+use crate::drift::bins::{Shares, filled};
 use crate::drift::kolmogorov::two_sample_p;
 
 /// The smallest standard deviation by which a Wasserstein distance is normed.
 const LEAST_DEVIATION: f64 = 0.001;
 
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut values = values.to_vec();
-    values.sort_unstable_by(f64::total_cmp);
-    values
-}
-
-/// The Wasserstein distance over the reference's population standard deviation.
+/// The Wasserstein distance of sorted samples over the reference's population standard deviation.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
 pub(crate) fn wasserstein(reference: &[f64], current: &[f64]) -> f64 {
-    let (one, other) = (sorted(reference), sorted(current));
-    let mut all: Vec<f64> = one.iter().chain(&other).copied().collect();
-    all.sort_unstable_by(f64::total_cmp);
+    let (rows, other_rows) = (reference.len() as f64, current.len() as f64);
     let (mut below, mut other_below, mut distance) = (0, 0, 0.0);
-    for pair in all.windows(2) {
-        while below < one.len() && one[below] <= pair[0] {
-            below += 1;
+    let mut before = f64::NAN;
+    while below < reference.len() || other_below < current.len() {
+        // The next value of either sample.
+        let one = reference.get(below).copied().unwrap_or(f64::INFINITY);
+        let other = current.get(other_below).copied().unwrap_or(f64::INFINITY);
+        let value = one.min(other);
+        if value > before {
+            let gap = below as f64 / rows - other_below as f64 / other_rows;
+            distance += gap.abs() * (value - before);
         }
-        while other_below < other.len() && other[other_below] <= pair[0] {
+        before = value;
+        if one <= other {
+            below += 1;
+        } else {
             other_below += 1;
         }
-        let gap = below as f64 / one.len() as f64 - other_below as f64 / other.len() as f64;
-        distance += gap.abs() * (pair[1] - pair[0]);
     }
-    let mean = reference.iter().sum::<f64>() / reference.len() as f64;
+    let mean = reference.iter().sum::<f64>() / rows;
     let squares: f64 = reference
         .iter()
         .map(|value| (value - mean) * (value - mean))
         .sum();
-    distance
-        / (squares / reference.len() as f64)
-            .sqrt()
-            .max(LEAST_DEVIATION)
+    distance / (squares / rows).sqrt().max(LEAST_DEVIATION)
 }
 
-/// The p-value of the two-sample Kolmogorov–Smirnov test.
+/// The p-value of the two-sample Kolmogorov–Smirnov test of sorted samples.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-pub(crate) fn kolmogorov_smirnov(reference: &[f64], current: &[f64]) -> f64 {
-    let (one, other) = (sorted(reference), sorted(current));
+pub(crate) fn kolmogorov_smirnov(one: &[f64], other: &[f64]) -> f64 {
     let (mut a, mut b, mut largest) = (0, 0, 0.0f64);
     while a < one.len() && b < other.len() {
         let value = one[a].min(other[b]);
@@ -65,11 +60,11 @@ pub(crate) fn kolmogorov_smirnov(reference: &[f64], current: &[f64]) -> f64 {
 /// The p-value of Pearson's chi-square test of the current counts against the reference's shares; a level that the
 /// reference lacks makes it 0.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-pub(crate) fn chi_square<L: Ord>(reference: &[L], current: &[L]) -> f64 {
-    let counts = counts(reference, current);
-    let ratio = current.len() as f64 / reference.len() as f64;
+pub(crate) fn chi_square(counts: &[(usize, usize)]) -> f64 {
+    let (rows, other_rows) = sums(counts);
+    let ratio = other_rows / rows;
     let mut statistic = 0.0;
-    for (expected, observed) in counts.values() {
+    for (expected, observed) in counts {
         if *expected == 0 {
             return 0.0;
         }
@@ -80,21 +75,29 @@ pub(crate) fn chi_square<L: Ord>(reference: &[L], current: &[L]) -> f64 {
     ChiSquared::new(freedom).map_or(1.0, |distribution| distribution.sf(statistic))
 }
 
-/// The two-sided p-value of the test of two proportions: of the values that are not the smallest one.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-pub(crate) fn proportions<L: Ord>(reference: &[L], current: &[L]) -> f64 {
-    let Some(smallest) = reference.iter().chain(current).min() else {
+fn sums(counts: &[(usize, usize)]) -> (f64, f64) {
+    let sum = |pick: fn(&(usize, usize)) -> usize| counts.iter().map(pick).sum::<usize>() as f64;
+    (sum(|count| count.0), sum(|count| count.1))
+}
+
+/// The two-sided p-value of the test of two proportions: of the values that are not the smallest one. Counts come in
+/// the order of the values.
+#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+pub(crate) fn proportions(counts: &[(usize, usize)]) -> f64 {
+    let Some((smallest, other_smallest)) = counts.first() else {
         return 1.0;
     };
-    let hits = |values: &[L]| values.iter().filter(|value| *value != smallest).count() as f64;
-    let (rows, other_rows) = (reference.len() as f64, current.len() as f64);
-    let (share, other_share) = (hits(reference) / rows, hits(current) / other_rows);
-    let pooled = (hits(reference) + hits(current)) / (rows + other_rows);
+    let (rows, other_rows) = sums(counts);
+    let hits = rows - *smallest as f64;
+    let other_hits = other_rows - *other_smallest as f64;
+    let pooled = (hits + other_hits) / (rows + other_rows);
     let spread = (pooled * (1.0 - pooled) * (1.0 / rows + 1.0 / other_rows)).sqrt();
     if spread == 0.0 {
         return 1.0;
     }
-    erfc(((share - other_share) / spread).abs() / std::f64::consts::SQRT_2)
+    let gap = hits / rows - other_hits / other_rows;
+    erfc((gap / spread).abs() / std::f64::consts::SQRT_2)
 }
 
 /// The Jensen–Shannon distance: the root of the divergence, by natural logarithms.
@@ -140,15 +143,16 @@ pub(crate) fn kullback_leibler(shares: &Shares) -> f64 {
         .sum()
 }
 
-/// Numbers as levels.
-pub(crate) fn levels(values: &[f64]) -> Vec<u64> {
-    values.iter().map(|value| key(*value)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drift::bins::{of_levels, of_numbers};
+    use crate::drift::bins::counts;
+    use crate::drift::sample::Sample;
+    use crate::drift::sort::sorted;
+
+    fn numbers(values: Vec<f64>) -> Sample {
+        Sample::Numbers(sorted(values))
+    }
 
     fn uniform(rows: u64, factor: u64) -> Vec<f64> {
         (0..rows)
@@ -220,9 +224,10 @@ mod tests {
             ),
         ];
         for (reference, current, expected) in cases {
-            let shares = of_numbers(&reference, &current);
-            close(wasserstein(&reference, &current), expected[0]);
-            close(kolmogorov_smirnov(&reference, &current), expected[1]);
+            let (one, other) = (sorted(reference.clone()), sorted(current.clone()));
+            let shares = Shares::of(&numbers(reference), &numbers(current));
+            close(wasserstein(&one, &other), expected[0]);
+            close(kolmogorov_smirnov(&one, &other), expected[1]);
             close(jensen_shannon(&shares), expected[2]);
             close(stability_index(&shares), expected[3]);
             close(kullback_leibler(&shares), expected[4]);
@@ -232,11 +237,9 @@ mod tests {
     /// The same of categories: chi-square, Z (of two levels), Jensen–Shannon, PSI, KL.
     #[test]
     fn categories_score_as_in_evidently() {
-        let levels = |rows, factor, levels: f64, power: f64| -> Vec<u32> {
-            uniform(rows, factor)
-                .into_iter()
-                .map(|u| (u.powf(power) * levels) as u32)
-                .collect()
+        let levels = |rows, factor, levels: f64, power: f64| {
+            let values = uniform(rows, factor);
+            numbers(map(values, |u| (u.powf(power) * levels).floor()))
         };
         let cases = [
             (
@@ -285,15 +288,16 @@ mod tests {
             ),
         ];
         for (reference, current, expected) in cases {
-            let shares = of_levels(&reference, &current);
-            let chi = chi_square(&reference, &current);
+            let counts = counts(&reference, &current);
+            let shares = Shares::of(&reference, &current);
+            let chi = chi_square(&counts);
             assert!(
                 (chi - expected[0]).abs() <= 1e-9 * expected[0].max(1e-3),
                 "{chi} {}",
                 expected[0]
             );
             if !expected[1].is_nan() {
-                close(proportions(&reference, &current), expected[1]);
+                close(proportions(&counts), expected[1]);
             }
             close(jensen_shannon(&shares), expected[2]);
             close(stability_index(&shares), expected[3]);

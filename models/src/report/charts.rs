@@ -6,7 +6,6 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::drift::Picture;
 use crate::error::{ModelError, Result};
 use crate::onnx::Curve;
 
@@ -136,31 +135,6 @@ pub(crate) fn probabilities(counts: &[Vec<usize>; 2]) -> Result<String> {
     })
 }
 
-/// Both distributions of a column.
-pub(crate) fn distributions(picture: &Picture) -> Result<String> {
-    const WIDTH: u32 = 340;
-    let every = if picture.numeric { 5 } else { 1 };
-    // A letter takes about six points.
-    let letters = WIDTH as usize / picture.labels.len().max(1) * every / 7;
-    pairs(
-        &picture.reference,
-        &picture.current,
-        (WIDTH, 150),
-        |bar, _| {
-            let label = picture.labels.get(bar).filter(|_| bar % every == 0)?;
-            Some(shortened(label, letters.max(1)))
-        },
-    )
-}
-
-/// Labels stay under their bars.
-fn shortened(label: &str, letters: usize) -> String {
-    if label.chars().count() <= letters {
-        return label.to_owned();
-    }
-    label.chars().take(letters - 1).chain(['…']).collect()
-}
-
 /// Bars side by side; a label under those that `label` gives one.
 #[allow(
     clippy::cast_precision_loss,
@@ -211,8 +185,7 @@ fn pairs(
 
 #[cfg(test)]
 mod tests {
-    use super::{distributions, unit_curve};
-    use crate::drift::Picture;
+    use super::{probabilities, unit_curve};
     use crate::onnx::Curve;
 
     #[test]
@@ -225,25 +198,7 @@ mod tests {
         assert!(
             svg.starts_with("<svg") && svg.contains("currentColor") && !svg.contains("#010203")
         );
-        let picture = Picture {
-            labels: (0..20).map(|bar| bar.to_string()).collect(),
-            numeric: true,
-            reference: vec![0.05; 20],
-            current: vec![0.05; 20],
-        };
-        let svg = distributions(&picture).unwrap();
+        let svg = probabilities(&[vec![3; 20], vec![5; 20]]).unwrap();
         assert!(svg.len() < 6_000, "{} bytes", svg.len());
-    }
-
-    #[test]
-    fn labels_are_escaped() {
-        let picture = Picture {
-            labels: vec!["<b>&".into()],
-            numeric: false,
-            reference: vec![1.0],
-            current: vec![1.0],
-        };
-        let svg = distributions(&picture).unwrap();
-        assert!(!svg.contains("<b>"), "{svg}");
     }
 }

@@ -5,9 +5,12 @@ mod drift;
 mod model;
 mod numbers;
 mod page;
+mod performance;
+mod small;
 
-pub use drift::{DriftColumn, DriftPage};
+pub use drift::{DriftColumn, DriftLine, DriftPage, LeftOut, PastDrift, score_metric};
 pub use page::{
     CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, ImportanceRow,
     MetricRow, ModelPage,
 };
+pub use performance::{PerformanceCount, PerformanceLine, PerformancePage, PeriodCell, PeriodRow};

@@ -216,7 +216,14 @@ impl Operator for Expectations {
         context
             .compute(move || {
                 let broken = rules::broken(&config, &name, &frame, &surroundings)?;
-                verdict::outcome(&name, &frame, &listed(&config), broken, &log)
+                verdict::outcome(
+                    &name,
+                    &frame,
+                    frame.height(),
+                    &listed(&config),
+                    broken,
+                    &log,
+                )
             })
             .await
     }

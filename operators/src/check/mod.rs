@@ -3,8 +3,10 @@
 use pipectl_engine::operator::DynOperator;
 
 mod columns;
+mod drift;
 mod expectations;
 mod listed;
+mod performance;
 mod related;
 mod rules;
 mod schema;
@@ -12,4 +14,9 @@ mod unique;
 mod verdict;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
-pub(crate) const OPERATORS: &[&dyn DynOperator] = &[&expectations::Expectations, &schema::Schema];
+pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
+    &drift::Drift,
+    &expectations::Expectations,
+    &performance::Performance,
+    &schema::Schema,
+];

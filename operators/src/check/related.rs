@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipectl_engine::operator::{PastOutcome, TaskError};
-use pipectl_models::drift::{ColumnDrift, DriftSettings, drift};
+use pipectl_models::drift::{Choice, ColumnDrift, DriftSettings, drift};
 use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,15 +12,13 @@ use super::{
     expectations::Severity,
     rules::{Broken, Table},
 };
-use crate::{
-    report::drift::TestName,
-    support::{
-        keys::{NONE, columns, keys},
-        model::model_error,
-        settings::Names,
-        text::{count as counted, hint_for_name, list, thousands},
-        values::missing,
-    },
+use crate::support::{
+    drift::TestName,
+    keys::{NONE, columns, keys},
+    model::model_error,
+    settings::Names,
+    text::{count as counted, hint_for_name, list, thousands},
+    values::missing,
 };
 
 /// Columns whose values have to be found in another dataset. A row that lacks one of them breaks nothing.
@@ -164,17 +162,21 @@ impl Table<'_> {
             select(&rule.reference, reference)?,
             select(self.name, self.frame)?,
         );
+        let choice = |name: &String| Choice {
+            test: rule.tests.get(name).map(|test| test.test()),
+            threshold: rule.threshold,
+        };
         let settings = DriftSettings {
-            tests: rule
-                .tests
+            columns: rule
+                .columns
                 .iter()
-                .map(|(name, test)| (name.clone(), test.test()))
+                .map(|name| (name.clone(), choice(name)))
                 .collect(),
             ..DriftSettings::default()
         };
         let report = drift(&then, &now, &settings).map_err(model_error)?;
         let mut broken = Vec::new();
-        for column in report.columns.iter().chain(&report.predictions) {
+        for column in report.all() {
             if let Some(message) = self.drifted(rule, column) {
                 let name = format!("{} distribution", column.name);
                 broken.push(Broken::of_table(&name, message, severity));
@@ -186,28 +188,27 @@ impl Table<'_> {
     /// What is wrong with a column's distribution, if anything is.
     fn drifted(&self, rule: &Distribution, column: &ColumnDrift) -> Option<String> {
         let (name, table) = (&column.name, self.name);
-        let Some((test, score)) = column.test.zip(column.score) else {
-            // One of the samples has no value at all: it differs if the other has one.
-            return (column.missing[0] < 1.0 || column.missing[1] < 1.0).then(|| {
-                format!(
-                    "`{name}` has values only in one of `{table}` and `{}`",
-                    rule.reference
-                )
-            });
+        if !column.drifted {
+            return None;
+        }
+        let parts = column.test.zip(column.score).zip(column.threshold);
+        let Some(((test, score), threshold)) = parts else {
+            let why = column.note.as_deref().unwrap_or("it cannot be compared");
+            return Some(format!(
+                "`{name}` of `{table}` is not distributed as in `{}`: {why}",
+                rule.reference
+            ));
         };
-        let threshold = rule.threshold.unwrap_or_else(|| test.threshold());
         let relation = if test.is_p_value() {
             "at least"
         } else {
             "less than"
         };
-        test.drifted(score, threshold).then(|| {
-            format!(
-                "`{name}` of `{table}` is not distributed as in `{}`: {} {score:.4}, {relation} {threshold} is allowed",
-                rule.reference,
-                test.title()
-            )
-        })
+        Some(format!(
+            "`{name}` of `{table}` is not distributed as in `{}`: {} {score:.4}, {relation} {threshold} is allowed",
+            rule.reference,
+            test.title()
+        ))
     }
 
     /// Whether the number of rows is near that of earlier runs.

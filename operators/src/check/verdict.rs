@@ -15,18 +15,20 @@ const KEPT: usize = 1_000;
 /// How many broken rules a message names.
 const NAMED: usize = 5;
 
-/// The outcome of a check of `rules`, of which some are broken.
+/// The outcome of a check of `rules`, of which some are broken; `frame` holds the rows that broken rules name, `rows` is
+/// how many were looked at.
 ///
 /// # Errors
 /// When one of them fails the task.
 pub(super) fn outcome(
     name: &str,
     frame: &DataFrame,
+    rows: usize,
     rules: &[(String, Severity)],
     broken: Vec<Broken>,
     log: &Logger,
 ) -> Result<Outcome, TaskError> {
-    let metrics = metrics(rules.len(), frame.height(), &broken);
+    let metrics = metrics(rules.len(), rows, &broken);
     for rule in &broken {
         log.warn(format!("{}: {}", rule.rule, rule.message));
     }
@@ -34,7 +36,7 @@ pub(super) fn outcome(
         log.info(format!("`{name}` keeps all {} rules", rules.len()));
     }
     let mut artifacts: Vec<_> = failing_rows(frame, &broken)?.into_iter().collect();
-    artifacts.push(results(name, frame.height(), rules, &broken)?);
+    artifacts.push(results(name, rows, rules, &broken)?);
     let failed: Vec<_> = broken
         .iter()
         .filter(|rule| rule.severity == Severity::Fail)

@@ -1,26 +1,18 @@
 //! `report: drift`: have today's rows another distribution than the reference?
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use pipectl_engine::operator::{
-    Artifact, Complaints, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
-    ValueType,
+    Artifact, Complaints, Kind, Operator, Outcome, Output, Outputs, PastOutcome, Takes,
+    TaskContext, TaskError, ValueType,
 };
 use pipectl_models::{
-    drift::{DriftReport, DriftSettings, Test, drift},
-    report::DriftPage,
+    drift::DriftReport,
+    report::{DriftPage, PastDrift},
 };
-use polars::prelude::DataFrame;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::support::{
-    frame::collect,
-    model::model_error,
-    page::{publish, render},
-    text::list,
+    drift::{self, drift_settings, drifted_list},
+    page::{check_path, publish, publish_json, render},
 };
 
 const TEMPLATE: &str = include_str!("templates/drift.hbs");
@@ -28,67 +20,27 @@ const TEMPLATE: &str = include_str!("templates/drift.hbs");
 /// `report: drift`.
 pub(crate) struct Drift;
 
-/// What is compared, and where the page goes.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The HTML file, relative to the project.
-    path: String,
-    /// Columns that are not compared, such as keys.
-    #[serde(default)]
-    exclude: Vec<String>,
-    /// The share of columns that must have drifted for the table to have drifted.
-    #[serde(default = "half")]
-    #[schemars(range(min = 0, max = 1))]
-    drift_share: f64,
-    /// Tests for single columns, instead of the one that fits their size and kind.
-    #[serde(default)]
-    tests: BTreeMap<String, TestName>,
-    /// The heading.
-    #[serde(default = "heading")]
-    title: String,
-}
-
-fn half() -> f64 {
-    0.5
+drift_settings! {
+    /// What is compared, and where the page goes. What was found also stands beside the page as JSON.
+    struct Config {
+        /// The HTML file, relative to the project; the JSON file has the same name, ending in `.json`.
+        path: String,
+        /// The heading.
+        #[serde(default = "heading")]
+        title: String,
+        /// How many earlier successes of this task the page draws lines of; 0 for none.
+        #[serde(default = "month")]
+        #[schemars(range(max = 1000))]
+        history: u32,
+    }
 }
 
 fn heading() -> String {
     "Drift".to_owned()
 }
 
-/// A test, by which a column is compared.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum TestName {
-    /// Kolmogorov–Smirnov, by p-value: numbers.
-    Ks,
-    /// Wasserstein distance over the standard deviation: numbers.
-    Wasserstein,
-    /// Chi-square, by p-value.
-    Chisquare,
-    /// Two proportions, by p-value.
-    Z,
-    /// Jensen–Shannon distance.
-    Jensenshannon,
-    /// Population stability index.
-    Psi,
-    /// Kullback–Leibler divergence.
-    KlDiv,
-}
-
-impl TestName {
-    pub(crate) fn test(self) -> Test {
-        match self {
-            Self::Ks => Test::KolmogorovSmirnov,
-            Self::Wasserstein => Test::Wasserstein,
-            Self::Chisquare => Test::ChiSquare,
-            Self::Z => Test::Z,
-            Self::Jensenshannon => Test::JensenShannon,
-            Self::Psi => Test::Psi,
-            Self::KlDiv => Test::KullbackLeibler,
-        }
-    }
+fn month() -> u32 {
+    30
 }
 
 impl Operator for Drift {
@@ -104,7 +56,7 @@ impl Operator for Drift {
             .value(
                 "drift",
                 ValueType::Boolean,
-                "whether the data or the predictions have drifted",
+                "whether the data, the predictions or the target have drifted",
             )
             .value(
                 "data_drift",
@@ -116,87 +68,76 @@ impl Operator for Drift {
                 ValueType::Boolean,
                 "whether the predictions have drifted",
             )
+            .value(
+                "target_drift",
+                ValueType::Boolean,
+                "whether the target has drifted",
+            )
             .value("columns", ValueType::Any, "the columns that have drifted")
     }
 
     fn check(config: &Config, found: &mut Complaints) {
-        if !(0.0..=1.0).contains(&config.drift_share) {
-            found.error(&["drift_share"], "a share is between 0 and 1");
-        }
+        config.watch().check(found);
+        check_path(&config.path, found);
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        let reference = input(context, "reference").await?;
-        let current = input(context, "current").await?;
-        let settings = DriftSettings {
-            exclude: config.exclude,
-            drift_share: config.drift_share,
-            tests: config
-                .tests
-                .into_iter()
-                .map(|(name, test)| (name, test.test()))
-                .collect(),
+        let watch = config.watch();
+        let report = watch.compare(context).await?;
+        let past = match config.history {
+            0 => Vec::new(),
+            runs => context.past.successes(runs).await?,
         };
+        let (occasion, verdict) = (watch.occasion(&report), watch.verdict(&report));
+        let (title, told) = (config.title, verdict.clone());
         let (report, html) = context
             .compute(move || {
-                let report = drift(&reference, &current, &settings).map_err(model_error)?;
-                let page = DriftPage::new(&config.title, &report).map_err(model_error)?;
-                Ok((report, render(TEMPLATE, &page)?))
+                let past: Vec<PastDrift> = past.into_iter().rev().map(earlier).collect();
+                let page = DriftPage::new(&title, &told, occasion, &report, &past);
+                let html = render(TEMPLATE, &page)?;
+                Ok((report, html))
             })
             .await?;
         let page = publish(context, &config.path, html)?;
-        context.log.info(report.verdict());
-        output(&report, page, config.path).map(Outcome::Done)
+        let json = publish_json(context, &config.path, drift::json(&report)?)?;
+        context.log.info(&verdict);
+        let mut output = output(&report, [page, json], config.path);
+        if occasion {
+            let columns = drifted_list(&report);
+            output = output.warning(format!("{verdict}: {columns}"));
+        }
+        Ok(Outcome::Done(output))
     }
 }
 
-async fn input(context: &TaskContext, name: &str) -> Result<DataFrame, TaskError> {
-    let dataset = context
-        .inputs
-        .get(name)
-        .ok_or_else(|| TaskError::bug(format!("there is no input `{name}`")))?;
-    collect(context, name, dataset).await
+fn earlier(outcome: PastOutcome) -> PastDrift {
+    PastDrift {
+        label: outcome.ended.format("%Y-%m-%d").to_string(),
+        metrics: outcome.metrics,
+    }
 }
 
-fn output(report: &DriftReport, page: Artifact, path: String) -> Result<Output, TaskError> {
-    let drifted: Vec<&str> = report
-        .columns
-        .iter()
-        .chain(&report.predictions)
-        .filter(|column| column.drifted)
-        .map(|column| column.name.as_str())
-        .collect();
-    let content = serde_json::to_vec_pretty(report)
-        .map_err(|error| TaskError::bug("the drift report cannot be written").because(error))?;
-    #[allow(clippy::cast_precision_loss, reason = "a number of columns")]
-    let count = report.drifted() as f64;
-    let output = Output::default()
-        .artifact(page)
-        .artifact(Artifact {
-            name: "drift.json".to_owned(),
-            media_type: "application/json".to_owned(),
-            content: Bytes::from(content),
-            path: None,
-        })
-        .metric("drifted_columns", count)
-        .metric("drifted_share", report.drifted_share)
+fn output(report: &DriftReport, files: [Artifact; 2], path: String) -> Output {
+    let mut output = Output::default()
         .value("path", path)
-        .value("drift", report.data_drift || report.prediction_drift)
+        .value("drift", report.drift())
         .value("data_drift", report.data_drift)
-        .value("prediction_drift", report.prediction_drift)
-        .value("columns", json!(drifted));
-    if report.data_drift || report.prediction_drift {
-        let columns = list(drifted);
-        return Ok(output.warning(format!("{}: {columns}", report.verdict())));
-    }
-    Ok(output)
+        .value("prediction_drift", report.prediction_drift == Some(true))
+        .value("target_drift", report.target_drift == Some(true))
+        .value("columns", json!(drift::drifted(report)));
+    output.artifacts = files.into();
+    output.metrics = drift::metrics(report);
+    output
 }
 
 #[cfg(test)]
 mod tests {
-    use pipectl_engine::operator::{
-        Fault,
-        testing::{TestProject, complaints, run_in},
+    use pipectl_engine::{
+        operator::{
+            Fault, Past, PastStore,
+            testing::{TestProject, complaints, run_in},
+        },
+        store::StoreError,
     };
     use polars::prelude::*;
 
@@ -253,7 +194,124 @@ mod tests {
             (error.fault, error.message.as_str()),
             (Fault::User, "`custmerID` is no column")
         );
-        let found = complaints::<Drift>(json!({"path": "a.html", "drift_share": 2.0}));
-        assert_eq!(found, ["drift_share: a share is between 0 and 1"]);
+        let found = complaints::<Drift>(json!({"path": "a.json", "share": 2.0}));
+        assert_eq!(
+            found,
+            [
+                "share: a share is greater than 0 and at most 1",
+                "path: this is the page; its JSON file would have the same name"
+            ]
+        );
+    }
+
+    /// `columns` of numbers, the first `shifted` of them shifted.
+    fn wide(columns: usize, shifted: usize, by: f64) -> DataFrame {
+        let columns: Vec<Column> = (0..columns)
+            .map(|column| {
+                let shift = if column < shifted { by } else { 0.0 };
+                let values: Vec<f64> = (0..1500)
+                    .map(|row| f64::from(row * 7919 % 1009) + shift)
+                    .collect();
+                Column::new(format!("a column with a long name {column}").into(), values)
+            })
+            .collect();
+        DataFrame::new(1500, columns).unwrap()
+    }
+
+    /// A team that wants to hear of two columns among twenty.
+    #[tokio::test]
+    async fn two_columns_of_twenty_warn_when_any_column_counts() {
+        let project = TestProject::new();
+        let context = project.context_with([
+            ("reference", wide(20, 0, 0.0)),
+            ("current", wide(20, 2, 200.0)),
+        ]);
+        let quiet = run_in::<Drift>(&context, json!({"path": "drift.html"}))
+            .await
+            .unwrap();
+        assert!(quiet.warnings.is_empty(), "{:?}", quiet.warnings);
+        let settings = json!({"path": "drift.html", "when": "any_column"});
+        let told = run_in::<Drift>(&context, settings).await.unwrap();
+        assert_eq!(
+            told.warnings,
+            [
+                "2 of 20 columns have drifted: `a column with a long name 0`, `a column with a long name 1`"
+            ]
+        );
+        assert_eq!(told.values["drift"], json!(false));
+        let settings = json!({"path": "drift.html", "share": 0.1});
+        let told = run_in::<Drift>(&context, settings).await.unwrap();
+        assert_eq!(told.values["data_drift"], json!(true));
+    }
+
+    #[tokio::test]
+    async fn a_hundred_columns_stay_below_half_a_megabyte() {
+        let project = TestProject::new();
+        let context = project.context_with([
+            ("reference", wide(100, 0, 0.0)),
+            ("current", wide(100, 60, 200.0)),
+        ]);
+        let context = with_past(context, 30, 100);
+        let output = run_in::<Drift>(&context, json!({"path": "drift.html"}))
+            .await
+            .unwrap();
+        let html = project.read("drift.html");
+        assert_eq!(html.matches("<svg").count(), 100 + 7);
+        assert!(html.len() < 500_000, "{} bytes", html.len());
+        assert!(!html.contains("<script") && !html.contains("src="));
+        let json = project.read("drift.json");
+        assert!(json.len() < 200_000, "{} bytes", json.len());
+        assert_eq!(output.artifacts[1].content, json.as_bytes());
+    }
+
+    struct Earlier(Vec<PastOutcome>);
+
+    #[async_trait::async_trait]
+    impl PastStore for Earlier {
+        async fn successes(&self, limit: u32) -> Result<Vec<PastOutcome>, StoreError> {
+            Ok(self.0.iter().take(limit as usize).cloned().collect())
+        }
+    }
+
+    fn with_past(context: TaskContext, runs: u32, columns: usize) -> TaskContext {
+        let outcome = |run: u32| PastOutcome {
+            run: context.run.id,
+            ended: context.clock.now() - std::time::Duration::from_secs(86_400 * u64::from(run)),
+            metrics: (0..columns)
+                .map(|column| {
+                    let name = format!("score.wasserstein.a column with a long name {column}");
+                    (name, 0.01 * f64::from(run))
+                })
+                .chain([("drifted_share".to_owned(), 0.1)])
+                .collect(),
+            rows: None,
+        };
+        let past = (1..=runs).map(outcome).collect();
+        TaskContext {
+            past: Past::new(std::sync::Arc::new(Earlier(past))),
+            ..context
+        }
+    }
+
+    #[tokio::test]
+    async fn earlier_runs_are_drawn_from_the_oldest_on() {
+        let project = TestProject::new();
+        let context = project.context_with([
+            ("reference", wide(2, 0, 0.0)),
+            ("current", wide(2, 1, 200.0)),
+        ]);
+        let context = with_past(context, 9, 2);
+        let settings = json!({"path": "drift.html", "history": 4});
+        let output = run_in::<Drift>(&context, settings).await.unwrap();
+        assert!(output.metrics["score.wasserstein.a column with a long name 0"] > 0.5);
+        let html = project.read("drift.html");
+        assert!(
+            html.contains("Over runs") && html.contains("2026-02-25"),
+            "{html}"
+        );
+        assert!(!html.contains("2026-02-24"));
+        let settings = json!({"path": "drift.html", "history": 0});
+        run_in::<Drift>(&context, settings).await.unwrap();
+        assert!(!project.read("drift.html").contains("Over runs"));
     }
 }

@@ -5,9 +5,10 @@ use pipectl_engine::operator::DynOperator;
 #[cfg(test)]
 mod churn;
 mod data;
-pub(crate) mod drift;
+mod drift;
 mod markdown;
 mod model;
+pub(crate) mod performance;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.
 pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
@@ -15,4 +16,5 @@ pub(crate) const OPERATORS: &[&dyn DynOperator] = &[
     &drift::Drift,
     &markdown::Markdown,
     &model::Model,
+    &performance::Performance,
 ];

@@ -1,8 +1,10 @@
 //! Pages for people: handlebars templates into one self-contained HTML file.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use handlebars::Handlebars;
-use pipectl_engine::operator::{Artifact, TaskContext, TaskError};
+use pipectl_engine::operator::{Artifact, Complaints, TaskContext, TaskError};
 use serde::Serialize;
 
 use super::whole::Whole;
@@ -41,6 +43,33 @@ pub(crate) fn publish(
         content: Bytes::from(html),
         path: Some(path.into()),
     })
+}
+
+/// Complains about a page that the JSON file beside it would replace.
+pub(crate) fn check_path(path: &str, found: &mut Complaints) {
+    if Path::new(path)
+        .extension()
+        .is_some_and(|ending| ending == "json")
+    {
+        found
+            .error(
+                &["path"],
+                "this is the page; its JSON file would have the same name",
+            )
+            .hint("let it end in `.html`");
+    }
+}
+
+/// Writes a JSON artifact beside the page at `path`, under the page's name with `.json` instead of its ending.
+pub(crate) fn publish_json(
+    context: &TaskContext,
+    path: &str,
+    mut artifact: Artifact,
+) -> Result<Artifact, TaskError> {
+    let beside = Path::new(path).with_extension("json");
+    Whole::write(context, &beside.to_string_lossy(), &artifact.content)?;
+    artifact.path = Some(beside);
+    Ok(artifact)
 }
 
 #[cfg(test)]

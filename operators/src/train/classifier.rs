@@ -329,7 +329,7 @@ pub(crate) mod tests {
             .run_on::<Classifier>(customers(200), ruled.clone())
             .await
             .unwrap();
-        let rule = Promote::If("f1 > champion.f1 + 0.01".to_owned());
+        let rule = pipectl_engine::operator::Promote::If("f1 > champion.f1 + 0.01".to_owned());
         assert_eq!(output.model.unwrap().promote, rule);
         ruled["promote"] = json!({"if": "f2 > 0.5"});
         assert_eq!(

@@ -142,7 +142,10 @@ impl Compiler<'_> {
                 format!("{what} reads one dataset, not {count}"),
                 "join them first, with `transform: sql`".to_owned(),
             ),
-            Takes::Named(names) => return self.named(index, names, &what),
+            Takes::Named(names) => return self.named(index, names, &[], &what),
+            Takes::NamedAnd { needed, optional } => {
+                return self.named(index, needed, optional, &what);
+            }
             _ => return,
         };
         let mark = task.from_mark.unwrap_or(task.operator.mark);
@@ -151,7 +154,7 @@ impl Compiler<'_> {
             .hint(hint);
     }
 
-    fn named(&mut self, index: usize, names: &[&str], what: &str) {
+    fn named(&mut self, index: usize, names: &[&str], optional: &[&str], what: &str) {
         let task = self.drafts[index].file;
         let mark = task.from_mark.unwrap_or(task.operator.mark);
         let form = names
@@ -189,15 +192,16 @@ impl Compiler<'_> {
         }
         for name in given
             .into_iter()
-            .filter(|given| !names.contains(&&*given.value))
+            .filter(|given| !names.contains(&&*given.value) && !optional.contains(&&*given.value))
         {
+            let known = names.iter().chain(optional).copied();
             self.found
                 .error(
                     codes::WRONG_INPUTS,
                     name.mark,
                     format!("{what} reads no dataset `{}`", name.value),
                 )
-                .hint(suggest::hint(&name.value, names.iter().copied()));
+                .hint(suggest::hint(&name.value, known));
         }
     }
 
