@@ -29,7 +29,9 @@ pub mod onnx;
 mod prepare;
 mod random;
 pub mod report;
+pub mod rooms;
 pub mod scorer;
+pub mod text;
 pub mod train;
 
 pub use error::{ModelError, Result};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Serve, Smtp,
+    OnnxRuntime, Serve, Smtp,
     load::{default_sender, no_place_to_listen, not_an_address},
     values::{Unread, Values},
 };
@@ -37,7 +37,7 @@ const KEYS: &[&str] = &[
     "onnxruntime",
     "mlflow",
 ];
-const NOT_BUILT: &[&str] = &["onnxruntime", "mlflow"];
+const NOT_BUILT: &[&str] = &["mlflow"];
 
 /// What `pipectl.yaml` says.
 #[derive(Debug, Default)]
@@ -51,6 +51,7 @@ pub(super) struct ProjectFile {
     pub(super) history: Option<Retention>,
     pub(super) serve: Option<Serve>,
     pub(super) env: Vec<String>,
+    pub(super) onnxruntime: Option<OnnxRuntime>,
     pub(super) complaints: Diagnostics,
 }
 
@@ -133,6 +134,10 @@ impl ProjectFile {
         self.serve = section
             .get("serve")
             .and_then(|node| serve(reader, values, node));
+        self.onnxruntime = section
+            .get("onnxruntime")
+            .and_then(|node| values.text(reader, node))
+            .map(|text| OnnxRuntime::read(&text, values.root));
         self.env = section
             .get("env")
             .map(|node| {

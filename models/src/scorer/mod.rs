@@ -15,6 +15,7 @@ mod tensor;
 mod trees;
 
 pub use graph::{ElementKind, Graph, Port, Session};
+pub(crate) use graph::{decode, is_pickle, port, unknown_operators};
 pub use model::{Cell, Model, Prediction, Score};
 pub(crate) use model::{column_tensor, run_rows};
 pub use tensor::{Elements, Tensor};
