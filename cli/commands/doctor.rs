@@ -7,10 +7,11 @@ use pipectl_connections::{Caller, mail_server};
 use pipectl_engine::{
     connection::{Connection, Origin},
     operator::TaskError,
-    project::Project,
+    project::{OnnxRuntime, Project},
     store::{Store, StoreError},
     time::SystemClock,
 };
+use pipectl_models::rooms::runtime_loads;
 use serde::Serialize;
 use serde_json::json;
 
@@ -91,7 +92,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Answer) -> anyhow::R
         findings.push(mail(&project).await);
         findings.extend(mlflow(&project).await);
         findings.push(python(&project));
-        findings.push(onnxruntime(&project));
+        findings.extend(inference(&project));
         Ok(findings)
     })?;
     let output = &context.output;
@@ -315,28 +316,41 @@ fn python(project: &Project) -> Finding {
     }
 }
 
+/// The rooms in which models run.
+fn inference(project: &Project) -> [Finding; 3] {
+    [
+        Finding::ok("scorer", "built in, for models of tables"),
+        Finding::ok("rten", "built in, for neural networks"),
+        onnxruntime(project),
+    ]
+}
+
 fn onnxruntime(project: &Project) -> Finding {
     let what = "onnxruntime";
-    if let Some(library) = project.env.get("ORT_DYLIB_PATH") {
-        return if PathBuf::from(library).is_file() {
-            Finding::ok(what, library)
-        } else {
-            Finding::broken(
-                what,
-                format!("ORT_DYLIB_PATH names `{library}`, which is not there"),
-                None,
-            )
-        };
+    if project.onnxruntime == Some(OnnxRuntime::Unused) {
+        return Finding::ok(what, "not used, as pipectl.yaml says");
     }
-    let script = "import onnxruntime; print('python package', onnxruntime.__version__)";
-    let found = program(project, "python3").and_then(|path| version(&path, &["-c", script]));
-    found.map_or_else(
-        || {
-            let hint = "only imported models with unusual operators need it, ours are scored without: `pip install onnxruntime`";
-            Finding::missing(what, "not found", hint)
-        },
-        |version| Finding::ok(what, version),
-    )
+    let rooms = pipectl_operators::rooms(project);
+    let Some(library) = &rooms.runtime else {
+        let hint = "neural networks run without it, in rten; with it they are faster, and those with unusual operators run at all: `pip install onnxruntime` in an environment that is active or on the PATH, or `onnxruntime: /path/to/libonnxruntime.so` in pipectl.yaml";
+        return Finding::missing(what, "not found", hint);
+    };
+    match runtime_loads(library) {
+        Ok(version) => Finding::ok(
+            what,
+            format!("{version}, for neural networks instead of rten: {}", library.display()),
+        ),
+        Err(error) if rooms.runtime_is_wanted => Finding::broken(
+            what,
+            error.to_string(),
+            Some("`ORT_DYLIB_PATH`, or `onnxruntime:` in pipectl.yaml, names it; version 1.22 or newer is wanted".to_owned()),
+        ),
+        Err(error) => Finding::missing(
+            what,
+            error.to_string(),
+            "rten runs neural networks instead; version 1.22 or newer is wanted: `pip install -U onnxruntime`",
+        ),
+    }
 }
 
 /// Where a program is on the PATH.

@@ -14,6 +14,11 @@ pub enum ModelError {
     /// The bytes are not a model that can be used.
     #[error("not a usable model: {0}")]
     Format(String),
+    /// Only ONNX Runtime could run it, and its library is not there.
+    #[error(
+        "not a usable model: neither the built-in scorer nor rten can run it ({0}), and ONNX Runtime, which may, is not installed"
+    )]
+    MissingRuntime(String),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

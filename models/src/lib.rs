@@ -31,7 +31,9 @@ pub mod performance;
 mod prepare;
 mod random;
 pub mod report;
+pub mod rooms;
 pub mod scorer;
+pub mod text;
 pub mod train;
 pub mod zoo;
 

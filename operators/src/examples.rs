@@ -25,6 +25,7 @@ const EXAMPLES: &[(&str, &str)] = examples! {
     "load_parquet"
     "load_sql"
     "predict_model"
+    "predict_text"
     "report_data"
     "report_drift"
     "report_markdown"

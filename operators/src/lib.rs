@@ -7,6 +7,7 @@ mod check;
 mod examples;
 mod external;
 mod extract;
+mod inference;
 mod isolated;
 mod load;
 mod online;
@@ -23,6 +24,7 @@ use pipectl_engine::operator::Registry;
 
 pub use examples::example;
 pub use external::{Description, Finding, Plugins, describe, inspect, parse as parse_program};
+pub use inference::rooms;
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use online::{OnlineRow, online_features};
 pub use stored::model_file;

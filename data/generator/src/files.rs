@@ -1,6 +1,7 @@
 //! The committed files: which there are, writing them, comparing them.
 
 use crate::churn::{self, Settings};
+use crate::reviews;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -26,6 +27,10 @@ pub fn committed() -> Vec<CommittedFile> {
         CommittedFile {
             path: "churn/today.csv",
             text: churn::today(&Settings::new(SEED, 2_000), 1),
+        },
+        CommittedFile {
+            path: "reviews/today.csv",
+            text: reviews::shop(SEED, 400),
         },
     ]
 }
@@ -77,7 +82,7 @@ mod tests {
     fn what_was_written_does_not_differ_and_a_changed_byte_does() {
         let directory =
             std::env::temp_dir().join(format!("pipectl-generator-{}", std::process::id()));
-        assert_eq!(differing(&directory).unwrap().len(), 2);
+        assert_eq!(differing(&directory).unwrap().len(), 3);
         let written = write(&directory).unwrap();
         assert_eq!(differing(&directory).unwrap(), Vec::<PathBuf>::new());
         fs::write(&written[1], "customerID\n").unwrap();

@@ -7,3 +7,4 @@
 pub mod churn;
 pub mod files;
 pub mod random;
+pub mod reviews;

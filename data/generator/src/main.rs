@@ -1,6 +1,10 @@
-//! `pipectl-generator DIRECTORY` writes the committed data; with `--check` it only compares.
+//! `pipectl-generator DIRECTORY` writes the committed data; with `--check` it only compares. `--reviews known|held-out SEED
+//! COUNT` prints labelled reviews, which the sentiment model learns from (`models/zoo/sentiment`).
 
-use pipectl_generator::files;
+use pipectl_generator::{
+    files,
+    reviews::{self, Source},
+};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,14 +20,32 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["--check", directory] => check(Path::new(directory)),
         [directory] if !directory.starts_with('-') => write(Path::new(directory)),
-        _ => writeln!(io::stderr(), "usage: pipectl-generator [--check] DIRECTORY")
-            .map(|()| ExitCode::from(USAGE)),
+        ["--reviews", source, seed, count] => labelled(source, seed, count),
+        _ => usage(),
     };
     done.unwrap_or_else(|error| {
         // Nobody is left to tell when standard error is closed too.
         drop(writeln!(io::stderr(), "error: {error}"));
         ExitCode::from(FAILED)
     })
+}
+
+fn usage() -> io::Result<ExitCode> {
+    let usage = "usage: pipectl-generator [--check] DIRECTORY\n       pipectl-generator --reviews known|held-out SEED COUNT";
+    writeln!(io::stderr(), "{usage}").map(|()| ExitCode::from(USAGE))
+}
+
+fn labelled(source: &str, seed: &str, count: &str) -> io::Result<ExitCode> {
+    let source = match source {
+        "known" => Source::Known,
+        "held-out" => Source::HeldOut,
+        _ => return usage(),
+    };
+    let (Ok(seed), Ok(count)) = (seed.parse(), count.parse()) else {
+        return usage();
+    };
+    io::stdout().write_all(reviews::labelled(seed, source, count).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write(directory: &Path) -> io::Result<ExitCode> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Serve, Smtp,
+    OnnxRuntime, Serve, Smtp,
     load::{default_sender, mlflow_at, no_mlflow, no_place_to_listen, not_an_address},
     values::{Unread, Values},
 };
@@ -37,7 +37,6 @@ const KEYS: &[&str] = &[
     "onnxruntime",
     "mlflow",
 ];
-const NOT_BUILT: &[&str] = &["onnxruntime"];
 
 /// What `pipectl.yaml` says.
 #[derive(Debug, Default)]
@@ -52,6 +51,7 @@ pub(super) struct ProjectFile {
     pub(super) serve: Option<Serve>,
     pub(super) env: Vec<String>,
     pub(super) mlflow: Option<Connection>,
+    pub(super) onnxruntime: Option<OnnxRuntime>,
     pub(super) complaints: Diagnostics,
 }
 
@@ -81,18 +81,6 @@ impl ProjectFile {
     }
 
     fn read(&mut self, reader: &mut Reader<'_>, values: &Values<'_>, section: &Section<'_>) {
-        for key in NOT_BUILT {
-            if let Some(entry) = section.entry(key) {
-                reader
-                    .found
-                    .error(
-                        codes::NOT_BUILT,
-                        entry.key_mark,
-                        format!("`{key}` is not built yet"),
-                    )
-                    .hint("leave it out");
-            }
-        }
         self.store = section
             .get("store")
             .and_then(|node| values.text(reader, node))
@@ -137,6 +125,10 @@ impl ProjectFile {
         self.mlflow = section
             .entry("mlflow")
             .and_then(|entry| mlflow(reader, values, entry));
+        self.onnxruntime = section
+            .get("onnxruntime")
+            .and_then(|node| values.text(reader, node))
+            .map(|text| OnnxRuntime::read(&text, values.root));
         self.env = section
             .get("env")
             .map(|node| {

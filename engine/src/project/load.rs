@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Project, Serve, Smtp, file::ProjectFile};
+use super::{OnnxRuntime, Project, Serve, Smtp, file::ProjectFile};
 use crate::{
     connection::{Connection, Origin},
     env::Env,
@@ -120,6 +120,7 @@ impl Project {
         self.serve = file.serve.unwrap_or_default();
         self.allowed_env = file.env;
         self.mlflow = file.mlflow;
+        self.onnxruntime = file.onnxruntime;
     }
 
     fn environment(&mut self, env: &Env, complaints: &mut Diagnostics) {
@@ -128,6 +129,9 @@ impl Project {
         }
         if let Some(artifacts) = env.get("PIPECTL_ARTIFACTS") {
             self.artifacts = Some(artifacts.to_owned());
+        }
+        if let Some(library) = env.get("ORT_DYLIB_PATH") {
+            self.onnxruntime = Some(OnnxRuntime::read(library, &self.root));
         }
         if let Some(text) = env.get("PIPECTL_LISTEN") {
             if let Some(listen) = Serve::address(text) {

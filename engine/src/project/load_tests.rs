@@ -101,6 +101,22 @@ serve: {listen: 0.0.0.0:80}
 }
 
 #[test]
+fn onnx_runtime_is_named_switched_off_or_looked_for() {
+    let load = |yaml: Option<&str>, env: Env| load(yaml, env).unwrap().onnxruntime;
+    assert_eq!(load(None, Env::default()), None);
+    let off = load(Some("onnxruntime: none"), Env::default());
+    assert_eq!(off, Some(OnnxRuntime::Unused));
+    let Some(OnnxRuntime::Library(path)) = load(Some("onnxruntime: lib/ort.so"), Env::default())
+    else {
+        panic!("a library");
+    };
+    assert!(path.is_absolute() && path.ends_with("lib/ort.so"));
+    let env = Env::from([("ORT_DYLIB_PATH", "/opt/ort.so")]);
+    let named = load(Some("onnxruntime: none"), env);
+    assert_eq!(named, Some(OnnxRuntime::Library("/opt/ort.so".into())));
+}
+
+#[test]
 fn mistakes_have_places_and_show_no_secret() {
     let yaml = "
 conections: {}

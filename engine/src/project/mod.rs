@@ -46,8 +46,29 @@ pub struct Project {
     pub allowed_env: Vec<String>,
     /// The MLflow server to which trained models are written too, and from which models are read.
     pub mlflow: Option<Connection>,
+    /// What is said of ONNX Runtime; when nothing is, it is looked for.
+    pub onnxruntime: Option<OnnxRuntime>,
     /// The environment.
     pub env: Env,
+}
+
+/// What is said of ONNX Runtime, the library that runs neural networks faster than what is built in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnnxRuntime {
+    /// This is its library.
+    Library(PathBuf),
+    /// It is not to be used, even where it is.
+    Unused,
+}
+
+impl OnnxRuntime {
+    /// Reads `none`, or the path of the library, which hangs on the project's directory when it is relative.
+    fn read(text: &str, root: &Path) -> Self {
+        match text {
+            "none" => Self::Unused,
+            path => Self::Library(root.join(path)),
+        }
+    }
 }
 
 /// Where the API and the UI are served.

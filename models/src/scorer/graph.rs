@@ -103,7 +103,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto> {
 }
 
 /// A pickle starts with its protocol; joblib and torch put theirs in a ZIP or compress it.
-fn is_pickle(bytes: &[u8]) -> bool {
+pub(crate) fn is_pickle(bytes: &[u8]) -> bool {
     matches!(
         bytes,
         [0x80, 2..=5, ..] | [b'P', b'K', 3, 4, ..] | [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]
@@ -220,36 +220,59 @@ impl Loader {
 }
 
 fn compile(node: &NodeProto) -> Result<Kernel> {
+    known(node)?.ok_or_else(|| unknown(node))
+}
+
+/// The kernel of an operator, when there is one.
+fn known(node: &NodeProto) -> Result<Option<Kernel>> {
     let attributes = Attributes(node);
     let operator = node.op_type.as_str();
     if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") {
-        return Err(unknown(node));
+        return Ok(None);
     }
     if let Some(kernel) = elementwise::compile(operator, &attributes) {
-        return Ok(kernel);
+        return Ok(Some(kernel));
     }
     if let Some(kernel) = shapes::compile(operator, &attributes) {
-        return Ok(kernel);
+        return Ok(Some(kernel));
     }
     if let Some(kernel) = reduce::compile(operator, &attributes) {
-        return Ok(kernel);
+        return Ok(Some(kernel));
     }
     if let Some(kernel) = encode::compile(operator, &attributes)? {
-        return Ok(kernel);
+        return Ok(Some(kernel));
     }
-    predict::compile(operator, &attributes)?.ok_or_else(|| unknown(node))
+    predict::compile(operator, &attributes)
+}
+
+/// The operators among `nodes` that this scorer does not know, each once, in order.
+pub(crate) fn unknown_operators(nodes: &[NodeProto]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for node in nodes {
+        if node.op_type != "Constant" && matches!(known(node), Ok(None)) {
+            let name = full_name(node);
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+    }
+    found
 }
 
 fn unknown(node: &NodeProto) -> ModelError {
+    ModelError::format(format!(
+        "it uses the operator {}, which the built-in scorer does not know",
+        full_name(node)
+    ))
+}
+
+fn full_name(node: &NodeProto) -> String {
     let domain = if node.domain.is_empty() {
         "ai.onnx"
     } else {
         &node.domain
     };
-    ModelError::format(format!(
-        "it uses the operator {domain}.{}, which the built-in scorer does not know",
-        node.op_type
-    ))
+    format!("{domain}.{}", node.op_type)
 }
 
 fn constant(node: &NodeProto) -> Result<Tensor> {
@@ -279,7 +302,7 @@ fn constant(node: &NodeProto) -> Result<Tensor> {
     Ok(Tensor::new(shape, elements))
 }
 
-fn port(value: &ValueInfoProto) -> Port {
+pub(crate) fn port(value: &ValueInfoProto) -> Port {
     let tensor = value
         .r#type
         .as_ref()

@@ -19,6 +19,7 @@ pub(crate) use answer::added_columns;
 pub use answer::{Answer, Prediction};
 pub(crate) use graph::decode;
 pub use graph::{ElementKind, Graph, Port, Session};
+pub(crate) use graph::{is_pickle, port, unknown_operators};
 pub use model::{Cell, Model, Score};
 pub(crate) use model::{column_tensor, run_rows};
 pub use tensor::{Elements, Tensor};
