@@ -131,9 +131,9 @@ impl Settings {
     }
 
     /// Remembers what must not be shown. What is very short stands in any text.
-    fn hide<'a>(&mut self, secrets: impl Iterator<Item = &'a str>) {
-        let secrets = secrets.filter(|secret| secret.len() >= 4);
-        self.secrets = secrets.map(ToOwned::to_owned).collect();
+    fn hide(&mut self, secrets: Vec<String>) {
+        let secrets = secrets.into_iter();
+        self.secrets = secrets.filter(|secret| secret.len() >= 4).collect();
         self.secrets
             .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
