@@ -17,6 +17,7 @@ use pipectl_engine::{
     time::{Clock, OffsetClock, SystemClock},
 };
 use pipectl_operators::{FileWatcher, MlflowModels, ProcessIsolation, Shim};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -250,8 +251,13 @@ impl House {
     }
 
     /// Sends the mails that are due, for at most ten seconds; what is not sent stays in the outbox. Complains only of mails
-    /// about runs that are this command's own, and about their children.
-    pub(crate) async fn send_mail(&self, output: &Output, is_own: impl Fn(&RunRecord) -> bool) {
+    /// about runs that are this command's own, and about their children. A signal to stop ends it at once; answers whether
+    /// one came.
+    pub(crate) async fn send_mail(
+        &self,
+        output: &Output,
+        is_own: impl Fn(&RunRecord) -> bool,
+    ) -> bool {
         let postman = Postman::new(
             Arc::clone(&self.store),
             Arc::clone(&self.project),
@@ -263,13 +269,21 @@ impl House {
                 unsent.extend(run.map(|run| (run, *state == MailState::Unconfigured)));
             }
         };
-        match tokio::time::timeout(MAIL, postman.deliver_telling(tell)).await {
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(MAIL, postman.deliver_telling(tell)) => sent,
+            () = signalled() => {
+                output.warning("stopped while mail was being sent; what is not sent waits in the outbox");
+                return true;
+            }
+        };
+        match sent {
             Ok(Ok(_)) => self.complain(output, unsent, is_own).await,
             Ok(Err(error)) => output.warning(format_args!("the outbox cannot be read: {error}")),
             Err(_) => {
                 output.warning("the mail server does not answer; the mail waits in the outbox");
             }
         }
+        false
     }
 
     async fn complain(
@@ -332,6 +346,20 @@ fn unreachable_store(project: &Project, error: StoreError) -> Problem {
             ..
         } => problem.because(anyhow::Error::from_boxed(cause)),
         _ => problem,
+    }
+}
+
+/// Answers when somebody wants this process to stop.
+async fn signalled() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

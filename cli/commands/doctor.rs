@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, sync::Arc};
 
 use anstyle::Style;
-use pipectl_connections::{Caller, mail_server};
+use pipectl_connections::{Caller, Connector, local_directory, mail_server};
 use pipectl_engine::{
     connection::{Connection, Origin},
     operator::TaskError,
@@ -38,6 +38,8 @@ struct Finding {
 #[serde(rename_all = "snake_case")]
 enum State {
     Ok,
+    /// Nobody has looked.
+    Unseen,
     /// Not there, and needed only by some pipelines.
     Missing,
     Broken,
@@ -47,6 +49,7 @@ impl State {
     fn show(self) -> (Style, &'static str) {
         match self {
             Self::Ok => (GREEN, "✓ ok"),
+            Self::Unseen => (YELLOW, "? not tried"),
             Self::Missing => (YELLOW, "– missing"),
             Self::Broken => (RED, "✕ broken"),
         }
@@ -229,7 +232,23 @@ async fn connections(project: &Project) -> Vec<Finding> {
                 .database(project, connection)
                 .await
                 .map(|_| "reached"),
-            _ => Ok("not looked at"),
+            "s3" | "gs" | "az" => bucket(&connector, project, connection).await,
+            "file" => match local_directory(project, &connection.name) {
+                Some(path) if path.is_dir() => Ok("a directory"),
+                Some(path) if path.exists() => Err(TaskError::user("this is no directory")),
+                _ => Ok("a directory that is made when something is written there"),
+            },
+            _ => {
+                let detail = format!(
+                    "{}, no call is made to see whether it answers",
+                    origin(connection)
+                );
+                findings.push(Finding {
+                    state: State::Unseen,
+                    ..Finding::ok(what, detail)
+                });
+                continue;
+            }
         };
         findings.push(match reached {
             Ok(how) => Finding::ok(what, format!("{}, {how}", origin(connection))),
@@ -245,6 +264,15 @@ async fn connections(project: &Project) -> Vec<Finding> {
     }
     connector.close().await;
     findings
+}
+
+async fn bucket(
+    connector: &Connector,
+    project: &Project,
+    connection: &Connection,
+) -> Result<&'static str, TaskError> {
+    let bucket = connector.bucket(project, &connection.name).await?;
+    bucket.probe().await.map(|()| "reached")
 }
 
 fn broken(what: String, error: &TaskError) -> Finding {

@@ -59,7 +59,9 @@ impl Execution<'_> {
         let state = result.map_err(|error| judged(error, run))?;
         self.answer(run).await?;
         let is_own = |record: &RunRecord| record.run.id == run;
-        self.house.send_mail(output, is_own).await;
+        if self.house.send_mail(output, is_own).await {
+            return Ok(Exit::Interrupted);
+        }
         Ok(match state {
             RunState::Success => Exit::Done,
             RunState::Cancelled => Exit::Interrupted,

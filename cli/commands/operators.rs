@@ -249,21 +249,33 @@ fn settings_of(root: &Value, schema: &Value, above: &str, found: &mut Vec<Settin
             name: name.clone(),
         });
         if name.matches('.').count() + 1 < DEPTH
-            && let Some(inner) = within(root, property)
+            && let Some((form, inner)) = within(root, property)
         {
-            settings_of(root, inner, &name, found);
+            settings_of(root, inner, &format!("{name}{form}"), found);
         }
     }
 }
 
-/// The map of settings that a property is, or may be.
-fn within<'a>(root: &'a Value, property: &'a Value) -> Option<&'a Value> {
+/// The map of settings that a property is, or may be, itself or for each of its parts; and how those are written: `[]` for
+/// an element of a list, `<name>` for what a map has under any name.
+fn within<'a>(root: &'a Value, property: &'a Value) -> Option<(&'static str, &'a Value)> {
+    let forms = choices(root, property).flat_map(|choice| {
+        let parts = [("[]", "items"), (".<name>", "additionalProperties")];
+        let parts = parts.into_iter().flat_map(move |(form, key)| {
+            let maps = choices(root, &choice[key]);
+            maps.map(move |map| (form, map))
+        });
+        std::iter::once(("", choice)).chain(parts)
+    });
+    let mut maps = forms.filter(|(_, map)| map["properties"].is_object());
+    maps.next().filter(|_| maps.next().is_none())
+}
+
+/// What a property may be.
+fn choices<'a>(root: &'a Value, property: &'a Value) -> impl Iterator<Item = &'a Value> {
     let choices = property["anyOf"].as_array().into_iter().flatten();
     let all = std::iter::once(property).chain(choices);
-    let mut maps = all
-        .map(|choice| resolve(root, choice))
-        .filter(|choice| choice["properties"].is_object());
-    maps.next().filter(|_| maps.next().is_none())
+    all.map(|choice| resolve(root, choice))
 }
 
 fn description<'a>(root: &'a Value, property: &'a Value) -> &'a str {
@@ -363,9 +375,12 @@ mod tests {
                 "query": {"type": "string", "format": "sql"},
                 "ranges": {"type": "object", "additionalProperties": {"type": "number"}},
                 "maybe": {"anyOf": [{"$ref": "#/$defs/Mode"}, {"type": "null"}]},
+                "rules": {"type": "array", "items": {"$ref": "#/$defs/Rule"}},
+                "columns": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Rule"}},
                 "rejects": {"anyOf": [{"$ref": "#/$defs/Rejects"}, {"type": "null"}]},
             },
             "$defs": {
+                "Rule": {"type": "object", "properties": {"query": {"type": "string"}}},
                 "Rejects": {
                     "type": "object",
                     "required": ["limit"],
@@ -391,6 +406,10 @@ mod tests {
                 "query sql  false ",
                 "ranges map to number  false ",
                 "maybe append | replace  false ",
+                "rules list of map  false ",
+                "rules[].query text  false ",
+                "columns map to map  false ",
+                "columns.<name>.query text  false ",
                 "rejects map  false ",
                 "rejects.limit whole number  true How many.",
                 "rejects.deep map  false ",

@@ -18,7 +18,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     bucket::Bucket,
@@ -52,7 +52,8 @@ pub enum Database {
 /// Keeps one pool for each connection. Put one into the [`Services`](pipectl_engine::services::Services).
 #[derive(Debug, Default)]
 pub struct Connector {
-    pools: Mutex<HashMap<String, Database>>,
+    /// Each is opened by the first who asks for it; meanwhile others open theirs.
+    pools: Mutex<HashMap<String, Arc<OnceCell<Database>>>>,
     buckets: Mutex<HashMap<String, Bucket>>,
     apis: Mutex<HashMap<String, HttpClient>>,
     /// What speaks to drivers of ODBC, in a build that has it.
@@ -86,21 +87,26 @@ impl Connector {
             connection.url.expose(),
             connection.settings
         );
-        let mut pools = self.pools.lock().await;
-        if let Some(database) = pools.get(&key) {
-            return Ok(database.clone());
+        let pool = Arc::clone(self.pools.lock().await.entry(key).or_default());
+        let database = pool
+            .get_or_try_init(|| self.open(project, connection))
+            .await?;
+        Ok(database.clone())
+    }
+
+    async fn open(
+        &self,
+        project: &Project,
+        connection: &Connection,
+    ) -> Result<Database, TaskError> {
+        match connection.scheme().as_str() {
+            "postgres" | "postgresql" => postgres(project, connection).await,
+            "sqlite" => sqlite(project, connection).await,
+            "odbc" => Ok(Database::Odbc(
+                OdbcDatabase::open(self.odbc.as_ref(), connection).await?,
+            )),
+            other => Err(TaskError::user(no_database(&connection.name, other)).hint(DATABASES)),
         }
-        let database = match connection.scheme().as_str() {
-            "postgres" | "postgresql" => postgres(project, connection).await?,
-            "sqlite" => sqlite(project, connection).await?,
-            "odbc" => Database::Odbc(OdbcDatabase::open(self.odbc.as_ref(), connection).await?),
-            other => {
-                return Err(TaskError::user(format!("connection `{}` is no database: its address begins with `{other}:`", connection.name))
-                    .hint("databases are `postgres://user:password@host/database`, `sqlite:path/to/file.db` and `odbc:Driver={…};Server=…`"));
-            }
-        };
-        pools.insert(key, database.clone());
-        Ok(database)
     }
 
     /// The bucket or directory behind a connection, opened at the first call. Nothing is sent yet.
@@ -233,16 +239,30 @@ impl Connector {
 
     /// Closes all pools, so that nothing is left open when the process ends.
     pub async fn close(&self) {
-        for (_, database) in self.pools.lock().await.drain() {
-            match database {
-                Database::Postgres(pool) => pool.close().await,
-                Database::Sqlite(pool) => pool.close().await,
+        let pools: Vec<_> = self.pools.lock().await.drain().collect();
+        for (_, pool) in pools {
+            match pool.get() {
+                Some(Database::Postgres(pool)) => pool.close().await,
+                Some(Database::Sqlite(pool)) => pool.close().await,
                 // Each piece of work has a session of its own.
-                Database::Odbc(_) => {}
+                Some(Database::Odbc(_)) | None => {}
             }
         }
     }
 }
+
+/// Whether addresses of this scheme are those of databases.
+pub fn is_database(scheme: &str) -> bool {
+    matches!(scheme, "postgres" | "postgresql" | "sqlite" | "odbc")
+}
+
+/// What is said of a connection that is no database.
+pub fn no_database(name: &str, scheme: &str) -> String {
+    format!("connection `{name}` is no database: its address begins with `{scheme}:`")
+}
+
+/// What databases there are.
+pub const DATABASES: &str = "databases are `postgres://user:password@host/database`, `sqlite:path/to/file.db` and `odbc:Driver={…};Server=…`";
 
 /// The directory behind a connection, when it is one that is used like a bucket.
 pub fn local_directory(project: &Project, name: &str) -> Option<PathBuf> {
@@ -392,6 +412,26 @@ mod tests {
         assert_eq!(connector.pools.lock().await.len(), 1);
         assert!(project.root().join("data/deep/a.db").exists());
         connector.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_database_that_does_not_answer_keeps_nobody_waiting() {
+        // It takes the connection and says nothing.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("postgres://me@{}/shop", silent.local_addr().unwrap());
+        let project = TestProject::new()
+            .with_connection("silent", &address)
+            .with_connection("warehouse", "sqlite:a.db");
+        let (context, connector) = (project.context(), Connector::default());
+        let open = |name: &str| {
+            let connection = context.connection(name).unwrap();
+            connector.database(&context.project, connection)
+        };
+        tokio::select! {
+            biased;
+            _ = open("silent") => panic!("the other one was waited for"),
+            opened = open("warehouse") => drop(opened.unwrap()),
+        }
     }
 
     #[tokio::test]

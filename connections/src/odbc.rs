@@ -224,7 +224,7 @@ impl OdbcDatabase {
         let database = Self {
             manager: Arc::clone(manager),
             text: Secret::new(connection_string(connection)),
-            secrets: connection.secrets().map(ToOwned::to_owned).collect(),
+            secrets: connection.secrets(),
         };
         let (inner, reach) = (database.clone(), format!("reach {}", described(connection)));
         crate::disk::blocking(move || {

@@ -1,6 +1,9 @@
 //! What a message may say about an address: never the user, the password or a parameter.
 
-use pipectl_engine::connection::{Connection, odbc_attributes};
+use pipectl_engine::{
+    address::is_misread,
+    connection::{Connection, odbc_attributes},
+};
 use url::Url;
 
 /// The connection's name with its host, port and path: `` `warehouse` (db.example.com:5432/shop) ``.
@@ -23,6 +26,10 @@ fn place(address: &str) -> Option<String> {
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("odbc:"))
     {
         return Some(odbc_place(address));
+    }
+    // What would be read otherwise than it is meant may have a password where the place is.
+    if is_misread(address) {
+        return None;
     }
     let url = Url::parse(address).ok()?;
     let mut place = url.host_str().unwrap_or_default().to_owned();
@@ -61,6 +68,7 @@ mod tests {
             ("sqlite:///tmp/a.db?mode=ro", "/tmp/a.db"),
             ("sqlite:data/a.db", "data/a.db"),
             ("postgres://me:s3cret@[", ""),
+            ("postgres://me:4711/s3cret@db/shop", ""),
             ("odbc:shop", "shop"),
             (
                 "odbc:Driver={My Driver};Server=db;UID=me;PWD={s3cret}",

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
-use crate::secret::Secret;
+use crate::{
+    address::{self, LONG, is_secret_name},
+    secret::Secret,
+};
 
 /// A named address with credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,12 +44,6 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What the name of a secret header or parameter holds.
-const SECRET: [&str; 8] = [
-    "key", "token", "secret", "pass", "auth", "sig", "cookie", "session",
-];
-/// What is as long as this is taken for a secret whatever its name.
-const LONG: usize = 16;
 /// Settings below `auth` that may be shown.
 const PLAIN: [&str; 5] = [
     "auth.basic.username",
@@ -65,43 +62,27 @@ fn is_secret(key: &str, value: &str) -> bool {
         .strip_prefix("headers.")
         .or_else(|| key.strip_prefix("query."));
     name.map_or(key == "proxy", |name| {
-        let name = name.to_ascii_lowercase();
-        value.len() >= LONG || SECRET.iter().any(|part| name.contains(part))
+        value.len() >= LONG || is_secret_name(name)
     })
 }
 
 impl Connection {
     /// What must not be shown of it: the password in its address, and the settings that are secrets.
-    pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let authority = self.url.expose().split("://").nth(1);
-        let authority = authority.and_then(|rest| rest.split('/').next());
-        let credentials = authority.and_then(|authority| authority.rsplit_once('@'));
-        let password = credentials.and_then(|(credentials, _)| credentials.split_once(':'));
+    pub fn secrets(&self) -> Vec<String> {
+        let mut found = address::secrets(self.url.expose());
         let settings = self.settings.iter();
         let settings = settings.filter(|(key, value)| is_secret(key, value));
-        let password = password.into_iter().map(|(_, password)| password);
+        found.extend(settings.map(|(_, value)| value.clone()));
         let odbc = odbc_attributes(self.url.expose());
-        let odbc = odbc.filter(|(key, value)| is_odbc_secret(key) && !value.is_empty());
-        let odbc = odbc.map(|(_, value)| value);
-        password
-            .chain(settings.map(|(_, value)| value.as_str()))
-            .chain(odbc)
+        let odbc = odbc.filter(|(key, value)| is_secret_name(key) && !value.is_empty());
+        found.extend(odbc.map(|(_, value)| value.to_owned()));
+        found
     }
 
     /// The part of the address before `:`, in lower case: `postgres`, `sqlite`, `s3`, `file`.
     pub fn scheme(&self) -> String {
-        let url = self.url.expose();
-        url.split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase()
+        address::scheme(self.url.expose())
     }
-}
-
-/// Whether an attribute of an ODBC address must not be shown.
-fn is_odbc_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    key.contains("pwd") || SECRET.iter().any(|part| key.contains(part))
 }
 
 /// The attributes of an address `odbc:Driver={…};Server=…`: keys, and values without the braces around them. Nothing for
@@ -224,7 +205,7 @@ mod tests {
             ("postgres://me:s3cret@host/db", vec!["s3cret"]),
         ] {
             let connection = connection(address);
-            assert_eq!(connection.secrets().collect::<Vec<_>>(), expected);
+            assert_eq!(connection.secrets(), expected);
         }
     }
 }

@@ -14,8 +14,9 @@
 //! | [`preview`] | what is in a dataset, for people |
 //! | [`dataset`], [`artifact`], [`model`] | tables, files and models between tasks |
 //! | [`state`], [`event`], [`alert`] | states, what happened, who hears of it by mail |
-//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
+//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`address`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
 
+pub mod address;
 pub mod alert;
 pub mod artifact;
 pub mod connection;

@@ -42,9 +42,7 @@ tasks:
 #[test]
 fn a_warehouse_with_a_wrong_password() {
     let server = TestPostgres::shared();
-    let database = server.database();
-    // The test server trusts everybody; a role that is not there is refused as a wrong password is.
-    let address = database.replace("postgres@", "nobody:hunter2@");
+    let address = server.guarded_database("hunter2");
     let mut project = Project::with("load", LOAD);
     project.write("data/orders.csv", ORDERS);
     project.set("PIPECTL_CONNECTION_WAREHOUSE", address);

@@ -129,16 +129,15 @@ pub(super) async fn off(
     show.clear();
     end?;
     let is_own = |record: &RunRecord| record.run.backfill == Some(id);
-    house.send_mail(&context.output, is_own).await;
+    let stopped = house.send_mail(&context.output, is_own).await;
+    if stopped {
+        return Ok(Exit::Interrupted);
+    }
     answer(context, house, id, format).await
 }
 
 /// `412 of 1,095 · 61 running · 2 failed · 83/s · 8 s to go`
 fn line(progress: Progress, first: u64, took: chrono::TimeDelta) -> String {
-    let seconds = took.to_std().unwrap_or_default().as_secs_f64();
-    let count = |runs: u64| u32::try_from(runs).map_or(f64::MAX, f64::from);
-    let rate = count(progress.over().saturating_sub(first)) / seconds.max(0.001);
-    let left = progress.total() - progress.over();
     let failed = match progress.failed {
         0 => String::new(),
         failed => format!(" · {failed} failed"),
@@ -149,14 +148,27 @@ fn line(progress: Progress, first: u64, took: chrono::TimeDelta) -> String {
         progress.total(),
         progress.running
     );
-    if rate <= 0.0 {
-        return text + &failed;
+    match pace(progress, first, took) {
+        None => text + &failed,
+        Some((rate, eta)) => format!(
+            "{text}{failed} · {rate:.1}/s · {} to go",
+            human_duration(eta)
+        ),
     }
-    let eta = Duration::from_secs_f64((count(left) / rate).min(1e9));
-    format!(
-        "{text}{failed} · {rate:.1}/s · {} to go",
-        human_duration(eta)
-    )
+}
+
+/// How many runs a second were over since there were `first`, and how long the others take at this rate.
+pub(super) fn pace(
+    progress: Progress,
+    first: u64,
+    took: chrono::TimeDelta,
+) -> Option<(f64, Duration)> {
+    let seconds = took.to_std().unwrap_or_default().as_secs_f64();
+    let count = |runs: u64| u32::try_from(runs).map_or(f64::MAX, f64::from);
+    let rate = count(progress.over().saturating_sub(first)) / seconds.max(0.001);
+    let left = progress.total() - progress.over();
+    let eta = || Duration::from_secs_f64((count(left) / rate).min(1e9));
+    (rate > 0.0).then(|| (rate, eta()))
 }
 
 /// How the backfill stands, and the exit code that says so.
@@ -174,9 +186,12 @@ async fn answer(
     match format {
         Format::Json => {
             let zone = care::zone(house, &backfill.pipeline);
-            context
-                .output
-                .json(&care::document(&backfill, progress, zone));
+            context.output.json(&care::document(
+                &backfill,
+                progress,
+                zone,
+                house.clock().now(),
+            ));
         }
         Format::Text => context.output.line(format_args!(
             "{}: {} success, {} failed, {} cancelled, {} to be done",

@@ -69,7 +69,7 @@ impl Settings {
         let (base, auth) = base(address).ok_or_else(|| not_http("`url`"))?;
         let mut settings = Self::of(base.origin().ascii_serialization(), base);
         if let Auth::Basic(_, password) = &auth {
-            settings.hide([password.as_str()].into_iter());
+            settings.hide(vec![password.clone()]);
         }
         settings.auth = auth;
         Ok(settings)
@@ -131,9 +131,9 @@ impl Settings {
     }
 
     /// Remembers what must not be shown. What is very short stands in any text.
-    fn hide<'a>(&mut self, secrets: impl Iterator<Item = &'a str>) {
-        let secrets = secrets.filter(|secret| secret.len() >= 4);
-        self.secrets = secrets.map(ToOwned::to_owned).collect();
+    fn hide(&mut self, secrets: Vec<String>) {
+        let secrets = secrets.into_iter();
+        self.secrets = secrets.filter(|secret| secret.len() >= 4).collect();
         self.secrets
             .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }

@@ -1,5 +1,7 @@
 //! What an operator finds wrong with its settings, without any input or output.
 
+use crate::connection::Connections;
+
 /// One complaint about one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -15,9 +17,33 @@ pub struct Complaint {
 
 /// What [`Operator::check`](super::Operator::check) has found.
 #[derive(Debug, Default)]
-pub struct Complaints(Vec<Complaint>);
+pub struct Complaints {
+    list: Vec<Complaint>,
+    inputs: Option<Vec<String>>,
+    connections: Connections,
+}
 
 impl Complaints {
+    /// Nothing found yet in a task that reads these datasets, where they are known, and has these connections.
+    pub fn within(inputs: Option<Vec<String>>, connections: &Connections) -> Self {
+        Self {
+            list: Vec::new(),
+            inputs,
+            connections: connections.clone(),
+        }
+    }
+
+    /// The names of the datasets that the task reads, when they are known.
+    pub fn inputs(&self) -> Option<&[String]> {
+        self.inputs.as_deref()
+    }
+
+    /// The scheme of a connection's address, when it is known: `postgres`, `s3`, `https`.
+    pub fn scheme(&self, connection: &str) -> Option<String> {
+        let connection = self.connections.get(connection)?;
+        Some(connection.scheme())
+    }
+
     /// Adds an error at a setting.
     pub fn error(&mut self, path: &[&str], message: impl Into<String>) -> &mut Complaint {
         self.add(path, message.into(), false)
@@ -30,19 +56,19 @@ impl Complaints {
 
     fn add(&mut self, path: &[&str], message: String, warning: bool) -> &mut Complaint {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
-        self.0.push(Complaint {
+        self.list.push(Complaint {
             path,
             message,
             hint: None,
             warning,
         });
-        let last = self.0.len() - 1;
-        &mut self.0[last]
+        let last = self.list.len() - 1;
+        &mut self.list[last]
     }
 
     /// What was found, in order.
     pub fn into_vec(self) -> Vec<Complaint> {
-        self.0
+        self.list
     }
 }
 

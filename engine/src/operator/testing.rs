@@ -289,9 +289,19 @@ pub async fn run_in<O: Operator>(
 /// # Panics
 /// When the settings cannot be read.
 pub fn complaints<O: Operator>(settings: Value) -> Vec<String> {
+    complaints_within::<O>(settings, super::Complaints::default())
+}
+
+/// As [`complaints`], in a task of which more is known.
+///
+/// # Panics
+/// When the settings cannot be read.
+pub fn complaints_within<O: Operator>(
+    settings: Value,
+    mut found: super::Complaints,
+) -> Vec<String> {
     let config: O::Config = serde_json::from_value(settings)
         .unwrap_or_else(|error| panic!("the settings are wrong: {error}"));
-    let mut found = super::Complaints::default();
     O::check(&config, &mut found);
     let found = found.into_vec();
     found

@@ -7,7 +7,9 @@ use std::{
 
 use super::{
     OnnxRuntime, Serve, Smtp,
-    load::{default_sender, mlflow_at, no_mlflow, no_place_to_listen, not_an_address},
+    load::{
+        default_sender, misread_address, mlflow_at, no_mlflow, no_place_to_listen, not_an_address,
+    },
     values::{Unread, Values},
 };
 use crate::{
@@ -81,13 +83,13 @@ impl ProjectFile {
     }
 
     fn read(&mut self, reader: &mut Reader<'_>, values: &Values<'_>, section: &Section<'_>) {
-        self.store = section
-            .get("store")
-            .and_then(|node| values.text(reader, node))
-            .map(Secret::new);
-        self.artifacts = section
-            .get("artifacts")
-            .and_then(|node| values.text(reader, node));
+        let mut address = |key: &str| {
+            let node = section.get(key)?;
+            let address = values.text(reader, node)?;
+            is_readable(reader, key, &address, node).then_some(address)
+        };
+        self.store = address("store").map(Secret::new);
+        self.artifacts = address("artifacts");
         if let Some(connections) = section
             .get("connections")
             .and_then(|node| reader.map(node, "a map"))
@@ -140,6 +142,15 @@ impl ProjectFile {
             })
             .unwrap_or_default();
     }
+}
+
+/// Whether an address is read as it is meant; else it is complained about.
+fn is_readable(reader: &mut Reader<'_>, what: &str, address: &str, node: &Node) -> bool {
+    let place = node.mark.place(reader.found.file());
+    let complaint = misread_address(what, address, place);
+    let readable = complaint.is_none();
+    complaint.into_iter().for_each(|one| reader.found.push(one));
+    readable
 }
 
 /// `name: url` or `name: {url, …}`; one that lacks a value here is kept as such.
@@ -199,6 +210,9 @@ fn address_and_settings(
         reader.found.push(complaint);
         return Err(Unread::Told);
     };
+    if !is_readable(reader, &entry.key, &url, node) {
+        return Err(Unread::Told);
+    }
     // `{env: NAME}` is the address itself.
     let settings_beside = entry.value.get("url").is_some();
     if let (true, Some(known), NodeValue::Map(entries)) =
@@ -347,6 +361,9 @@ fn smtp(reader: &mut Reader<'_>, values: &Values<'_>, node: &Node) -> Option<Smt
             return None;
         }
     };
+    if !is_readable(reader, "smtp", &url, address) {
+        return None;
+    }
     let mut text = |key: &str| {
         let node = section.as_ref()?.get(key)?;
         values.text(reader, node)

@@ -7,6 +7,7 @@ use std::{
 
 use super::{OnnxRuntime, Project, Serve, Smtp, file::ProjectFile};
 use crate::{
+    address::is_misread,
     connection::{Connection, Origin},
     env::Env,
     secret::Secret,
@@ -15,6 +16,9 @@ use crate::{
 
 /// The project's own file.
 pub const FILE_NAME: &str = "pipectl.yaml";
+
+/// What the variables of connections begin with.
+const CONNECTION: &str = "PIPECTL_CONNECTION_";
 
 /// What flags say; they beat everything.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +35,7 @@ pub fn find_root(start: &Path, current: &Path) -> PathBuf {
     let start = current.join(start);
     let upward = || start.ancestors().filter(|directory| directory.is_dir());
     upward()
-        .find(|directory| directory.join(FILE_NAME).is_file())
+        .find(|directory| is_there(&directory.join(FILE_NAME)))
         .or_else(|| {
             upward()
                 .find(|directory| {
@@ -43,6 +47,11 @@ pub fn find_root(start: &Path, current: &Path) -> PathBuf {
         })
         .unwrap_or(current)
         .to_owned()
+}
+
+/// Whether something has this name, be it a file or not: reading it says what is wrong with it.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 impl Project {
@@ -64,7 +73,7 @@ impl Project {
             .map_or_else(|| find_root(start, current), |root| current.join(root));
         let path = root.join(FILE_NAME);
         let mut file = ProjectFile::default();
-        if path.is_file() {
+        if is_there(&path) {
             file = ProjectFile::parse(&SourceFile::read(&path, FILE_NAME)?, &env, &root);
         }
         let mut complaints = std::mem::take(&mut file.complaints);
@@ -124,6 +133,23 @@ impl Project {
     }
 
     fn environment(&mut self, env: &Env, complaints: &mut Diagnostics) {
+        let place = || Mark::START.place(&"the environment".into());
+        for name in env.unreadable().filter(|name| name.starts_with("PIPECTL_")) {
+            let message = format!("the environment variable `{name}` is not UTF-8");
+            let complaint = Diagnostic::error(codes::PROJECT, place(), message);
+            complaints.push(complaint.with_hint("set it again, or unset it"));
+        }
+        for name in ["PIPECTL_STORE", "PIPECTL_ARTIFACTS"] {
+            if env.is_empty(name) {
+                let message = format!("the environment variable `{name}` is empty");
+                let complaint = Diagnostic::error(codes::PROJECT, place(), message);
+                complaints.push(complaint.with_hint(
+                    "set it to an address, or unset it for what pipectl.yaml says, or the default",
+                ));
+            }
+            let misread = env.get(name);
+            complaints.extend(misread.and_then(|address| misread_address(name, address, place())));
+        }
         if let Some(store) = env.get("PIPECTL_STORE") {
             self.store = Some(Secret::new(store.to_owned()));
         }
@@ -137,8 +163,7 @@ impl Project {
             if let Some(listen) = Serve::address(text) {
                 self.serve.listen = listen;
             } else {
-                let place = Mark::START.place(&"the environment".into());
-                complaints.push(no_place_to_listen(text, place));
+                complaints.push(no_place_to_listen(text, place()));
             }
         }
         if let Some(url) = env.get("PIPECTL_MLFLOW") {
@@ -149,13 +174,25 @@ impl Project {
                 complaints.push(no_mlflow(Mark::START.place(&"the environment".into())));
             }
         }
-        for (name, url) in env.with_prefix("PIPECTL_CONNECTION_") {
-            if !url.contains(':') {
-                let place = Mark::START.place(&"the environment".into());
-                complaints.push(not_an_address(&format!("PIPECTL_CONNECTION_{name}"), place));
-            }
-            // Settings of the file beside the address, such as `ca_file`, stay.
+        self.connections_of(env, complaints);
+        self.smtp_of(env, complaints);
+    }
+
+    fn connections_of(&mut self, env: &Env, complaints: &mut Diagnostics) {
+        let place = || Mark::START.place(&"the environment".into());
+        // A secret that was not handed over must not send the rows into a file that nobody looks into.
+        for name in env.empty_with_prefix(CONNECTION) {
+            let why = format!("the environment variable `{CONNECTION}{name}` is empty");
+            self.connections.insert_unset(&name.to_lowercase(), why);
+        }
+        for (name, url) in env.with_prefix(CONNECTION) {
+            let variable = format!("{CONNECTION}{name}");
             let name = name.to_lowercase();
+            if !url.contains(':') {
+                complaints.push(not_an_address(&variable, place()));
+            }
+            complaints.extend(misread_address(&variable, url, place()));
+            // Settings of the file beside the address, such as `ca_file`, stay.
             let settings = self
                 .connections
                 .get(&name)
@@ -169,7 +206,20 @@ impl Project {
                 origin: Origin::Environment,
             });
         }
-        if let Some(url) = env.get("PIPECTL_SMTP_URL") {
+    }
+
+    fn smtp_of(&mut self, env: &Env, complaints: &mut Diagnostics) {
+        let (variable, place) = (
+            "PIPECTL_SMTP_URL",
+            Mark::START.place(&"the environment".into()),
+        );
+        if env.is_empty(variable) {
+            let message =
+                format!("no mail can be sent: the environment variable `{variable}` is empty");
+            complaints.push(Diagnostic::warning(codes::PROJECT, place, message));
+            self.smtp = None;
+        } else if let Some(url) = env.get(variable) {
+            complaints.extend(misread_address(variable, url, place));
             let from = env.get("PIPECTL_SMTP_FROM").map(ToOwned::to_owned);
             let (old_from, ca_file) = self
                 .smtp
@@ -223,6 +273,17 @@ pub(super) fn no_mlflow(place: Place) -> Diagnostic {
     let message = "this is not the address of an MLflow server";
     Diagnostic::error(codes::PROJECT, place, message)
         .with_hint("`https://mlflow.example.com`, or `http://127.0.0.1:5000`")
+}
+
+/// The complaint about an address that would be read otherwise than it is meant. What it would be read as is a part of a
+/// password, so nothing of it is shown.
+pub(super) fn misread_address(what: &str, address: &str, place: Place) -> Option<Diagnostic> {
+    let message = format!("the address of `{what}` has an `@` behind its host");
+    is_misread(address).then(|| {
+        Diagnostic::error(codes::PROJECT, place, message).with_hint(
+            "in a user or password `/` is written `%2F`, `#` `%23`, `?` `%3F`, `@` `%40`, `:` `%3A` and `%` `%25`; behind the host an `@` is `%40`",
+        )
+    })
 }
 
 /// The complaint about an address at which nobody can listen.

@@ -209,7 +209,7 @@ fn mlflow_is_an_api_with_credentials() {
     let yaml = "mlflow: {url: \"http://127.0.0.1:5000\", auth: {basic: {username: me, password: {file: secret}}}}";
     let mlflow = load(Some(yaml), Env::default()).unwrap().mlflow.unwrap();
     assert_eq!(mlflow.url.expose(), "http://127.0.0.1:5000");
-    assert_eq!(mlflow.secrets().collect::<Vec<_>>(), ["postgres://u:p@h/d"]);
+    assert_eq!(mlflow.secrets(), ["postgres://u:p@h/d"]);
     let env = Env::from([("PIPECTL_MLFLOW", "https://mlflow.example.com")]);
     let mlflow = load(Some(yaml), env).unwrap().mlflow.unwrap();
     assert_eq!(
@@ -243,4 +243,67 @@ fn mlflow_is_an_api_with_credentials() {
     }
     let unset = load(Some("mlflow: {env: MLFLOW_URL}"), Env::default()).unwrap();
     assert!(unset.mlflow.is_none());
+}
+
+#[test]
+fn an_address_that_ends_too_early_is_refused_and_not_shown() {
+    let yaml = "
+store: postgres://me:4711/Secret@127.0.0.1:1/db
+artifacts: s3://key:4711/Secret@bucket
+connections:
+  shop: postgres://me:4711#Secret@127.0.0.1:1/db
+  api: {url: 'https://me:4711?Secret@127.0.0.1:1/db'}
+  fine: postgres://me:4711%2FSecret@127.0.0.1:1/db
+smtp: smtp://me:4711/Secret@127.0.0.1
+";
+    let env = Env::from([
+        ("PIPECTL_CONNECTION_WAREHOUSE", "postgres://me:1/Secret@h/d"),
+        ("PIPECTL_STORE", "postgres://me:1/Secret@h/d"),
+        ("PIPECTL_SMTP_URL", "smtp://me:1/Secret@h"),
+    ]);
+    let found = load(Some(yaml), env).unwrap_err();
+    let of = |what: &str, line: u32| {
+        format!("P100:{line} the address of `{what}` has an `@` behind its host")
+    };
+    assert_eq!(
+        found,
+        [
+            of("store", 2),
+            of("artifacts", 3),
+            of("shop", 5),
+            of("api", 6),
+            of("smtp", 8),
+            of("PIPECTL_STORE", 1),
+            of("PIPECTL_CONNECTION_WAREHOUSE", 1),
+            of("PIPECTL_SMTP_URL", 1),
+        ]
+    );
+}
+
+#[test]
+fn an_empty_variable_is_no_default() {
+    let env = Env::from([("PIPECTL_CONNECTION_WAREHOUSE", "")]);
+    let project = load(None, env).unwrap();
+    assert!(project.connections.get("warehouse").is_none());
+    assert_eq!(
+        project.connections.unset("warehouse"),
+        Some("the environment variable `PIPECTL_CONNECTION_WAREHOUSE` is empty")
+    );
+    for name in ["PIPECTL_STORE", "PIPECTL_ARTIFACTS"] {
+        let found = load(None, Env::from([(name, "")])).unwrap_err();
+        let expected = format!("P100:1 the environment variable `{name}` is empty");
+        assert_eq!(found, [expected]);
+    }
+    let env = Env::from([("PIPECTL_SMTP_URL", "")]);
+    assert!(load(Some("smtp: smtp://h"), env).unwrap().smtp.is_none());
+}
+
+#[test]
+fn a_project_file_that_is_no_file_is_complained_about() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join(FILE_NAME)).unwrap();
+    let (start, overrides) = (Path::new("."), Overrides::default());
+    let found = Project::load(start, directory.path(), &overrides, Env::default()).unwrap_err();
+    let messages: Vec<_> = found.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(messages, ["this is a directory, not a file"]);
 }

@@ -117,6 +117,13 @@ impl Values<'_> {
 
     fn variable(&self, name: &str) -> Result<String, Unread> {
         let value = self.env.get(name).map(ToOwned::to_owned);
-        value.ok_or_else(|| Unread::Unset(format!("the environment variable `{name}` is not set")))
+        value.ok_or_else(|| {
+            let how = if self.env.unreadable().any(|unreadable| unreadable == name) {
+                "UTF-8"
+            } else {
+                "set"
+            };
+            Unread::Unset(format!("the environment variable `{name}` is not {how}"))
+        })
     }
 }

@@ -56,10 +56,7 @@ impl Drive {
             scheduler: Scheduler::new(&plan),
             shelf: Shelf::new(&plan),
             journal: Journal::new(run, Arc::clone(&plan.name), record.last_event),
-            secrets: Arc::new(secrets_of(
-                &parts.project.connections,
-                parts.project.mlflow.as_ref(),
-            )),
+            secrets: Arc::new(secrets_of(&parts.project)),
             freed: parts.slots.freed(),
             parts,
             plan,

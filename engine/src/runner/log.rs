@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
-    connection::{Connection, Connections},
+    address,
     id::{RunId, TaskKey},
+    project::Project,
     time::Clock,
 };
 
@@ -100,12 +101,15 @@ fn open(path: &Path) -> std::io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The passwords and keys of all connections, longest first.
-pub(super) fn secrets_of(connections: &Connections, mlflow: Option<&Connection>) -> Vec<String> {
+/// The passwords and keys of the project's addresses, longest first.
+pub(super) fn secrets_of(project: &Project) -> Vec<String> {
+    let connections = project.connections.iter();
+    let store = project.store.as_ref().map(|store| store.expose().as_str());
+    let smtp = project.smtp.as_ref().map(|smtp| smtp.url.expose().as_str());
     let mut secrets: Vec<String> = connections
-        .iter()
-        .chain(mlflow)
-        .flat_map(|connection| connection.secrets().map(ToOwned::to_owned))
+        .chain(project.mlflow.as_ref())
+        .flat_map(crate::connection::Connection::secrets)
+        .chain(store.into_iter().chain(smtp).flat_map(address::secrets))
         .filter(|secret| secret.len() >= 4)
         .collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -127,7 +131,7 @@ pub(super) fn blot(text: &str, secrets: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        connection::{Connection, Origin},
+        connection::{Connection, Connections, Origin},
         secret::Secret,
         time::SystemClock,
     };
@@ -151,13 +155,19 @@ mod tests {
             origin: Origin::File,
         });
         assert!(!format!("{connections:?}").contains("t0ken"));
+        let project = Project {
+            connections,
+            store: Some(Secret::new("postgres://me:hi%2Fstory@db/x".into())),
+            ..Project::default()
+        };
         let directory = std::env::temp_dir().join(format!("pipectl-log-{}", std::process::id()));
         let log = AttemptLog::new(
             directory.join("a/b.log"),
             Arc::new(SystemClock),
-            Arc::new(secrets_of(&connections, None)),
+            Arc::new(secrets_of(&project)),
         );
         assert_eq!(log.write("INFO", "login with hunter22"), "login with ***");
+        assert_eq!(log.write("INFO", "hi/story hi%2Fstory"), "*** ***");
         assert_eq!(log.write("INFO", "t0ken k3y-of-mine qu3ry"), "*** *** ***");
         for line in 0..100 {
             log.write("OUT", &line.to_string());
@@ -168,7 +178,7 @@ mod tests {
             text.contains("INFO login with ***") && !text.contains("hunter22"),
             "{text}"
         );
-        assert_eq!(text.lines().count(), 102);
+        assert_eq!(text.lines().count(), 103);
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

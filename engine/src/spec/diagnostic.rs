@@ -85,6 +85,11 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Adds complaints.
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(diagnostics);
+    }
+
     /// Adds all complaints of another list.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);

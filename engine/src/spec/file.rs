@@ -173,6 +173,15 @@ pub struct FromFile {
     pub sources: Vec<DatasetRef>,
 }
 
+impl FromFile {
+    /// The name under which its reader knows it.
+    pub fn called(&self) -> Option<&Arc<str>> {
+        let first = self.sources.first()?;
+        let by_itself = first.dataset.as_ref().unwrap_or(&first.task);
+        Some(self.name.as_ref().map_or(by_itself, |name| &name.value))
+    }
+}
+
 /// A dataset as it was written: `task` or `task.dataset`.
 #[derive(Clone, Debug)]
 pub struct DatasetRef {

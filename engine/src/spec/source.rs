@@ -1,7 +1,9 @@
 //! The text of a file, and where in it something stands.
 
 use std::{
+    fs::FileType,
     io::Read,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -64,6 +66,14 @@ impl SourceFile {
                 "is the path right, and may you read it?",
             )
         };
+        // A pipe is not even opened: it would be waited for.
+        let kind = path.metadata().map_err(unreadable)?.file_type();
+        if !kind.is_file() {
+            return Err(complain(
+                format!("this is {}, not a file", named(kind)),
+                "a pipeline is a text file; move this elsewhere",
+            ));
+        }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1)
@@ -75,12 +85,24 @@ impl SourceFile {
                 "a pipeline is text written by people; keep data in files of its own",
             ));
         }
+        if let Some(order) = utf_16(&bytes) {
+            let message = format!("the file is UTF-16 ({order}), not UTF-8");
+            return Err(complain(message, "save it as UTF-8"));
+        }
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self {
-                path: path.to_owned(),
-                name,
-                text: text.into(),
-            }),
+            Ok(text) => match text.find('\0') {
+                Some(at) => {
+                    let hint = "this is data of another program, or UTF-16: save it as UTF-8 text";
+                    let mut diagnostic = complain("the file has a NUL byte".to_owned(), hint);
+                    diagnostic.place = place_of_byte(&name, text.as_bytes(), at);
+                    Err(diagnostic)
+                }
+                None => Ok(Self {
+                    path: path.to_owned(),
+                    name,
+                    text: text.into(),
+                }),
+            },
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let mut diagnostic =
@@ -141,6 +163,30 @@ impl Mark {
     }
 }
 
+/// What is there that is no file.
+fn named(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// The order of bytes in UTF-16, when a file begins as one, with its mark or with a letter.
+fn utf_16(bytes: &[u8]) -> Option<&'static str> {
+    match bytes.get(..2)? {
+        [0xff, 0xfe] => Some("little endian"),
+        [0xfe, 0xff] => Some("big endian"),
+        [first, 0] if first.is_ascii_graphic() => Some("little endian"),
+        [0, second] if second.is_ascii_graphic() => Some("big endian"),
+        _ => None,
+    }
+}
+
 /// How many characters a text has.
 pub(super) fn count(text: &str) -> u32 {
     u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
@@ -160,5 +206,47 @@ fn place_of_byte(name: &Arc<str>, bytes: &[u8], offset: usize) -> Place {
         line: u32::try_from(line).unwrap_or(u32::MAX),
         column: u32::try_from(column).unwrap_or(u32::MAX),
         length: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        for (content, message, column) in [
+            (
+                &b"\xff\xfea\0"[..],
+                "the file is UTF-16 (little endian), not UTF-8",
+                1,
+            ),
+            (b"\0n\0a", "the file is UTF-16 (big endian), not UTF-8", 1),
+            (b"name: a\0b", "the file has a NUL byte", 8),
+            (b"name: \xe4", "the file is not UTF-8", 7),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let wrong = SourceFile::read(&path, "a.yaml").unwrap_err();
+            assert_eq!(
+                (wrong.message.as_str(), wrong.place.column),
+                (message, column)
+            );
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let wrong = SourceFile::read(&path, "a.yaml").unwrap_err();
+        assert_eq!(wrong.message, "this is a named pipe, not a file");
+        let wrong = SourceFile::read(directory.path(), "a.yaml").unwrap_err();
+        assert_eq!(wrong.message, "this is a directory, not a file");
+        let wrong = SourceFile::read(Path::new("/dev/null"), "a.yaml").unwrap_err();
+        assert_eq!(wrong.message, "this is a device, not a file");
     }
 }

@@ -317,7 +317,10 @@ fn check_column(name: &str, rules: &ColumnRules, found: &mut Complaints) {
 
 fn check_sql(index: &str, rule: &SqlRule, found: &mut Complaints) {
     let (field, flaw) = match (&rule.query, &rule.expression) {
-        (Some(query), None) => ("query", polars_sql::parse(&query.sql).err()),
+        (Some(query), None) => (
+            "query",
+            polars_sql::check_query(&query.sql, found.inputs()).err(),
+        ),
         (None, Some(expression)) => (
             "expression",
             polars_sql::parse_expression(&expression.sql).err(),

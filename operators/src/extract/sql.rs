@@ -71,6 +71,7 @@ impl Operator for Sql {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        database::check_connection(&config.connection, found);
         match (&config.query, &config.table) {
             (None, None) => {
                 found

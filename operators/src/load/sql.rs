@@ -64,6 +64,7 @@ impl Operator for Sql {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        database::check_connection(&config.connection, found);
         if TableName::parse(&config.table).is_none() {
             found
                 .error(&["table"], "this is no table's name")

@@ -52,6 +52,7 @@ impl Operator for Sql {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
+        database::check_connection(&config.connection, found);
         if config.query.sql.trim().is_empty() {
             found.error(&["query"], "the query is empty");
         }

@@ -38,7 +38,7 @@ impl Operator for Sql {
     }
 
     fn check(config: &Config, found: &mut Complaints) {
-        if let Err(flaw) = polars_sql::parse(&config.query.sql) {
+        if let Err(flaw) = polars_sql::check_query(&config.query.sql, found.inputs()) {
             let complaint = found.error(&["query"], flaw.message);
             if let Some(hint) = flaw.hint {
                 complaint.hint(hint);
@@ -79,7 +79,10 @@ impl Operator for Sql {
 
 #[cfg(test)]
 mod tests {
-    use pipectl_engine::operator::testing::{TestProject, complaints, frame, run_in};
+    use pipectl_engine::{
+        connection::Connections,
+        operator::testing::{TestProject, complaints, complaints_within, frame, run_in},
+    };
     use polars::prelude::*;
     use serde_json::json;
 
@@ -116,6 +119,21 @@ mod tests {
             error.message
         );
         assert!(error.message.contains("\"x\""), "{}", error.message);
+    }
+
+    #[test]
+    fn a_table_that_the_task_does_not_read_is_found_without_data() {
+        let within = |query: &str| {
+            let inputs = Some(vec!["orders".to_owned(), "people".to_owned()]);
+            let found = Complaints::within(inputs, &Connections::default());
+            complaints_within::<Sql>(json!({"query": query}), found)
+        };
+        assert_eq!(
+            within("select *\nfrom ordres"),
+            ["query: line 2, column 6 of the query: there is no table `ordres`"]
+        );
+        let known = "with old as (select * from orders) select o.* from old o join people p on o.a = p.a where p.a in (select a from orders)";
+        assert_eq!(within(known), [""; 0]);
     }
 
     #[test]

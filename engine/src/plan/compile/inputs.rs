@@ -55,10 +55,7 @@ impl Compiler<'_> {
 
     fn binding(&mut self, input: &FromFile, index: usize) -> Option<InputBinding> {
         let first = input.sources.first()?;
-        let name = match &input.name {
-            Some(name) => name.value.clone(),
-            None => first.dataset.clone().unwrap_or_else(|| first.task.clone()),
-        };
+        let name = input.called()?;
         let mut tasks = Vec::new();
         for source in &input.sources {
             if let Some(task) = self.arrow(&source.task, index, source.mark) {

@@ -14,7 +14,7 @@ use crate::{
     operator::{Complaint, Complaints, DynOperator},
     spec::{
         Mark, Scope, Template, TemplateNode, codes,
-        file::Placed,
+        file::{FromFile, Placed},
         yaml::{Node, NodeValue},
     },
 };
@@ -130,7 +130,7 @@ impl Compiler<'_> {
                 return;
             }
         };
-        let mut complaints = Complaints::default();
+        let mut complaints = Complaints::within(self.inputs(index), &self.project.connections);
         operator.check(&config, &mut complaints);
         for complaint in complaints.into_vec() {
             if !is_open(&complaint.path, open) {
@@ -138,6 +138,20 @@ impl Compiler<'_> {
             }
         }
         self.drafts[index].outputs = Some(operator.outputs(&config));
+    }
+
+    /// The names under which a task reads its datasets; nothing when one of them comes from nowhere, which is complained
+    /// about elsewhere.
+    fn inputs(&self, index: usize) -> Option<Vec<String>> {
+        let from = &self.drafts[index].file.from;
+        let known = |input: &FromFile| {
+            let mut sources = input.sources.iter();
+            sources.all(|source| self.names.task(&source.task).index().is_some())
+        };
+        (!from.is_empty() && from.iter().all(known)).then(|| {
+            let names = from.iter().filter_map(FromFile::called);
+            names.map(|name| name.to_string()).collect()
+        })
     }
 
     fn complain(&mut self, complaint: &Complaint, node: &Node, owner: Mark) {

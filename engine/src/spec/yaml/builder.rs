@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::{
     super::{Found, Mark, SourceFile, codes, scalar, source::count},
     Entry, Node, NodeValue,
-    syntax::complain,
+    syntax::{TOO_DEEP, complain},
 };
 
 /// How many nodes a file may have, after its aliases are followed.
@@ -141,11 +141,13 @@ impl Builder<'_> {
         let mark = self.mark(span);
         self.refuse_tag(tag, mark);
         if self.stack.len() >= MAX_DEPTH {
-            self.found.error(
-                codes::BOMB,
-                mark,
-                format!("the file is nested more than {MAX_DEPTH} deep"),
-            );
+            self.found
+                .error(
+                    codes::BOMB,
+                    mark,
+                    format!("the file is nested more than {MAX_DEPTH} deep"),
+                )
+                .hint(TOO_DEEP);
             return false;
         }
         let first_node = self.nodes;

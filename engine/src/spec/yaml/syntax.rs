@@ -9,7 +9,7 @@ use super::{
 pub(super) fn complain(error: &granit_parser::ScanError, source: &SourceFile, found: &mut Found) {
     let marker = error.marker();
     let start = u32::try_from(marker.byte_offset().unwrap_or_default()).unwrap_or_default();
-    let mark = Mark {
+    let mut mark = Mark {
         line: u32::try_from(marker.line().max(1)).unwrap_or(u32::MAX),
         column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
         length: 1,
@@ -22,13 +22,19 @@ pub(super) fn complain(error: &granit_parser::ScanError, source: &SourceFile, fo
         .nth(mark.line as usize - 1)
         .unwrap_or_default();
     let hint = if error.info().contains("nesting") || error.info().contains("recursion") {
-        found.error(
-            codes::BOMB,
-            mark,
-            format!("the file is nested more than {MAX_DEPTH} deep"),
-        );
+        found
+            .error(
+                codes::BOMB,
+                mark,
+                format!("the file is nested more than {MAX_DEPTH} deep"),
+            )
+            .hint(TOO_DEEP);
         return;
-    } else if line.trim_start_matches(' ').starts_with('\t') {
+    } else if let Some(tab) = line
+        .find(|letter| letter != ' ')
+        .filter(|at| line.get(*at..).is_some_and(|rest| rest.starts_with('\t')))
+    {
+        mark.column = u32::try_from(tab + 1).unwrap_or(u32::MAX);
         Some("YAML is indented with spaces; replace the tab")
     } else if line.contains("${{") {
         Some("put the expression in quotes: \"${{ … }}\"")
@@ -40,6 +46,10 @@ pub(super) fn complain(error: &granit_parser::ScanError, source: &SourceFile, fo
         complaint.hint(hint);
     }
 }
+
+/// What to do about a file that is nested too deep.
+pub(super) const TOO_DEEP: &str =
+    "a pipeline needs a few levels; is a bracket or an indentation repeated by mistake?";
 
 /// The parser's words as a lower-case fragment.
 fn plain(message: &str) -> String {

@@ -33,10 +33,10 @@ mod table;
 
 use std::sync::Arc;
 
-use pipectl_connections::{Connector, Database};
+use pipectl_connections::{Connector, DATABASES, Database, is_database, no_database};
 use pipectl_engine::{
     connection::Connection,
-    operator::{ConnectionName, ProbeContext, SqlText, TaskContext, TaskError},
+    operator::{Complaints, ConnectionName, ProbeContext, SqlText, TaskContext, TaskError},
     project::Project,
     services::Services,
 };
@@ -65,6 +65,16 @@ async fn open(
         .get::<Connector>()
         .unwrap_or_else(|| Arc::new(Connector::default()));
     connector.database(project, connection).await
+}
+
+/// Looks whether a connection is one of a database, without speaking to it.
+pub(crate) fn check_connection(name: &ConnectionName, found: &mut Complaints) {
+    let scheme = found.scheme(&name.0);
+    if let Some(scheme) = scheme.filter(|scheme| !is_database(scheme)) {
+        found
+            .error(&["connection"], no_database(&name.0, &scheme))
+            .hint(DATABASES);
+    }
 }
 
 /// Looks whether the database behind a connection lets us in.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipectl_engine::operator::TaskError;
 use polars::{
-    prelude::{PlSmallStr, PolarsError},
+    prelude::{DataType, PolarsError},
     sql::keywords::all_functions,
 };
 
@@ -26,14 +26,10 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
         || text.contains("no column named");
     let Some(name) = unknown_column.then(|| quoted(&text)).flatten() else {
         return not_understood(sql, offset, &text)
+            .or_else(|| text_for_a_number(sql, offset, columns, &text))
             .unwrap_or_else(|| polars_error("run the query", error));
     };
-    let read = tables_of(sql);
-    let known: Vec<_> = columns
-        .iter()
-        .filter(|(table, _)| read.contains(table))
-        .flat_map(|(_, schema)| schema.iter_names().map(PlSmallStr::as_str))
-        .collect();
+    let known: Vec<_> = read_by(sql, columns).map(|(name, _)| name).collect();
     let grouped = sql.to_lowercase().contains("group by");
     let hint = if known.contains(&name) && grouped {
         GROUPED.to_owned()
@@ -50,6 +46,67 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
         at(sql, name, offset)
     ))
     .hint(hint)
+}
+
+/// What polars says when a text stands where a number is wanted, and how we say it.
+const TYPES: [(&str, &str); 6] = [
+    (
+        "cannot compare string with numeric",
+        "it compares text with a number",
+    ),
+    ("arithmetic on", "it calculates with text"),
+    (
+        "is_in",
+        "it looks for numbers among texts, or for a text among numbers",
+    ),
+    ("round", "it rounds text"),
+    (
+        "operation not supported for dtype",
+        "it takes text as a number",
+    ),
+    ("not supported for", "it takes text as a number"),
+];
+
+/// A column that is text, where the query takes it for a number: as a table comes in whose values have changed.
+fn text_for_a_number(sql: &str, offset: u64, columns: &Columns, text: &str) -> Option<TaskError> {
+    let of_text = ["string", "String", "str"];
+    let mut words = text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+    if !words.any(|word| of_text.contains(&word)) {
+        return None;
+    }
+    let (polars, ours) = TYPES.iter().find(|(polars, _)| text.contains(polars))?;
+    // `sum` and its like are named.
+    let function = quoted(text).filter(|_| polars.contains("operation"));
+    let what = function.map_or_else(
+        || (*ours).to_owned(),
+        |function| format!("there is no `{function}` of text"),
+    );
+    let mut texts: Vec<&str> = read_by(sql, columns)
+        .filter(|(name, of)| **of == DataType::String && place_of(sql, name).is_some())
+        .map(|(name, _)| name)
+        .collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let first = *texts.first()?;
+    let place = match texts.as_slice() {
+        [one] => at(sql, one, offset),
+        _ => String::new(),
+    };
+    let are = if texts.len() == 1 { "is" } else { "are" };
+    let hint = format!(
+        "{} {are} text: where numbers are meant, say so at the extract, as in `types: {{{first}: number}}`, or write `try_cast({first} as double)`",
+        list(texts)
+    );
+    Some(TaskError::user(format!("cannot run the query: {place}{what}")).hint(hint))
+}
+
+/// The columns of the tables that a query reads, with their types.
+fn read_by<'a>(sql: &str, columns: &'a Columns) -> impl Iterator<Item = (&'a str, &'a DataType)> {
+    let read = tables_of(sql);
+    let columns = columns
+        .iter()
+        .filter(move |(table, _)| read.contains(table));
+    columns.flat_map(|(_, schema)| schema.iter().map(|(name, of)| (name.as_str(), of)))
 }
 
 /// What polars does not know of SQL, in a line: its own text shows the parsed query as its program has it.

@@ -10,6 +10,7 @@ mod widen;
 
 use pipectl_engine::operator::{SqlText, TaskError};
 use polars::{prelude::LazyFrame, sql::SQLContext};
+use sqlparser::ast::Statement;
 
 use self::{
     bind::bind,
@@ -45,6 +46,25 @@ pub(crate) fn plan_at(
     planned(text, inputs, offset, true)
 }
 
+/// What is wrong with a query, without data: that of a task which reads the datasets `inputs`, when they are known.
+///
+/// # Errors
+/// When it cannot be read, or names a table that the task does not read.
+pub(crate) fn check_query(sql: &str, inputs: Option<&[String]>) -> Result<(), Flaw> {
+    let statement = parse(sql)?;
+    inputs.map_or(Ok(()), |known| only_known(&statement, sql, 0, known))
+}
+
+fn only_known(statement: &Statement, sql: &str, offset: u64, known: &[String]) -> Result<(), Flaw> {
+    let read = tables(statement);
+    let Some(table) = read.iter().find(|table| !known.contains(table)) else {
+        return Ok(());
+    };
+    let message = format!("{}there is no table `{table}`", at(sql, table, offset));
+    let known = known.iter().map(String::as_str);
+    Err(Flaw::new(message).hint(hint_for_name(table, "the task reads", known)))
+}
+
 /// As [`plan_at`]; `wide`: whole numbers have 64 bits, whatever their columns have.
 fn planned(
     text: &SqlText,
@@ -54,20 +74,7 @@ fn planned(
 ) -> Result<LazyFrame, TaskError> {
     let statement = parse(&text.sql)?;
     let known: Vec<_> = inputs.iter().map(|(name, _)| name.clone()).collect();
-    for table in tables(&statement) {
-        if !known.contains(&table) {
-            let known = known.iter().map(String::as_str);
-            let message = format!(
-                "{}there is no table `{table}`",
-                at(&text.sql, &table, offset)
-            );
-            return Err(TaskError::user(message).hint(hint_for_name(
-                &table,
-                "the task reads",
-                known,
-            )));
-        }
-    }
+    only_known(&statement, &text.sql, offset, &known)?;
     let mut columns = Vec::new();
     let mut context = SQLContext::new();
     for (name, mut frame) in inputs {
@@ -300,6 +307,46 @@ mod tests {
                 error.hint
             );
         }
+    }
+
+    #[test]
+    fn text_where_a_number_is_meant_is_named() {
+        for (sql, message) in [
+            (
+                "select * from people where name >= 5",
+                "cannot run the query: line 1, column 28 of the query: it compares text with a number",
+            ),
+            (
+                "select age, sum(name) as n from people group by age",
+                "cannot run the query: line 1, column 17 of the query: there is no `sum` of text",
+            ),
+            (
+                "select avg(name) as n from people",
+                "cannot run the query: line 1, column 12 of the query: there is no `mean` of text",
+            ),
+            (
+                "select name * 2 as n from people",
+                "cannot run the query: line 1, column 8 of the query: it calculates with text",
+            ),
+            (
+                "select * from people where name in (1, 2)",
+                "cannot run the query: line 1, column 28 of the query: it looks for numbers among texts, or for a text among numbers",
+            ),
+            (
+                "select round(name, 1) as n from people",
+                "cannot run the query: line 1, column 14 of the query: it rounds text",
+            ),
+        ] {
+            let error = run(sql, &[]).unwrap_err();
+            assert_eq!(error.message, message, "{sql}");
+            let hint = error.hint.unwrap_or_default();
+            assert!(
+                hint.starts_with("`name` is text") && hint.contains("try_cast(name as double)"),
+                "{hint}"
+            );
+        }
+        let cast = run("select sum(try_cast(name as double)) as n from people", &[]);
+        assert_eq!(cast.unwrap().height(), 1);
     }
 
     #[test]
