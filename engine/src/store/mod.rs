@@ -22,7 +22,7 @@ pub use crate::{
     model::{ModelRegistry, ModelVersion},
 };
 pub use change::{Change, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
-pub use history::{History, PruneRule};
+pub use history::{History, LATE, PruneRule};
 pub use memory::MemoryStore;
 pub use part::Part;
 pub use promotion::{CHAMPION, promotion};
