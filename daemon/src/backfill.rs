@@ -112,6 +112,7 @@ pub async fn preview(
         max_active: wish.max_active,
         reprocess: wish.reprocess,
         backwards: wish.backwards,
+        cascade: wish.cascade,
         state: BackfillState::Running,
         created: now,
     };

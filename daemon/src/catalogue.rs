@@ -1,12 +1,15 @@
 //! The pipelines that a daemon knows.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
-use pipectl_engine::{plan::Plan, store::PipelineVersion};
+use pipectl_engine::{
+    plan::Plan,
+    store::{PipelineVersion, Store},
+};
 use tokio::sync::watch;
 
 /// A pipeline's file as it stands.
@@ -34,6 +37,8 @@ pub(crate) struct Catalogue {
     library: Arc<dyn Library>,
     known: Mutex<BTreeMap<String, Known>>,
     versions: Mutex<BTreeMap<String, Arc<Plan>>>,
+    /// The versions that stand in the history, so that the last good one is found there after a restart.
+    kept: Mutex<HashSet<String>>,
     changed: watch::Sender<u64>,
 }
 
@@ -60,6 +65,7 @@ impl Catalogue {
             library,
             known: Mutex::default(),
             versions: Mutex::default(),
+            kept: Mutex::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -68,18 +74,31 @@ impl Catalogue {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the files again. A broken edit keeps the last good version, and is said once.
-    pub(crate) async fn refresh(&self) {
+    /// Reads the files again. A broken edit keeps the last good version, which after a restart is the one that stands in
+    /// the history, and is said once.
+    pub(crate) async fn refresh(&self, store: &dyn Store) {
         let entries = match self.library.entries().await {
             Ok(entries) => entries,
             Err(error) => return tracing::error!(error, "the pipelines cannot be read"),
         };
+        let mut last_good = BTreeMap::new();
+        for entry in &entries {
+            match &entry.plan {
+                Ok(plan) => self.keep(store, plan).await,
+                Err(_) if self.has_plan(&entry.name) => {}
+                Err(_) => {
+                    let plan = self.last_good(store, &entry.name).await;
+                    last_good.extend(plan.map(|plan| (entry.name.clone(), plan)));
+                }
+            }
+        }
         let mut known = self.lock();
         let before = std::mem::take(&mut *known);
         let mut differs = before.len() != entries.len();
         for entry in entries {
             let old = before.get(&entry.name);
-            let now = learn(old, entry.path, entry.plan);
+            let last = last_good.remove(&entry.name);
+            let now = learn(old, last, entry.path, entry.plan);
             let same = old.is_some_and(|old| hash(old) == hash(&now) && old.error == now.error);
             if !same {
                 differs = true;
@@ -114,6 +133,50 @@ impl Catalogue {
             .values()
             .filter_map(|known| Some((known.path.clone(), known.error.clone()?)));
         broken.collect()
+    }
+
+    /// The pipelines whose file is broken and of which no good version is known.
+    pub(crate) fn unknown(&self) -> HashSet<String> {
+        let known = self.lock();
+        let unknown = known.iter().filter(|(_, known)| known.plan.is_none());
+        unknown.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn has_plan(&self, name: &str) -> bool {
+        self.lock()
+            .get(name)
+            .is_some_and(|known| known.plan.is_some())
+    }
+
+    /// Keeps a version in the history when it is first seen.
+    async fn keep(&self, store: &dyn Store, plan: &Plan) {
+        let hash = &plan.source.hash;
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept().contains(hash) {
+            return;
+        }
+        match store.put_version(&PipelineVersion::of(plan)).await {
+            Ok(()) => drop(kept().insert(hash.clone())),
+            Err(error) => tracing::debug!(%error, "cannot keep the version of `{}`", plan.name),
+        }
+    }
+
+    /// The version of a pipeline that the history has seen last.
+    async fn last_good(&self, store: &dyn Store, name: &str) -> Option<Arc<Plan>> {
+        let version = match store.last_version(name).await {
+            Ok(version) => version?,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the last good version of `{name}`");
+                return None;
+            }
+        };
+        match self.library.version(version).await {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                tracing::debug!("the last version of `{name}` is not good any more: {error}");
+                None
+            }
+        }
     }
 
     /// Has everybody look at the pipelines anew.
@@ -158,7 +221,12 @@ impl Catalogue {
     }
 }
 
-fn learn(old: Option<&Known>, path: String, plan: Result<Arc<Plan>, String>) -> Known {
+fn learn(
+    old: Option<&Known>,
+    last: Option<Arc<Plan>>,
+    path: String,
+    plan: Result<Arc<Plan>, String>,
+) -> Known {
     match plan {
         Ok(plan) => Known {
             path,
@@ -167,7 +235,7 @@ fn learn(old: Option<&Known>, path: String, plan: Result<Arc<Plan>, String>) -> 
         },
         Err(error) => Known {
             path,
-            plan: old.and_then(|old| old.plan.clone()),
+            plan: old.and_then(|old| old.plan.clone()).or(last),
             error: Some(error),
         },
     }
@@ -189,5 +257,33 @@ fn report(name: &str, now: &Known, edited: bool) {
             "edited: what starts from now on runs the new version"
         ),
         (None, _) => tracing::info!(pipeline = name, "found"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::plan::testing;
+
+    use crate::testing::Bench;
+
+    #[tokio::test]
+    async fn a_broken_file_keeps_its_last_good_version_over_a_restart() {
+        let bench = Bench::new();
+        let mut first = testing::plan("churn");
+        first.source.hash = "first".to_owned();
+        bench.files.put(first);
+        let desk = bench.desk().await;
+        let mut second = testing::plan("churn");
+        second.source.hash = "second".to_owned();
+        bench.files.put(second);
+        desk.catalogue.refresh(&*bench.store).await;
+        bench.files.break_("churn");
+        bench.files.break_("never_good");
+        let again = bench.desk().await;
+        let plans = again.catalogue.plans();
+        let hashes: Vec<_> = plans.iter().map(|plan| plan.source.hash.as_str()).collect();
+        assert_eq!(hashes, ["second"]);
+        assert_eq!(again.catalogue.broken().len(), 2);
+        assert!(again.catalogue.unknown().contains("never_good"));
     }
 }

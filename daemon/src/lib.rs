@@ -5,8 +5,11 @@ mod backfill;
 mod catalogue;
 mod desk;
 mod dispatch;
+mod errands;
 mod export;
+mod following;
 mod heart;
+mod late;
 pub mod mail;
 mod measures;
 mod outbox;
@@ -17,6 +20,9 @@ mod sensing;
 mod service;
 mod settling;
 mod sweep;
+#[cfg(test)]
+mod testing;
+mod watching;
 
 pub use backfill::{
     BackfillError, Preview, Wish, create as create_backfill, preview as preview_backfill,

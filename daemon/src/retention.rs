@@ -1,6 +1,6 @@
 //! Lets go of old runs with what hangs on them, in small batches.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use pipectl_engine::{
     artifact::ArtifactStore,
@@ -26,11 +26,23 @@ pub(crate) async fn prune(desk: &Desk, stop: &CancellationToken) -> Result<u64, 
     let project = &desk.project();
     let now = desk.now();
     let mut gone = 0;
-    for plan in desk.catalogue.plans() {
-        let Some(retention) = plan.history.or(project.history) else {
+    let plans: BTreeMap<String, _> = desk
+        .catalogue
+        .plans()
+        .into_iter()
+        .map(|plan| (plan.name.to_string(), plan))
+        .collect();
+    let broken = desk.catalogue.unknown();
+    for pipeline in store.pipelines().await? {
+        // What a broken file says of its history is not known; of one that is gone the project decides.
+        if broken.contains(&pipeline) {
+            continue;
+        }
+        let own = plans.get(&pipeline).and_then(|plan| plan.history);
+        let Some(retention) = own.or(project.history) else {
             continue;
         };
-        let rule = rule(Some(plan.name.to_string()), retention, now);
+        let rule = rule(Some(pipeline), retention, now);
         while !stop.is_cancelled() {
             let removed = prune_batch(&**store, &**artifacts, project, &rule).await?;
             gone += removed;
@@ -84,5 +96,39 @@ fn remove_logs(project: &Project, run: RunId) {
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!(%error, "cannot remove the logs in `{}`", directory.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::{plan::testing, state::RunState};
+
+    use super::*;
+    use crate::testing::{Bench, made};
+
+    #[tokio::test]
+    async fn runs_of_pipelines_that_are_gone_go_too() {
+        let mut bench = Bench::new();
+        let day = Retention {
+            keep: Some(Duration::from_secs(86_400)),
+            runs: None,
+        };
+        bench.project.history = Some(day);
+        let mut longer = testing::plan("longer");
+        longer.history = Some(Retention {
+            keep: Some(Duration::from_secs(864_000)),
+            runs: None,
+        });
+        bench.files.put(longer);
+        bench.files.break_("broken");
+        for pipeline in ["gone", "longer", "broken"] {
+            let ended = bench.now() - chrono::TimeDelta::days(2);
+            let run = made(&bench, pipeline, 3 * 86_400);
+            bench.over(run, RunState::Success, ended).await;
+        }
+        let desk = bench.desk().await;
+        let gone = prune(&desk, &CancellationToken::new()).await.unwrap();
+        assert_eq!(gone, 1);
+        assert!(bench.runs("gone").await.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Makes runs when it is time, and when other pipelines have succeeded.
+//! Makes runs when it is time.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,16 +6,16 @@ use pipectl_engine::{
     operator::Interval,
     plan::Plan,
     state::RunState,
-    store::{Created, NewRun, RunKind, RunRecord, StoreError},
+    store::{Created, RunKind, RunRecord, StoreError},
     time::Timestamp,
     trigger::{Overlap, Schedule, Trigger},
 };
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     desk::{Desk, interval_key, queued},
     dispatch::say,
+    following::Following,
     measures::Measures,
 };
 
@@ -23,9 +23,7 @@ use crate::{
 const LONGEST: Duration = Duration::from_secs(10);
 /// The same for a clock that tests move.
 const JUMP: Duration = Duration::from_millis(500);
-/// How long after a success one that ended earlier may still appear: clocks of daemons differ, and commits take time.
-const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
-/// How many successes are looked at in one go.
+/// How many runs under way are looked at.
 const PAGE: u32 = 1_000;
 
 /// Starts what is due.
@@ -35,17 +33,16 @@ pub(crate) struct Scheduler {
     measures: Arc<Measures>,
     /// When each pipeline's schedule is next due; empty when the pipelines have changed.
     next: BTreeMap<String, Timestamp>,
-    /// Successes that `after` pipelines have dealt with, with their end.
-    followed: BTreeMap<(String, pipectl_engine::id::RunId), Timestamp>,
+    following: Following,
 }
 
 impl Scheduler {
     pub(crate) fn new(desk: Desk, measures: Arc<Measures>) -> Self {
         Self {
+            following: Following::new(desk.clone()),
             desk,
             measures,
             next: BTreeMap::new(),
-            followed: BTreeMap::new(),
         }
     }
 
@@ -70,11 +67,7 @@ impl Scheduler {
     }
 
     fn follows(&self) -> bool {
-        self.desk
-            .catalogue
-            .plans()
-            .iter()
-            .any(|plan| after(plan).is_some())
+        self.desk.catalogue.plans().iter().any(|plan| follows(plan))
     }
 
     fn pause(&self) -> Duration {
@@ -97,7 +90,7 @@ impl Scheduler {
             };
             let done = match &schedule.trigger {
                 Trigger::Time(_) => self.time(&plan, &schedule).await,
-                Trigger::After { pipelines, all } => self.follow(&plan, pipelines, *all).await,
+                Trigger::After { .. } => self.following.follow(&plan, &schedule).await,
                 Trigger::Sensor(_) => Ok(()),
             };
             if let Err(error) = done {
@@ -148,7 +141,10 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let store = self.desk.store();
-        if !self.room(plan, schedule.overlap, now).await? {
+        let room = self
+            .room(plan, schedule.overlap, intervals.len(), now)
+            .await?;
+        if !room {
             tracing::warn!(
                 pipeline = &*plan.name,
                 "left out: as many runs as `max_active_runs` allows are under way (`overlap: skip`)"
@@ -194,6 +190,7 @@ impl Scheduler {
         &self,
         plan: &Plan,
         overlap: Overlap,
+        new: usize,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         if overlap == Overlap::Queue {
@@ -210,109 +207,84 @@ impl Scheduler {
             };
             active.extend(store.runs(&filter).await?);
         }
-        active.retain(|record| record.run.kind == RunKind::Scheduled);
-        if active.len() < plan.max_active_runs as usize {
+        // What is asked to stop makes room already.
+        active.retain(|record| record.run.kind == RunKind::Scheduled && !record.cancelling);
+        let most = plan.max_active_runs as usize;
+        if active.len() < most {
             return Ok(true);
         }
         if overlap == Overlap::Replace {
-            for record in &active {
+            for record in surplus(active, new, most) {
                 store.cancel(record.run.id, now).await?;
                 tracing::info!(pipeline = &*plan.name, run = %record.run.id, "cancelled: the next run takes its place (`overlap: replace`)");
             }
         }
         Ok(overlap == Overlap::Replace)
     }
-
-    /// Makes the runs that follow successes of other pipelines.
-    async fn follow(
-        &mut self,
-        plan: &Arc<Plan>,
-        upstream: &[String],
-        all: bool,
-    ) -> Result<(), StoreError> {
-        let now = self.desk.now();
-        let store = Arc::clone(self.desk.store());
-        let record = store.schedule(&plan.name, now).await?;
-        if record.paused {
-            return Ok(());
-        }
-        // The cursor stays behind what was dealt with, so that what appears late is still found; it begins at the moment
-        // when the pipeline was first seen.
-        let successes = store.successes_since(upstream, record.cursor, PAGE).await?;
-        let mut last = record.cursor;
-        for success in &successes {
-            let id = success.run.id;
-            let Some(ended) = success.ended else { continue };
-            let key = (plan.name.to_string(), id);
-            if self.followed.contains_key(&key) {
-                continue;
-            }
-            let alone = success.run.kind == RunKind::Backfill
-                && success.run.trigger["cascade"] != json!(true);
-            if alone {
-                continue;
-            }
-            if let Some(run) = self.follower(plan, upstream, all, success, now).await? {
-                self.desk.keep(plan).await?;
-                if store.create_runs(&[run]).await? == [Created::New] {
-                    tracing::info!(pipeline = &*plan.name, after = %id, "due: `{}` has succeeded", success.run.pipeline);
-                }
-            }
-            self.followed.insert(key, ended);
-            last = last.max(ended - LATE);
-        }
-        if last > record.cursor {
-            store.advance(&plan.name, last).await?;
-        }
-        self.followed.retain(|_, ended| *ended > now - LATE * 3);
-        Ok(())
-    }
-
-    async fn follower(
-        &self,
-        plan: &Plan,
-        upstream: &[String],
-        all: bool,
-        success: &RunRecord,
-        now: Timestamp,
-    ) -> Result<Option<NewRun>, StoreError> {
-        let store = self.desk.store();
-        let key = if all {
-            // The same interval of every pipeline; a run without one has no counterpart.
-            let Some(interval) = success.run.interval else {
-                return Ok(None);
-            };
-            for other in upstream
-                .iter()
-                .filter(|name| **name != success.run.pipeline)
-            {
-                if store.success_of(other, interval).await?.is_none() {
-                    return Ok(None);
-                }
-            }
-            format!("after:{}", interval_key(interval))
-        } else {
-            format!("after:{}:{}", success.run.id, success.redo)
-        };
-        Ok(
-            match queued(plan, RunKind::After, key, success.run.interval, now) {
-                Ok(run) => Some(NewRun {
-                    trigger: json!({"pipeline": success.run.pipeline, "run": success.run.id}),
-                    ..run
-                }),
-                Err(error) => {
-                    tracing::error!(pipeline = &*plan.name, "cannot start: {error}");
-                    None
-                }
-            },
-        )
-    }
 }
 
-/// The pipelines that a plan follows.
-fn after(plan: &Plan) -> Option<&[String]> {
-    match &plan.schedule.as_ref()?.trigger {
-        Trigger::After { pipelines, .. } => Some(pipelines),
-        _ => None,
+/// Whether a plan runs after others.
+fn follows(plan: &Plan) -> bool {
+    let trigger = plan.schedule.as_ref().map(|schedule| &schedule.trigger);
+    matches!(trigger, Some(Trigger::After { .. }))
+}
+
+/// Those that make room for `new` ones when at most `most` may be under way: the oldest.
+fn surplus(mut active: Vec<RunRecord>, new: usize, most: usize) -> Vec<RunRecord> {
+    active.sort_by_key(|record| record.run.id);
+    active.truncate((active.len() + new).saturating_sub(most));
+    active
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::{
+        plan::testing,
+        store::{NewRun, RunStore as _},
+        trigger::Cadence,
+    };
+
+    use super::*;
+    use crate::testing::{Bench, made};
+
+    #[tokio::test]
+    async fn replacing_makes_room_for_what_is_new() {
+        let bench = Bench::new();
+        let mut plan = testing::plan("often");
+        plan.max_active_runs = 3;
+        let plan = Arc::new(plan);
+        let scheduler = Scheduler::new(bench.desk().await, Arc::default());
+        let mut runs = Vec::new();
+        for seconds in [40, 30, 20] {
+            let run = NewRun {
+                kind: RunKind::Scheduled,
+                enqueued: true,
+                ..made(&bench, "often", seconds)
+            };
+            bench.store.create_run(&run).await.unwrap();
+            runs.push(run.id);
+        }
+        let now = bench.now();
+        let cadence = Cadence::every(Duration::from_secs(10)).unwrap();
+        let schedule = Schedule {
+            overlap: Overlap::Replace,
+            ..Schedule::new(Trigger::Time(cadence))
+        };
+        let interval = Interval {
+            start: now - chrono::TimeDelta::seconds(10),
+            end: now,
+        };
+        scheduler
+            .make(&plan, &schedule, &[interval], now)
+            .await
+            .unwrap();
+        let records = bench.runs("often").await;
+        assert_eq!(records.len(), 4);
+        let cancelled: Vec<_> = records
+            .iter()
+            .filter(|record| record.state == RunState::Cancelled)
+            .map(|record| record.run.id)
+            .collect();
+        assert_eq!(cancelled, runs[..1]);
     }
 }

@@ -8,11 +8,10 @@ use std::{
 
 use pipectl_connections::{Connector, Sight, list_many};
 use pipectl_engine::{
-    operator::{Existing, Senses, TaskError, Thing, Wait, WaitWatcher},
+    operator::{Existing, Senses, TaskError, Thing, Wait},
     plan::Plan,
     store::{Created, NewRun, RunKind, Sensed, SensorKey, SensorRecord, StoreError},
     time::Timestamp,
-    trigger::Trigger,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,11 +20,14 @@ use crate::{
     alarm::Alarm,
     desk::{Desk, queued},
     dispatch::say,
-    sensed::{senses, thing_key},
+    errands::Errands,
+    sensed::thing_key,
 };
 
 /// How long to sleep at most.
 const LONGEST: Duration = Duration::from_secs(5);
+/// How long putting away may take when the daemon stops.
+const LAST: Duration = Duration::from_secs(5);
 /// How many things get their runs in one transaction.
 const BATCH: usize = 1_000;
 
@@ -38,16 +40,22 @@ pub(crate) struct Sensing {
     /// When things that stay where they are were last settled.
     pub(crate) kept: Option<Timestamp>,
     /// Wakes for changes in local directories.
-    watchers: JoinSet<()>,
-    noticed: Arc<Notify>,
-    hot: Arc<std::sync::Mutex<Vec<SensorKey>>>,
+    pub(crate) watchers: JoinSet<()>,
+    /// Listings under way: a place that hangs delays no other, and is not listed twice at once.
+    listings: Errands<String, Vec<Seen>>,
+    /// Sensors whose things are being put away.
+    pub(crate) clearing: Errands<SensorKey, ()>,
+    /// Whether there was something to be put away by somebody who was busy.
+    pub(crate) clear_again: bool,
+    pub(crate) noticed: Arc<Notify>,
+    pub(crate) hot: Arc<std::sync::Mutex<Vec<SensorKey>>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Sensor {
-    plan: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) senses: Senses,
-    due: Timestamp,
+    pub(crate) due: Timestamp,
     /// Whether the ledger knows it: then what is there at first has been dealt with.
     pub(crate) record: Option<SensorRecord>,
 }
@@ -60,6 +68,9 @@ impl Sensing {
             sensors: BTreeMap::new(),
             kept: None,
             watchers: JoinSet::new(),
+            listings: Errands::new(),
+            clearing: Errands::new(),
+            clear_again: false,
             noticed: Arc::default(),
             hot: Arc::default(),
         }
@@ -69,6 +80,7 @@ impl Sensing {
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut edits = self.desk.catalogue.changes();
         self.learn();
+        let mut tidy = true;
         while !stop.is_cancelled() {
             if edits.has_changed().unwrap_or(false) {
                 edits.borrow_and_update();
@@ -78,15 +90,24 @@ impl Sensing {
             let store = Arc::clone(self.desk.store());
             let changed = store.changed();
             self.look().await;
-            self.clear().await;
+            if tidy {
+                self.clear().await;
+            }
+            tidy = true;
+            let (clears, pause) = (self.clears(), self.pause());
             tokio::select! {
                 () = stop.cancelled() => {}
+                (place, seen) = self.listings.next() => self.listed(&place, seen).await,
+                // Else one would be the occasion of the next for ever.
+                _ = self.clearing.next() => tidy = std::mem::take(&mut self.clear_again),
                 _ = edits.changed() => {}
                 () = self.noticed.notified() => {}
-                () = changed, if self.clears() => tokio::time::sleep(Duration::from_millis(100)).await,
-                () = tokio::time::sleep(self.pause()) => {}
+                () = changed, if clears => tokio::time::sleep(Duration::from_millis(100)).await,
+                () = tokio::time::sleep(pause) => {}
             }
         }
+        // What is being put away is either put away or as it was.
+        drop(tokio::time::timeout(LAST, self.clearing.all()).await);
     }
 
     pub(crate) fn connector(&self) -> Arc<Connector> {
@@ -100,119 +121,64 @@ impl Sensing {
 
     fn pause(&self) -> Duration {
         let now = self.desk.now();
-        let next = self.sensors.values().map(|sensor| sensor.due).min();
+        let idle = self.sensors.iter();
+        let idle =
+            idle.filter(|(key, sensor)| !self.listings.busy(&place(key, &sensor.senses.wait)));
+        let next = idle.map(|(_, sensor)| sensor.due).min();
         let pause = next.map_or(LONGEST, |next| (next - now).to_std().unwrap_or_default());
         pause.clamp(Duration::from_millis(20), LONGEST)
     }
 
-    /// Takes over what the pipelines say now.
-    fn learn(&mut self) {
-        let mut before = std::mem::take(&mut self.sensors);
-        self.watchers = JoinSet::new();
-        for plan in self.desk.catalogue.plans() {
-            let Some(Trigger::Sensor(tasks)) =
-                plan.schedule.as_ref().map(|schedule| &schedule.trigger)
-            else {
-                continue;
-            };
-            for task in tasks {
-                let key = SensorKey {
-                    pipeline: plan.name.to_string(),
-                    task: task.clone(),
-                };
-                match senses(&self.desk.project(), &plan, task) {
-                    Ok(senses) => {
-                        let old = before.remove(&key);
-                        self.watch(&key, &senses.wait);
-                        let sensor = Sensor {
-                            plan: Arc::clone(&plan),
-                            due: old
-                                .as_ref()
-                                .filter(|old| old.senses == senses)
-                                .map_or_else(|| self.desk.now(), |old| old.due),
-                            record: old.and_then(|old| old.record),
-                            senses,
-                        };
-                        self.sensors.insert(key, sensor);
-                    }
-                    Err(error) => {
-                        tracing::error!(
-                            pipeline = &*plan.name,
-                            task,
-                            "the sensor cannot be watched: {error}"
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    fn watch(&mut self, key: &SensorKey, wait: &Wait) {
-        let Some(watcher) = self.desk.runner.parts().services.get::<WaitWatcher>() else {
-            return;
-        };
-        let local = matches!(
-            wait,
-            Wait::Things {
-                connection: None,
-                ..
-            }
-        );
-        if !local {
-            return;
-        }
-        let (project, wait, key) = (self.desk.project(), wait.clone(), key.clone());
-        let (noticed, hot) = (Arc::clone(&self.noticed), Arc::clone(&self.hot));
-        self.watchers.spawn(async move {
-            loop {
-                watcher.changed(&project, &wait).await;
-                hot.lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .push(key.clone());
-                noticed.notify_one();
-                // A burst of changes is looked at once.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-    }
-
-    /// Sensors where something has changed are due at once.
-    fn heat(&mut self) {
-        let now = self.desk.now();
-        let hot = std::mem::take(
-            &mut *self
-                .hot
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
-        for key in hot {
-            if let Some(sensor) = self.sensors.get_mut(&key) {
-                sensor.due = sensor.due.min(now);
-            }
-        }
-    }
-
-    /// Looks where it is time to look. Sensors of one place share one listing.
+    /// Has somebody look where it is time to look. Sensors of one place share one listing.
     async fn look(&mut self) {
         let now = self.desk.now();
         let due: Vec<SensorKey> = self
             .sensors
             .iter()
-            .filter(|(_, sensor)| sensor.due <= now)
+            .filter(|(key, sensor)| {
+                sensor.due <= now && !self.listings.busy(&place(key, &sensor.senses.wait))
+            })
             .map(|(key, _)| key.clone())
             .collect();
+        let due = self.in_time(due, now);
         let due = self.unpaused(due, now).await;
-        if due.is_empty() {
-            return;
+        let mut places: BTreeMap<String, Vec<(SensorKey, Wait)>> = BTreeMap::new();
+        for key in due {
+            let wait = self.sensors[&key].senses.wait.clone();
+            let place = place(&key, &wait);
+            places.entry(place).or_default().push((key, wait));
         }
-        let waits: Vec<Wait> = due
-            .iter()
-            .map(|key| self.sensors[key].senses.wait.clone())
-            .collect();
-        let project = self.desk.project();
-        let found = list_many(&self.connector(), &project, &waits, now).await;
-        for (key, found) in due.into_iter().zip(found) {
-            if let Err(error) = self.found(&key, found).await {
+        for (place, sensors) in places {
+            let (connector, project) = (self.connector(), self.desk.project());
+            self.listings.start(place, async move {
+                let (keys, waits): (Vec<_>, Vec<_>) = sensors.into_iter().unzip();
+                let sights = list_many(&connector, &project, &waits, now).await;
+                let seen = keys.into_iter().zip(waits).zip(sights);
+                seen.map(|((key, wait), sight)| Seen { key, wait, sight })
+                    .collect()
+            });
+        }
+    }
+
+    /// What a listing has found.
+    async fn listed(&mut self, listed: &str, seen: Option<Vec<Seen>>) {
+        let Some(seen) = seen else {
+            tracing::error!("a listing panicked; it is tried again");
+            let later = self.desk.now() + LONGEST;
+            for (key, sensor) in &mut self.sensors {
+                if place(key, &sensor.senses.wait) == listed {
+                    sensor.due = later;
+                }
+            }
+            return;
+        };
+        for Seen { key, wait, sight } in seen {
+            // What an edit has changed meanwhile is looked for anew.
+            let sensor = self.sensors.get(&key);
+            if sensor.is_none_or(|sensor| sensor.senses.wait != wait) {
+                continue;
+            }
+            if let Err(error) = self.found(&key, sight).await {
                 say(
                     &format!(
                         "cannot write down what `{}` of `{}` senses",
@@ -222,6 +188,22 @@ impl Sensing {
                 );
             }
         }
+    }
+
+    /// Those whose schedule is in force; the others are due again soon.
+    fn in_time(&mut self, mut due: Vec<SensorKey>, now: Timestamp) -> Vec<SensorKey> {
+        due.retain(|key| {
+            let Some(sensor) = self.sensors.get_mut(key) else {
+                return false;
+            };
+            let schedule = sensor.plan.schedule.as_ref();
+            let within = schedule.is_none_or(|schedule| schedule.includes(now));
+            if !within {
+                sensor.due = now + LONGEST;
+            }
+            within
+        });
+        due
     }
 
     /// Those whose pipeline is not paused; the others are due again soon: somebody may let them go on.
@@ -351,6 +333,25 @@ impl Sensing {
             }
         }
         Ok(())
+    }
+}
+
+/// What one sensor of a listing has seen.
+#[derive(Debug)]
+struct Seen {
+    key: SensorKey,
+    wait: Wait,
+    sight: Result<Sight, TaskError>,
+}
+
+/// What is listed at once: a connection's buckets, or a local sensor's own files.
+fn place(key: &SensorKey, wait: &Wait) -> String {
+    match wait {
+        Wait::Things {
+            connection: Some(connection),
+            ..
+        } => format!("connection {connection}"),
+        _ => format!("sensor {} {}", key.pipeline, key.task),
     }
 }
 

@@ -17,10 +17,10 @@ use uuid::Uuid;
 use crate::{
     Postman,
     alarm::Alarm,
-    catalogue::{Catalogue, Library},
+    catalogue::Library,
     desk::Desk,
     dispatch::{Active, Dispatcher, say},
-    heart,
+    heart, late,
     measures::{Gauge, Measures},
     retention,
     schedules::Scheduler,
@@ -108,7 +108,7 @@ impl Daemon {
         desk.store()
             .beat(owner.name(), self.started, pipectl_engine::runner::LEASE)
             .await?;
-        desk.catalogue.refresh().await;
+        desk.catalogue.refresh(&**desk.store()).await;
         tracing::info!(
             daemon = owner.name(),
             pipelines = desk.catalogue.plans().len(),
@@ -132,9 +132,10 @@ impl Daemon {
             let (sensing, stop) = (Sensing::new(desk.clone(), self.alarm()), stop.clone());
             async move { sensing.run(&stop).await }
         });
-        helpers.spawn(refresh(Arc::clone(&desk.catalogue), edited, stop.clone()));
+        helpers.spawn(refresh(desk.clone(), edited, stop.clone()));
         helpers.spawn(deliver(desk.clone(), heart_stop.clone()));
         helpers.spawn(care(desk.clone(), stop.clone()));
+        helpers.spawn(late::watch(desk.clone(), stop.clone()));
         helpers.close();
         let dispatcher = self.dispatcher.clone();
         let work = self
@@ -339,11 +340,7 @@ fn dispatcher(desk: &Desk, ears: &Ears, backfill: Option<Uuid>) -> Dispatcher {
 }
 
 /// Looks at the pipelines' files whenever somebody says that they have changed, and from time to time.
-async fn refresh(
-    catalogue: Arc<Catalogue>,
-    edited: Arc<tokio::sync::Notify>,
-    stop: CancellationToken,
-) {
+async fn refresh(desk: Desk, edited: Arc<tokio::sync::Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -351,7 +348,7 @@ async fn refresh(
             () = edited.notified() => sleep(Duration::from_millis(50)).await,
             () = sleep(LOOK) => {}
         }
-        catalogue.refresh().await;
+        desk.catalogue.refresh(&**desk.store()).await;
     }
 }
 

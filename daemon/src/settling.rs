@@ -1,16 +1,13 @@
 //! Does with things whose run has succeeded what is to be done with them.
 
-use pipectl_connections::settle_thing;
+use pipectl_connections::{Connector, settle_thing};
 use pipectl_engine::{
     failpoint,
-    operator::AfterSuccess,
+    operator::{AfterSuccess, Senses},
     store::{SensorKey, StoreError},
 };
 
-use crate::{
-    dispatch::say,
-    sensing::{Sensing, Sensor},
-};
+use crate::{desk::Desk, dispatch::say, sensing::Sensing};
 
 /// How often things that stay where they are count as settled: nothing hurries, but their runs may only then be pruned.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
@@ -36,43 +33,48 @@ impl Sensing {
             if sensor.record.is_none() || (keeps && !keepers) {
                 continue;
             }
-            if let Err(error) = self.clear_of(key, sensor).await {
-                say(
-                    &format!("cannot clear up after `{}` of `{}`", key.task, key.pipeline),
-                    &error,
-                );
+            if self.clearing.busy(key) {
+                // It is looked at again when that is over.
+                self.clear_again = true;
+                continue;
             }
-        }
-    }
-
-    async fn clear_of(&self, key: &SensorKey, sensor: &Sensor) -> Result<(), StoreError> {
-        let (store, project, connector) =
-            (self.desk.store(), self.desk.project(), self.connector());
-        for record in store.to_settle(key, SETTLED).await? {
-            let thing = &record.thing;
-            failpoint::hit("before_settle");
-            let senses = &sensor.senses;
-            match settle_thing(
-                &connector,
-                &project,
-                &senses.wait,
-                thing,
-                &senses.after_success,
-            )
-            .await
-            {
-                Ok(_) => {
-                    failpoint::hit("after_settle");
-                    store.settled(key, &thing.identity).await?;
+            let (desk, connector) = (self.desk.clone(), self.connector());
+            let (key, senses) = (key.clone(), sensor.senses.clone());
+            self.clearing.start(key.clone(), async move {
+                if let Err(error) = clear_of(&desk, &connector, &key, &senses).await {
+                    say(
+                        &format!("cannot clear up after `{}` of `{}`", key.task, key.pipeline),
+                        &error,
+                    );
                 }
-                Err(error) => tracing::warn!(
-                    pipeline = key.pipeline,
-                    thing = thing.name,
-                    "cannot be put away: {}",
-                    error.full_message()
-                ),
-            }
+            });
         }
-        Ok(())
     }
+}
+
+async fn clear_of(
+    desk: &Desk,
+    connector: &Connector,
+    key: &SensorKey,
+    senses: &Senses,
+) -> Result<(), StoreError> {
+    let (store, project) = (desk.store(), desk.project());
+    for record in store.to_settle(key, SETTLED).await? {
+        let thing = &record.thing;
+        failpoint::hit("before_settle");
+        let done = &senses.after_success;
+        match settle_thing(connector, &project, &senses.wait, thing, done).await {
+            Ok(_) => {
+                failpoint::hit("after_settle");
+                store.settled(key, &thing.identity).await?;
+            }
+            Err(error) => tracing::warn!(
+                pipeline = key.pipeline,
+                thing = thing.name,
+                "cannot be put away: {}",
+                error.full_message()
+            ),
+        }
+    }
+    Ok(())
 }

@@ -41,6 +41,22 @@ impl StoreError {
         }
     }
 
+    /// Somebody else has locked what is to be written.
+    pub fn locked(message: impl Into<String>) -> Self {
+        Self::unavailable(message, Locked)
+    }
+
+    /// Whether somebody else has locked what is to be written: other writes may be possible.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Unavailable {
+                source: Some(source),
+                ..
+            } => source.is::<Locked>(),
+            _ => false,
+        }
+    }
+
     /// It is not as it should be.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::Invalid {
@@ -49,3 +65,8 @@ impl StoreError {
         }
     }
 }
+
+/// Why a write has to wait although the store can be reached.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("another transaction has locked it")]
+struct Locked;

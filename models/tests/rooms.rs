@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use indexmap::IndexMap;
-use pipectl_models::data::TextColumn;
+use pipectl_models::data::{Goal, TextColumn};
 use pipectl_models::metrics::Metric;
 use pipectl_models::rooms::{ModelFile, Room, Rooms};
 use pipectl_models::scorer::{ElementKind, Elements, Tensor};
 use pipectl_models::text::{TextFiles, TextHooks, TextModel, TextSettings};
-use pipectl_models::train::{Hooks, Settings, Threshold, train};
+use pipectl_models::train::{Hooks, Settings, Validation, train};
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 use serde::Deserialize;
 use serde_json::json;
@@ -54,7 +54,7 @@ fn rooms() -> Rooms {
 fn trained(candidate: &str) -> Vec<u8> {
     let rows = 300;
     let number: Vec<f64> = (0..rows)
-        .map(|row| f64::from(row * 37 % 101) / 10.0)
+        .map(|row: u32| f64::from(row * 37 % 101) / 10.0)
         .collect();
     let text: Vec<&str> = (0..rows as usize)
         .map(|row| ["red", "grün", "blue"][row * 7 % 3])
@@ -69,20 +69,20 @@ fn trained(candidate: &str) -> Vec<u8> {
     ];
     let frame = DataFrame::new(rows as usize, columns).unwrap();
     let settings = Settings {
-        target: "target".into(),
-        positive: None,
-        exclude: vec![],
         features: IndexMap::from([("twice".to_owned(), "number * 2 + 1".to_owned())]),
+        seed: 3,
         candidates: IndexMap::from([(
             candidate.to_owned(),
             serde_json::from_value(json!({})).unwrap(),
         )]),
-        folds: 2,
-        metric: Metric::F1,
-        threshold: Threshold::Fixed(0.5),
-        seed: 3,
+        validation: Validation {
+            folds: 2,
+            ..Validation::default()
+        },
+        metric: Some(Metric::F1),
+        ..Settings::new(Goal::Classes, "target")
     };
-    train(&frame, &settings, &Hooks::silent()).unwrap().bytes
+    train(&frame, &settings, &Hooks::silent()).unwrap().bytes.unwrap()
 }
 
 /// Inputs of a few rows, as the graph wants them.

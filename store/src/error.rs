@@ -8,6 +8,9 @@ use pipectl_engine::{
 };
 use sqlx::{Error, error::DatabaseError};
 
+/// Postgres' code for a lock that was waited for in vain.
+const LOCKED: &str = "55P03";
+
 /// What an error comes to.
 enum Meaning {
     /// Another try may help.
@@ -18,6 +21,11 @@ enum Meaning {
 
 /// The store's error for a database's error while doing `what`.
 pub(crate) fn failed(what: &str, error: Error) -> StoreError {
+    if let Error::Database(database) = &error
+        && database.code().as_deref() == Some(LOCKED)
+    {
+        return StoreError::locked(format!("cannot {what}"));
+    }
     let meaning = match &error {
         Error::Database(database) => of_database(&**database),
         Error::Io(_) => Meaning::Unavailable("the connection to the database is broken".to_owned()),

@@ -27,7 +27,8 @@ pub(crate) const MIGRATIONS: &[Migration] = migrations![
     "0004_cache",
     "0005_rate_limits",
     "0006_order",
-    "0007_version"
+    "0007_version",
+    "0008_cascade"
 ];
 
 /// The steps that are missing in a database that has gone through those `applied`.

@@ -44,6 +44,7 @@ pub(crate) struct BackfillRow {
     max_active: i64,
     reprocess: String,
     backwards: bool,
+    cascades: bool,
     state: String,
     created: i64,
     queued: i64,
@@ -100,6 +101,7 @@ pub(crate) fn backfill(row: BackfillRow) -> Result<(Backfill, Progress), StoreEr
         max_active: whole(row.max_active)?,
         reprocess: named(&row.reprocess)?,
         backwards: row.backwards,
+        cascade: row.cascades,
         state: named(&row.state)?,
         created: time(row.created)?,
     };

@@ -255,3 +255,56 @@ fn a_locked_run_holds_up_no_other() {
     holder.join().unwrap();
     wait_for(Duration::from_secs(15), || all_succeeded(&project, 20));
 }
+
+#[test]
+fn a_locked_run_under_way_holds_up_no_other() {
+    let (project, server, database) = shared();
+    project.write(
+        "pipelines/stuck.yaml",
+        "name: stuck\ninterval: 1d\ntasks:\n  a: {run: shell, with: {script: sleep 1}}\n  b: {run: noop, needs: a}\n",
+    );
+    project.write(
+        "pipelines/quick.yaml",
+        "name: quick\ninterval: 1d\nmax_active_runs: 5\ntasks:\n  a:\n    run: noop\n",
+    );
+    let daemon = begun(&project, "daemon");
+    backfill(&project, "stuck", "2026-01-02", "1");
+    let under_way = "select coalesce(max(id::text), '') from pipectl.runs where pipeline = 'stuck' and state = 'running'";
+    wait_for(Duration::from_secs(10), || {
+        match server.sql(&database, under_way).is_empty() {
+            true => Err(daemon.log()),
+            false => Ok(()),
+        }
+    });
+    let locked = server.sql(&database, under_way);
+    let held = repeated(12, 60);
+    let lock = format!(
+        "begin; select id from pipectl.runs where id = '{locked}' for update; select pg_sleep({held}); commit;"
+    );
+    let holder = std::thread::spawn({
+        let database = database.clone();
+        move || TestPostgres::shared().sql(&database, &lock)
+    });
+    // By now the locked run has something to write.
+    sleep(Duration::from_millis(2_500));
+    backfill(&project, "quick", "2026-01-11", "5");
+    wait_for(Duration::from_secs(6), || {
+        let good = server.sql(
+            &database,
+            "select count(*) from pipectl.runs where state = 'success' and pipeline = 'quick'",
+        );
+        if good == "10" {
+            Ok(())
+        } else {
+            Err(format!("{good} of 10\n{}", daemon.log()))
+        }
+    });
+    assert!(!holder.is_finished(), "the run was not locked all the time");
+    holder.join().unwrap();
+    wait_for(Duration::from_secs(30), || all_succeeded(&project, 11));
+    assert!(
+        daemon.log().contains("has locked the run"),
+        "{}",
+        daemon.log()
+    );
+}

@@ -1,16 +1,16 @@
 //! Looks at backfills, pauses, resumes and cancels them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono_tz::Tz;
 use pipectl_engine::{
     store::{Backfill, BackfillState, Progress, Reprocess, Store},
-    time::Timestamp,
+    time::{Timestamp, human_duration},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::make::off;
+use super::make::{off, pace};
 use crate::{
     arguments::{BackfillCommand, Format},
     exit::{Exit, Problem},
@@ -81,7 +81,8 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
             let all: Vec<Value> = backfills
                 .iter()
                 .map(|(backfill, progress)| {
-                    document(backfill, *progress, zones[backfill.pipeline.as_str()])
+                    let zone = zones[backfill.pipeline.as_str()];
+                    document(backfill, *progress, zone, house.clock().now())
                 })
                 .collect();
             context.output.json(&json!({"backfills": all}));
@@ -89,10 +90,16 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         Format::Text if backfills.is_empty() => context.output.note("no backfills"),
         Format::Text => {
             let mut table = Table::new([
-                "Backfill", "Pipeline", "State", "From", "To", "Done", "Failed", "Running",
+                "Backfill", "Pipeline", "State", "From", "To", "Done", "Failed", "Running", "Rate",
+                "To go",
             ]);
+            let now = house.clock().now();
             for (backfill, progress) in &backfills {
                 let zone = zones[backfill.pipeline.as_str()];
+                let (rate, to_go) = match going(backfill, *progress, now) {
+                    Some((rate, eta)) => (per_time(rate), human_duration(eta)),
+                    None => Default::default(),
+                };
                 table.row([
                     backfill.id.to_string().into(),
                     backfill.pipeline.as_str().into(),
@@ -102,6 +109,8 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
                     Cell::right(format!("{}/{}", progress.over(), progress.total())),
                     Cell::right(progress.failed.to_string()),
                     Cell::right(progress.running.to_string()),
+                    Cell::right(rate),
+                    Cell::right(to_go),
                 ]);
             }
             context.output.print(table.render(context.output.out));
@@ -134,8 +143,25 @@ fn state(backfill: &Backfill, progress: Progress) -> &'static str {
     }
 }
 
+/// How fast a backfill goes since it was made, and how long it still takes; of one that goes on.
+fn going(backfill: &Backfill, progress: Progress, now: Timestamp) -> Option<(f64, Duration)> {
+    let goes = state(backfill, progress) == "running";
+    goes.then(|| pace(progress, 0, now - backfill.created))
+        .flatten()
+}
+
+/// `1.5/s`, `12/min`, `4/h`
+fn per_time(rate: f64) -> String {
+    match rate {
+        rate if rate >= 1.0 => format!("{rate:.1}/s"),
+        rate if rate * 60.0 >= 1.0 => format!("{:.1}/min", rate * 60.0),
+        rate => format!("{:.1}/h", rate * 3_600.0),
+    }
+}
+
 /// A backfill as JSON shows it.
-pub(super) fn document(backfill: &Backfill, progress: Progress, zone: Tz) -> Value {
+pub(super) fn document(backfill: &Backfill, progress: Progress, zone: Tz, now: Timestamp) -> Value {
+    let pace = going(backfill, progress, now);
     let shown = |moment: Timestamp| moment.with_timezone(&zone).to_rfc3339();
     json!({
         "backfill": backfill.id,
@@ -145,6 +171,8 @@ pub(super) fn document(backfill: &Backfill, progress: Progress, zone: Tz) -> Val
         "to": shown(backfill.to),
         "max_active_runs": backfill.max_active,
         "created": backfill.created,
+        "runs_per_second": pace.map(|(rate, _)| rate),
+        "seconds_to_go": pace.map(|(_, eta)| eta.as_secs()),
         "runs": {
             "total": progress.total(),
             "queued": progress.queued,
@@ -216,5 +244,43 @@ async fn find(store: &dyn Store, text: &str) -> anyhow::Result<Uuid> {
         (None, _) => Err(Problem::usage(format!("there is no backfill `{text}`"))
             .hint("`pipectl backfill list` shows them")
             .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shown_in_the_unit_that_suits_it() {
+        for (rate, shown) in [(2.0, "2.0/s"), (0.2, "12.0/min"), (0.001, "3.6/h")] {
+            assert_eq!(per_time(rate), shown);
+        }
+    }
+
+    #[test]
+    fn what_goes_on_tells_how_long_it_will() {
+        let now = Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(100);
+        let mut backfill = Backfill {
+            id: Uuid::nil(),
+            pipeline: "churn".to_owned(),
+            from: now,
+            to: now,
+            max_active: 1,
+            reprocess: Reprocess::None,
+            backwards: false,
+            cascade: false,
+            state: BackfillState::Running,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        let progress = Progress {
+            queued: 30,
+            success: 10,
+            ..Progress::default()
+        };
+        let pace = going(&backfill, progress, now);
+        assert_eq!(pace, Some((0.1, Duration::from_secs(300))));
+        backfill.state = BackfillState::Paused;
+        assert_eq!(going(&backfill, progress, now), None);
     }
 }

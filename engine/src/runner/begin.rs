@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Options, Parts, Redo, Reuse, RunnerError,
+    alerts::{deadlines_from, has_deadlines},
     drive::Drive,
     inputs::Shelf,
     job::UnitState,
@@ -85,8 +86,10 @@ impl Drive {
     /// Starts the scheduler and writes that the run is under way.
     pub(super) fn begin(&mut self) {
         self.scheduler.begin(&mut self.decisions);
-        let interval = self.run.interval;
-        let from = interval.map_or(self.run.created, |interval| interval.end);
+        if !has_deadlines(&self.run) {
+            return;
+        }
+        let from = deadlines_from(&self.run);
         if let Some(deadline) = self.plan.deadline {
             self.timers.set(from + deadline, Due::Deadline);
         }

@@ -20,6 +20,7 @@ impl Drive {
             plan: &self.plan,
             task: planned,
             run: &self.run,
+            redo: self.redo,
             now,
         };
         if let Some(mail) = alerts::mail(&occasion, &self.parts.project, content) {

@@ -22,7 +22,7 @@ pub use crate::{
     model::{AliasChange, CHAMPION, ImportedModel, ModelRegistry, ModelVersion},
 };
 pub use change::{Change, NO_RUN, RegisterModel, RunChange, RunWrite, TaskChange, WriteOutcome};
-pub use history::{History, PruneRule};
+pub use history::{History, LATE, PruneRule};
 pub use memory::MemoryStore;
 pub use part::Part;
 pub use promotion::{Verdict, promotion};

@@ -131,6 +131,8 @@ pub struct Backfill {
     pub reprocess: Reprocess,
     /// Whether its last interval comes first.
     pub backwards: bool,
+    /// Whether pipelines that run `after` this one are started by its runs too.
+    pub cascade: bool,
     /// How it stands.
     pub state: BackfillState,
     /// When it was made.
@@ -191,11 +193,13 @@ pub trait Triggers: Send + Sync {
     /// Pauses a schedule, or lets it go on from `now`.
     async fn pause(&self, pipeline: &str, paused: bool, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The successful runs of these pipelines that ended at or after `since`, by their end, at most `limit`.
+    /// The successful runs of these pipelines that ended at or after `since`, by their end and identity, at most `limit`;
+    /// of those that ended just then only what comes after the run `after`, the last one of the page before.
     async fn successes_since(
         &self,
         pipelines: &[String],
         since: Timestamp,
+        after: Option<RunId>,
         limit: u32,
     ) -> Result<Vec<RunRecord>, StoreError>;
     /// A successful run of a pipeline for an interval, the newest of several.

@@ -1,18 +1,23 @@
 //! Group commit: whatever waits when the store is free is one transaction. There is no timer, so a lone write does not
 //! wait, and under load the number of transactions falls by itself.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use indexmap::IndexMap;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinSet,
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
 
 use super::{RunWrite, Store, StoreError, WriteOutcome};
+use crate::id::RunId;
 
 /// How long a store that cannot be reached is tried again, the time that it takes to say so included.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many times longer a run that somebody has locked is waited for: nobody else can take it meanwhile.
+const LOCKED_PATIENCE: u32 = 10;
 /// How often that is said.
 const SAID: Duration = Duration::from_secs(20);
 /// The pause before the second try; it doubles.
@@ -85,44 +90,178 @@ impl Writer {
 
 async fn serve(
     store: Arc<dyn Store>,
-    mut requests: mpsc::UnboundedReceiver<Request>,
+    requests: mpsc::UnboundedReceiver<Request>,
     patience: Duration,
 ) {
-    while let Some(first) = requests.recv().await {
-        let mut changes = first.write.changes.len();
-        let (mut writes, mut answers) = (vec![first.write], vec![first.answer]);
-        while changes < ENOUGH
-            && let Ok(next) = requests.try_recv()
-        {
-            changes += next.write.changes.len();
-            writes.push(next.write);
-            answers.push(next.answer);
+    let lanes = Lanes {
+        store,
+        patience,
+        waiting: HashMap::new(),
+        busy: JoinSet::new(),
+    };
+    lanes.serve(requests).await;
+}
+
+/// The writes of runs that somebody else has locked wait beside the others, each run's in their order.
+struct Lanes {
+    store: Arc<dyn Store>,
+    patience: Duration,
+    waiting: HashMap<RunId, Vec<Request>>,
+    busy: JoinSet<RunId>,
+}
+
+impl Lanes {
+    async fn serve(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(over) = self.busy.join_next() => {
+                    if let Ok(run) = over {
+                        self.go_on(run);
+                    }
+                }
+                first = requests.recv() => match first {
+                    Some(first) => self.take(first, &mut requests).await,
+                    None => break,
+                },
+            }
         }
-        let results = commit(&*store, &writes, patience).await;
-        for (answer, result) in answers.into_iter().zip(results) {
-            // Somebody who no longer waits does not need the answer.
-            drop(answer.send(result));
+        while let Some(over) = self.busy.join_next().await {
+            if let Ok(run) = over {
+                self.go_on(run);
+            }
         }
+    }
+
+    async fn take(&mut self, first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) {
+        let (mut changes, mut group) = (0, Vec::new());
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match self.waiting.get_mut(&request.write.run) {
+                Some(waiting) => waiting.push(request),
+                None => {
+                    changes += request.write.changes.len();
+                    group.push(request);
+                }
+            }
+            next = requests.try_recv().ok().filter(|_| changes < ENOUGH);
+        }
+        if group.is_empty() {
+            return;
+        }
+        let (writes, answers): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|request| (request.write, request.answer))
+            .unzip();
+        let results = commit(&*self.store, &writes, self.patience).await;
+        for ((write, answer), result) in writes.into_iter().zip(answers).zip(results) {
+            match result {
+                Err(error) if error.is_locked() => self.wait(Request { write, answer }),
+                // Somebody who no longer waits does not need the answer.
+                result => drop(answer.send(result)),
+            }
+        }
+    }
+
+    /// The run of this write is locked: its writes wait for themselves.
+    fn wait(&mut self, request: Request) {
+        let run = request.write.run;
+        let new = !self.waiting.contains_key(&run);
+        self.waiting.entry(run).or_default().push(request);
+        if new {
+            tracing::warn!(%run, "somebody has locked the run in the history; its writes wait");
+            self.go_on(run);
+        }
+    }
+
+    /// Writes what waits for a run; when nothing does, it goes with the others again.
+    fn go_on(&mut self, run: RunId) {
+        let waiting = self.waiting.remove(&run).unwrap_or_default();
+        if waiting.is_empty() {
+            return;
+        }
+        self.waiting.insert(run, Vec::new());
+        let (store, patience) = (Arc::clone(&self.store), self.patience);
+        self.busy.spawn(async move {
+            let (writes, answers): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .map(|request| (request.write, request.answer))
+                .unzip();
+            let end = Instant::now() + patience * LOCKED_PATIENCE;
+            let results = loop {
+                let results = commit(&*store, &writes, patience).await;
+                let locked = |result: &Answer| matches!(result, Err(error) if error.is_locked());
+                if !results.iter().any(locked) || Instant::now() >= end {
+                    break results;
+                }
+                // The store itself has waited for the lock.
+                tokio::time::sleep(FIRST_PAUSE).await;
+            };
+            for (answer, result) in answers.into_iter().zip(results) {
+                drop(answer.send(result));
+            }
+            run
+        });
     }
 }
 
 async fn commit(store: &dyn Store, writes: &[RunWrite], patience: Duration) -> Vec<Answer> {
     match persist(store, writes, patience).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        // One write that the store refuses must not take the others with it.
-        Err(StoreError::Invalid { .. }) if writes.len() > 1 => {
-            let mut answers = Vec::with_capacity(writes.len());
-            for write in writes {
-                let outcomes = persist(store, std::slice::from_ref(write), patience).await;
-                answers.push(outcomes.map(|outcomes| outcomes[0]));
+        // One write that the store refuses, or that has to wait, must not take those of other runs with it.
+        Err(error) if alone(&error) && several(writes) => {
+            let mut runs: IndexMap<RunId, Vec<usize>> = IndexMap::new();
+            for (index, write) in writes.iter().enumerate() {
+                runs.entry(write.run).or_default().push(index);
             }
-            answers
+            let mut answers: Vec<Option<Answer>> = writes.iter().map(|_| None).collect();
+            for indices in runs.into_values() {
+                let own: Vec<RunWrite> =
+                    indices.iter().map(|index| writes[*index].clone()).collect();
+                let results = one_run(store, &own, patience).await;
+                for (index, result) in indices.into_iter().zip(results) {
+                    answers[index] = Some(result);
+                }
+            }
+            answers.into_iter().flatten().collect()
         }
-        Err(error) => {
-            let error = Arc::new(error);
-            writes.iter().map(|_| Err(shared(&error))).collect()
-        }
+        Err(error) => refuse(store, writes, patience, error).await,
     }
+}
+
+/// Whether the error may be that of one write alone.
+fn alone(error: &StoreError) -> bool {
+    matches!(error, StoreError::Invalid { .. }) || error.is_locked()
+}
+
+fn several(writes: &[RunWrite]) -> bool {
+    writes.iter().any(|write| write.run != writes[0].run)
+}
+
+async fn one_run(store: &dyn Store, writes: &[RunWrite], patience: Duration) -> Vec<Answer> {
+    match persist(store, writes, patience).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(error) => refuse(store, writes, patience, error).await,
+    }
+}
+
+/// The answers to writes of one run, or of a store that takes none.
+async fn refuse(
+    store: &dyn Store,
+    writes: &[RunWrite],
+    patience: Duration,
+    error: StoreError,
+) -> Vec<Answer> {
+    if matches!(error, StoreError::Invalid { .. }) && writes.len() > 1 {
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            let outcomes = persist(store, std::slice::from_ref(write), patience).await;
+            answers.push(outcomes.map(|outcomes| outcomes[0]));
+        }
+        return answers;
+    }
+    let error = Arc::new(error);
+    writes.iter().map(|_| Err(shared(&error))).collect()
 }
 
 async fn persist(
@@ -134,7 +273,9 @@ async fn persist(
     let mut said: Option<Instant> = None;
     loop {
         match store.commit(writes).await {
-            Err(error @ StoreError::Unavailable { .. }) if Instant::now() < end => {
+            Err(error @ StoreError::Unavailable { .. })
+                if Instant::now() < end && !error.is_locked() =>
+            {
                 if said.is_none_or(|said| said.elapsed() >= SAID) {
                     said = Some(Instant::now());
                     let error = &error as &dyn std::error::Error;
@@ -159,6 +300,9 @@ fn shared(error: &Arc<StoreError>) -> StoreError {
         error.to_string(),
         Some(Box::new(Shared(Arc::clone(error))).into()),
     );
+    if error.is_locked() {
+        return StoreError::locked(message);
+    }
     match **error {
         StoreError::Invalid { .. } => StoreError::Invalid { message, source },
         StoreError::NotFound(ref what) => StoreError::NotFound(what.clone()),
@@ -315,5 +459,32 @@ mod tests {
         let (first, second) = tokio::join!(writer.write(write(bad)), writer.write(write(good)));
         assert!(matches!(first, Err(StoreError::Invalid { .. })));
         assert!(second.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_locked_run_holds_up_no_other() {
+        let now = SystemClock.now();
+        let (free, locked) = (RunId::new(now), RunId::new(now));
+        let until = Instant::now() + Duration::from_secs(90);
+        let store = failing(move |writes| {
+            let stuck = Instant::now() < until && writes.iter().any(|write| write.run == locked);
+            stuck.then(|| StoreError::locked("cannot write the history"))
+        });
+        let writer = Writer::start(Arc::new(store));
+        let started = Instant::now();
+        let (first, second, ()) = tokio::join!(
+            writer.write(write(locked)),
+            writer.write(write(locked)),
+            async {
+                for _ in 0..10 {
+                    assert!(writer.write(write(free)).await.is_ok());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                assert!(started.elapsed() < Duration::from_secs(12));
+            }
+        );
+        assert!(first.is_ok() && second.is_ok());
+        assert!(started.elapsed() >= Duration::from_secs(90));
+        writer.close().await;
     }
 }

@@ -30,6 +30,11 @@ impl Schedule {
         }
     }
 
+    /// Whether it starts anything at this moment: from `start` on, before `end`.
+    pub fn includes(&self, moment: Timestamp) -> bool {
+        self.start.is_none_or(|start| start <= moment) && self.end.is_none_or(|end| moment < end)
+    }
+
     /// Its repetition in time, when it has one.
     pub fn cadence(&self) -> Option<&Cadence> {
         match &self.trigger {

@@ -15,7 +15,7 @@ use super::{
 use crate::{error::writing, rows::name_of};
 
 pub(super) const SELECT: &str = "select b.id, b.pipeline, pipectl.micros(b.first) as first, pipectl.micros(b.past) as past,
-    b.max_active, b.reprocess, b.backwards, b.state, pipectl.micros(b.created) as created, p.*
+    b.max_active, b.reprocess, b.backwards, b.cascades, b.state, pipectl.micros(b.created) as created, p.*
     from pipectl.backfills b cross join lateral (
         select count(*) filter (where r.state = 'queued') as queued, count(*) filter (where r.state = 'running') as running,
             count(*) filter (where r.state = 'success') as success, count(*) filter (where r.state = 'failed') as failed,
@@ -33,7 +33,7 @@ impl PostgresStore {
     ) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let sql = "insert into pipectl.backfills (id, pipeline, first, past, max_active, reprocess, state, created,
-                backwards) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
+                backwards, cascades) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing";
         let new = sqlx::query(sql)
             .bind(backfill.id)
             .bind(&backfill.pipeline)
@@ -44,6 +44,7 @@ impl PostgresStore {
             .bind(name_of(&backfill.state))
             .bind(backfill.created)
             .bind(backfill.backwards)
+            .bind(backfill.cascade)
             .execute(&mut *transaction);
         if new.await?.rows_affected() > 0 {
             insert(&mut transaction, &runs.iter().collect::<Vec<_>>()).await?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pipectl_engine::{
     id::RunId,
-    store::{History, PruneRule, StoreError},
+    store::{History, PipelineVersion, PruneRule, StoreError},
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use super::PostgresStore;
 use crate::{
     error::{failed, reading},
     history::HANGING,
+    rows::VersionRow,
 };
 
 const PIPELINES: &str = "with recursive pipelines as (
@@ -26,7 +27,14 @@ const FREE: &str = "r.state in ('success', 'failed', 'cancelled')
     and not exists (select 1 from pipectl.models m where m.run = r.id and m.registered is not null)
     and not exists (select 1 from pipectl.things t where t.run = r.id and t.state = 'taken' and r.state = 'success')
     and not exists (select 1 from pipectl.runs c where c.parent_run = r.id and c.state in ('queued', 'running'))
-    and not exists (select 1 from pipectl.runs c where c.id = r.parent_run and c.state in ('queued', 'running'))";
+    and not exists (select 1 from pipectl.runs c where c.id = r.parent_run and c.state in ('queued', 'running'))
+    and not (r.kind = 'after' and exists (select 1 from pipectl.schedules s join pipectl.runs u on u.id = (r.trigger_data->>'run')::uuid
+        where s.pipeline = r.pipeline and r.created >= s.cursor - interval '10 minutes'))
+    and not (r.parent_run is not null and exists (
+        with recursive above (id) as (
+            select r.parent_run union select p.parent_run from above a join pipectl.runs p on p.id = a.id where p.parent_run is not null
+        )
+        select 1 from above a join pipectl.models m on m.run = a.id and m.registered is not null))";
 
 const BEYOND: &str = "r.id <= (select n.id from pipectl.runs n
     where n.pipeline = p.pipeline and n.state in ('success', 'failed', 'cancelled')
@@ -56,6 +64,26 @@ impl History for PostgresStore {
             .fetch_all(&self.pool);
         let runs = runs.await.map_err(reading)?;
         Ok(runs.into_iter().map(RunId::from).collect())
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "{PIPELINES} select pipeline from pipelines where pipeline is not null order by pipeline"
+        );
+        let pipelines = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(None::<String>)
+            .fetch_all(&self.pool);
+        pipelines.await.map_err(reading)
+    }
+
+    async fn last_version(&self, pipeline: &str) -> Result<Option<PipelineVersion>, StoreError> {
+        let sql =
+            "select hash, pipeline, path, source from pipectl.pipeline_versions where pipeline = $1
+            order by kept desc limit 1";
+        let version = sqlx::query_as::<_, VersionRow>(sql)
+            .bind(pipeline)
+            .fetch_optional(&self.pool);
+        Ok(version.await.map_err(reading)?.map(PipelineVersion::from))
     }
 
     async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {

@@ -54,6 +54,9 @@ impl PostgresStore {
         let StoreError::Unavailable { source, .. } = &error else {
             return error;
         };
+        if error.is_locked() {
+            return error;
+        }
         self.trust.lose();
         let source = source.as_ref().and_then(|source| source.downcast_ref());
         if !matches!(source, Some(sqlx::Error::PoolTimedOut)) {

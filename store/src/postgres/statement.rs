@@ -19,8 +19,10 @@ pub(super) struct Statement {
     failure: Option<sqlx::error::BoxDynError>,
 }
 
-const FENCED: &str = "with fenced as materialized (
-    select f.slot, r.id as run from unnest($?::int[], $?::uuid[], $?::bigint[]) as f (slot, run, fence)
+/// A row that somebody else has locked is not waited for long: the other runs' writes must go on.
+const FENCED: &str = "with patient as materialized (select set_config('lock_timeout', '1s', true)),
+fenced as materialized (
+    select f.slot, r.id as run from patient cross join unnest($?::int[], $?::uuid[], $?::bigint[]) as f (slot, run, fence)
     join pipectl.runs r on r.id = f.run and r.fence = f.fence
     where r.state <> 'queued' or not r.enqueued or r.leased_until > now() order by r.id for no key update of r
 )";

@@ -27,7 +27,7 @@ mod sql {
     pub(super) const SUCCESSES_SINCE: &str = "join (
             select s.id from (select distinct unnest($1::text[]) as pipeline) p cross join lateral (
                 select id, ended from pipectl.runs
-                where pipeline = p.pipeline and state = 'success' and ended >= $2 order by ended, id limit $3
+                where pipeline = p.pipeline and state = 'success' and ended >= $2 and (ended, id) > ($2, $4) order by ended, id limit $3
             ) s order by s.ended, s.id limit $3
         ) s on s.id = r.id order by r.ended, r.id";
 

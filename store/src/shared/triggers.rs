@@ -91,6 +91,7 @@ macro_rules! triggers {
                     &self,
                     pipelines: &[String],
                     since: Timestamp,
+                    after: Option<RunId>,
                     limit: u32,
                 ) -> Result<Vec<RunRecord>, StoreError> {
                     let names = pipelines.iter().map(|name| Cow::from(name.as_str()));
@@ -98,7 +99,8 @@ macro_rules! triggers {
                     let query = sqlx::query_as::<_, RunRow>(AssertSqlSafe(sql))
                         .bind($values::texts(names))
                         .bind($values::moment(since))
-                        .bind(i64::from(limit));
+                        .bind(i64::from(limit))
+                        .bind(after.map_or(Uuid::nil(), RunId::uuid));
                     records(query.fetch_all(self.reader()).await.map_err(reading)?)
                 }
 

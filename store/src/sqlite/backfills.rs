@@ -16,7 +16,7 @@ use super::{
 use crate::{error::writing, rows::name_of};
 
 pub(super) const SELECT: &str = "select b.id, b.pipeline, b.first, b.past,
-    b.max_active, b.reprocess, b.backwards, b.state, b.created,
+    b.max_active, b.reprocess, b.backwards, b.cascades, b.state, b.created,
     (select count(*) from runs r where r.backfill = b.id and r.state = 'queued') as queued,
     (select count(*) from runs r where r.backfill = b.id and r.state = 'running') as running,
     (select count(*) from runs r where r.backfill = b.id and r.state = 'success') as success,
@@ -65,7 +65,7 @@ async fn insert_backfill(
     let connection = writer.begin().await?;
     let sql =
         "insert into backfills (id, pipeline, first, past, max_active, reprocess, state, created,
-            backwards) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
+            backwards, cascades) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing";
     let new = sqlx::query(sql)
         .bind(backfill.id)
         .bind(&backfill.pipeline)
@@ -75,7 +75,8 @@ async fn insert_backfill(
         .bind(name_of(&backfill.reprocess))
         .bind(name_of(&backfill.state))
         .bind(moment(backfill.created))
-        .bind(backfill.backwards);
+        .bind(backfill.backwards)
+        .bind(backfill.cascade);
     if new.execute(&mut *connection).await?.rows_affected() > 0 {
         insert(connection, &runs.iter().collect::<Vec<_>>()).await?;
         requeue(connection, again, Some(backfill.id), Some(version)).await?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pipectl_engine::{
     id::RunId,
-    store::{History, PruneRule, StoreError},
+    store::{History, PipelineVersion, PruneRule, StoreError},
 };
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
@@ -13,6 +13,7 @@ use super::{SqliteStore, Writing, create::hex, values::moment};
 use crate::{
     error::{failed, reading},
     history::HANGING,
+    rows::VersionRow,
 };
 
 const PIPELINES: &str = "with recursive pipelines as (
@@ -27,7 +28,14 @@ const FREE: &str = "r.state in ('success', 'failed', 'cancelled')
     and not exists (select 1 from models m where m.run = r.id and m.registered is not null)
     and not exists (select 1 from things t where t.run = r.id and t.state = 'taken' and r.state = 'success')
     and not exists (select 1 from runs c where c.parent_run = r.id and c.state in ('queued', 'running'))
-    and not exists (select 1 from runs c where c.id = r.parent_run and c.state in ('queued', 'running'))";
+    and not exists (select 1 from runs c where c.id = r.parent_run and c.state in ('queued', 'running'))
+    and not (r.kind = 'after' and exists (select 1 from schedules s join runs u on u.id = unhex(replace(json_extract(r.trigger_data, '$.run'), '-', ''))
+        where s.pipeline = r.pipeline and r.created >= s.cursor - 600000000))
+    and not (r.parent_run is not null and exists (
+        with recursive above (id) as (
+            select r.parent_run union select p.parent_run from above a join runs p on p.id = a.id where p.parent_run is not null
+        )
+        select 1 from above a join models m on m.run = a.id and m.registered is not null))";
 
 const BEYOND: &str = "r.id <= (select n.id from runs n
     where n.pipeline = p.pipeline and n.state in ('success', 'failed', 'cancelled')
@@ -57,6 +65,25 @@ impl History for SqliteStore {
             .fetch_all(&self.readers);
         let runs = runs.await.map_err(reading)?;
         Ok(runs.into_iter().map(RunId::from).collect())
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "{PIPELINES} select pipeline from pipelines where pipeline is not null order by pipeline"
+        );
+        let pipelines = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(None::<String>)
+            .fetch_all(&self.readers);
+        pipelines.await.map_err(reading)
+    }
+
+    async fn last_version(&self, pipeline: &str) -> Result<Option<PipelineVersion>, StoreError> {
+        let sql = "select hash, pipeline, path, source from pipeline_versions where pipeline = $1
+            order by kept desc limit 1";
+        let version = sqlx::query_as::<_, VersionRow>(sql)
+            .bind(pipeline)
+            .fetch_optional(&self.readers);
+        Ok(version.await.map_err(reading)?.map(PipelineVersion::from))
     }
 
     async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {

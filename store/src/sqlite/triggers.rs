@@ -26,6 +26,7 @@ mod sql {
             select unhex(j.value) from (select distinct value as pipeline from json_each($1)) p
             cross join json_each((select json_group_array(hex(f.id)) from (
                 select c.id from runs c where c.pipeline = p.pipeline and c.state = 'success' and c.ended >= $2
+                    and (c.ended, c.id) > ($2, $4)
                 order by c.ended, c.id limit $3) f)) j
         ) order by r.ended, r.id limit $3";
 

@@ -194,7 +194,9 @@ async fn ask(store: &dyn Store) {
     store.unfinished().await.unwrap();
     store.schedules().await.unwrap();
     let pipelines = ["p1", "p2"].map(str::to_owned);
-    let since = store.successes_since(&pipelines, now - hour, 100).await;
+    let since = store
+        .successes_since(&pipelines, now - hour, None, 100)
+        .await;
     assert_eq!(since.unwrap().len(), 2);
     let interval = Interval {
         start: now - hour,

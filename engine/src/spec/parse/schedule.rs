@@ -64,6 +64,7 @@ impl Reader<'_> {
             .get("start")
             .and_then(|node| self.moment(node, zone));
         let end = section.get("end").and_then(|node| self.moment(node, zone));
+        self.fits_trigger(&section);
         let schedule = Schedule {
             trigger: trigger?,
             catchup: catchup.unwrap_or_default(),
@@ -73,6 +74,25 @@ impl Reader<'_> {
         };
         self.fires_in_time(&section, &schedule);
         Some((schedule, names))
+    }
+
+    /// Only what goes by time can miss an interval or be too early: what was sensed, or has succeeded, is never left out.
+    fn fits_trigger(&mut self, section: &Section<'_>) {
+        let Some(trigger) = ["sensor", "after"]
+            .into_iter()
+            .find(|key| section.get(key).is_some())
+        else {
+            return;
+        };
+        for key in ["catchup", "overlap"] {
+            let Some(entry) = section.entry(key) else {
+                continue;
+            };
+            let message = format!("`{key}` belongs to `cron` and `every`, not to `{trigger}`");
+            self.found
+                .error(codes::SCHEDULE, entry.key_mark, message)
+                .hint("each thing that is sensed, and each success, has its run: they wait for their turn, `max_active_runs` at once");
+        }
     }
 
     fn fires_in_time(&mut self, section: &Section<'_>, schedule: &Schedule) {

@@ -22,6 +22,7 @@ fn backfill(created: i64) -> Backfill {
         max_active: 2,
         reprocess: Reprocess::Failed,
         backwards: false,
+        cascade: true,
         state: BackfillState::Running,
         created: at(created),
     }

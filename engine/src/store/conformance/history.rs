@@ -1,5 +1,7 @@
 //! The care of history.
 
+use serde_json::json;
+
 use super::{
     fixture::{LONG, Owned, at, enqueued, key, model, new_run, task},
     full::{full_run, sensed},
@@ -9,7 +11,8 @@ use crate::{
     operator::Promote,
     state::{RunState, TaskState},
     store::{
-        Change, Claimed, NewRun, ParentTask, PipelineVersion, PruneRule, Redo, RegisterModel, Store,
+        Change, Claimed, NewRun, ParentTask, PipelineVersion, PruneRule, Redo, RegisterModel,
+        RunKind, Store,
     },
 };
 
@@ -81,6 +84,78 @@ pub async fn runs_of_models_stay(store: &dyn Store) {
     store.reserve_version("churn", other.run, &a).await.unwrap();
     other.end(RunState::Failed, 2).await;
     assert_eq!(prunable(store, before(100)).await, [other.run]);
+    // What it has learnt from may be its child's data, and that of the child's child.
+    let mut parent = run.run;
+    for seconds in [2, 3] {
+        let child = NewRun {
+            parent: Some(ParentTask {
+                run: parent,
+                key: key("data"),
+            }),
+            ..new_run("data", seconds)
+        };
+        let child = Owned::make_of(store, child).await;
+        child.end(RunState::Success, 3).await;
+        parent = child.run;
+    }
+    assert_eq!(prunable(store, before(100)).await, [other.run]);
+}
+
+/// What follows a success stays for as long as that would start another one.
+pub async fn followers_stay_while_their_success_is_looked_at(store: &dyn Store) {
+    let up = Owned::make(store, "up", 0).await;
+    up.end(RunState::Success, 1_000).await;
+    store.schedule("down", at(0)).await.unwrap();
+    let down = NewRun {
+        kind: RunKind::After,
+        trigger_key: Some(format!("after:{}:0", up.run)),
+        trigger: json!({"pipeline": "up", "run": up.run}),
+        ..new_run("down", 1_001)
+    };
+    let down = Owned::make_of(store, down).await;
+    down.end(RunState::Success, 1_002).await;
+    let rule = PruneRule {
+        pipeline: Some("down".to_owned()),
+        ..before(9_000)
+    };
+    for (cursor, free) in [(0, false), (1_600, false), (1_602, true)] {
+        store.advance("down", at(cursor)).await.unwrap();
+        let prunable = prunable(store, rule.clone()).await;
+        assert_eq!(prunable == [down.run], free, "{cursor}");
+    }
+    let other = NewRun {
+        kind: RunKind::After,
+        trigger: json!({"pipeline": "up", "run": up.run}),
+        ..new_run("down", 1_700)
+    };
+    let other = Owned::make_of(store, other).await;
+    other.end(RunState::Success, 1_701).await;
+    store.remove_runs(&[down.run]).await.unwrap();
+    assert_eq!(prunable(store, rule.clone()).await, []);
+    // A success that is gone starts nothing.
+    store.remove_runs(&[up.run]).await.unwrap();
+    assert_eq!(prunable(store, rule).await, [other.run]);
+}
+
+/// The history knows its pipelines, and the version of each that was put last.
+pub async fn pipelines_and_their_last_versions_are_known(store: &dyn Store) {
+    for pipeline in ["churn", "a", "churn"] {
+        Owned::make(store, pipeline, 0).await;
+    }
+    assert_eq!(store.pipelines().await.unwrap(), ["a", "churn"]);
+    let version = |hash: &str| PipelineVersion {
+        hash: hash.to_owned(),
+        pipeline: "churn".to_owned(),
+        path: "pipelines/churn.yaml".to_owned(),
+        source: hash.to_owned(),
+    };
+    assert_eq!(store.last_version("churn").await.unwrap(), None);
+    for hash in ["one", "two", "one"] {
+        store.put_version(&version(hash)).await.unwrap();
+        let last = store.last_version("churn").await.unwrap();
+        assert_eq!(last, Some(version(hash)));
+    }
+    assert_eq!(store.last_version("other").await.unwrap(), None);
 }
 
 /// A run stays while its parent or a child is not over, and while what it was made for is to be settled.

@@ -153,6 +153,7 @@ fn past(max_active: u32) -> Backfill {
         max_active,
         reprocess: Reprocess::None,
         backwards: false,
+        cascade: false,
         state: BackfillState::Running,
         created: at(0),
     }

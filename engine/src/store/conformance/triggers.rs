@@ -68,15 +68,23 @@ pub async fn successes_are_listed_by_their_end(store: &dyn Store) {
     }
     Owned::make(store, "a", 6).await;
     let pipelines = ["a", "b", "a", "none"].map(str::to_owned);
-    for (limit, expected) in [
-        (9, vec![runs[4], runs[1], runs[0]]),
-        (2, vec![runs[4], runs[1]]),
+    for (since, after, limit, expected) in [
+        (40, None, 9, vec![runs[4], runs[1], runs[0]]),
+        (40, None, 2, vec![runs[4], runs[1]]),
+        (40, Some(runs[4]), 9, vec![runs[1], runs[0]]),
+        (50, Some(runs[1]), 9, vec![runs[0]]),
+        (60, Some(runs[0]), 9, vec![]),
     ] {
-        let found = store.successes_since(&pipelines, at(40), limit).await;
+        let found = store
+            .successes_since(&pipelines, at(since), after, limit)
+            .await;
         let found: Vec<_> = found.unwrap().iter().map(|record| record.run.id).collect();
         assert_eq!(found, expected);
     }
-    assert_eq!(store.successes_since(&[], at(0), 9).await.unwrap(), []);
+    assert_eq!(
+        store.successes_since(&[], at(0), None, 9).await.unwrap(),
+        []
+    );
 }
 
 /// A successful run of an interval can be found, and so can that of a trigger.

@@ -1,13 +1,13 @@
 //! The care of the history in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 
 use super::{Content, MemoryStore, RunEntry};
 use crate::{
     id::RunId,
-    store::{History, PruneRule, StoreError},
+    store::{History, LATE, PipelineVersion, PruneRule, RunKind, StoreError},
 };
 
 #[async_trait]
@@ -38,6 +38,20 @@ impl History for MemoryStore {
         Ok(prunable.into_iter().map(|(_, run)| run).collect())
     }
 
+    async fn pipelines(&self) -> Result<Vec<String>, StoreError> {
+        let content = self.lock();
+        let runs = content.runs.values();
+        let pipelines: BTreeSet<_> = runs.map(|entry| &entry.record.run.pipeline).collect();
+        Ok(pipelines.into_iter().cloned().collect())
+    }
+
+    async fn last_version(&self, pipeline: &str) -> Result<Option<PipelineVersion>, StoreError> {
+        let content = self.lock();
+        let mut versions = content.versions.values();
+        let last = versions.rfind(|version| version.pipeline == pipeline);
+        Ok(last.cloned())
+    }
+
     async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {
         let mut content = self.lock();
         let over = |run: &&RunId| {
@@ -64,7 +78,10 @@ impl Content {
         let unfinished = |entry: &RunEntry| !entry.record.state.is_final();
         let parent = |entry: &RunEntry| entry.record.run.parent.as_ref().map(|parent| parent.run);
         let own = self.runs.get(&run).and_then(parent);
-        !models.any(|slot| slot.run == run && slot.registered.is_some())
+        let above: Vec<_> =
+            std::iter::successors(Some(run), |run| self.runs.get(run).and_then(parent)).collect();
+        !self.may_start_again(run)
+            && !models.any(|slot| above.contains(&slot.run) && slot.registered.is_some())
             && !things.any(|thing| thing.run == Some(run) && self.is_due(thing))
             && !self
                 .runs
@@ -73,6 +90,21 @@ impl Content {
             && !own
                 .and_then(|own| self.runs.get(&own))
                 .is_some_and(unfinished)
+    }
+
+    /// Whether the success that a run follows is still looked at, and would start another one.
+    fn may_start_again(&self, run: RunId) -> bool {
+        let Some(run) = self.runs.get(&run).map(|entry| &entry.record.run) else {
+            return false;
+        };
+        let upstream = run.trigger["run"].as_str();
+        let upstream = upstream.and_then(|upstream| upstream.parse().ok());
+        run.kind == RunKind::After
+            && upstream.is_some_and(|upstream: RunId| self.runs.contains_key(&upstream))
+            && self
+                .schedules
+                .get(&run.pipeline)
+                .is_some_and(|schedule| run.created >= schedule.cursor - LATE)
     }
 
     fn remove(&mut self, run: RunId) {

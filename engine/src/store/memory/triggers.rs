@@ -51,6 +51,7 @@ impl Triggers for MemoryStore {
         &self,
         pipelines: &[String],
         since: Timestamp,
+        after: Option<RunId>,
         limit: u32,
     ) -> Result<Vec<RunRecord>, StoreError> {
         let content = self.lock();
@@ -58,7 +59,9 @@ impl Triggers for MemoryStore {
         let mut successes: Vec<_> = runs
             .filter(|record| {
                 record.state == RunState::Success
-                    && record.ended.is_some_and(|ended| ended >= since)
+                    && record
+                        .ended
+                        .is_some_and(|ended| (ended, Some(record.run.id)) > (since, after))
                     && pipelines.contains(&record.run.pipeline)
             })
             .cloned()

@@ -12,9 +12,9 @@ use crate::{
     operator::Interval,
     state::RunState,
     store::{
-        Backfill, BackfillState, Cancelled, Claimed, Created, Daemon, History, NewRun, PoolRequest,
-        Progress, PruneRule, Queue, Redo, RunRecord, ScheduleRecord, SensorKey, SensorRecord,
-        StoreError, Thing, ThingRecord, Triggers,
+        Backfill, BackfillState, Cancelled, Claimed, Created, Daemon, History, NewRun,
+        PipelineVersion, PoolRequest, Progress, PruneRule, Queue, Redo, RunRecord, ScheduleRecord,
+        SensorKey, SensorRecord, StoreError, Thing, ThingRecord, Triggers,
     },
     time::Timestamp,
 };
@@ -146,11 +146,14 @@ impl<H: Hooks> Triggers for Wrapped<H> {
         &self,
         pipelines: &[String],
         since: Timestamp,
+        after: Option<RunId>,
         limit: u32,
     ) -> Result<Vec<RunRecord>, StoreError> {
-        self.0
-            .through(self.0.inner().successes_since(pipelines, since, limit))
-            .await
+        let successes = self
+            .0
+            .inner()
+            .successes_since(pipelines, since, after, limit);
+        self.0.through(successes).await
     }
 
     async fn success_of(
@@ -271,6 +274,14 @@ impl<H: Hooks> Triggers for Wrapped<H> {
 impl<H: Hooks> History for Wrapped<H> {
     async fn prunable(&self, rule: &PruneRule, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.0.through(self.0.inner().prunable(rule, limit)).await
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, StoreError> {
+        self.0.through(self.0.inner().pipelines()).await
+    }
+
+    async fn last_version(&self, pipeline: &str) -> Result<Option<PipelineVersion>, StoreError> {
+        self.0.through(self.0.inner().last_version(pipeline)).await
     }
 
     async fn remove_runs(&self, runs: &[RunId]) -> Result<u64, StoreError> {

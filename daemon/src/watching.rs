@@ -1,0 +1,104 @@
+//! Which sensors there are, and changes in local directories that wake them.
+
+use std::{sync::Arc, time::Duration};
+
+use pipectl_engine::{
+    operator::{Wait, WaitWatcher},
+    store::SensorKey,
+    trigger::Trigger,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    sensed::senses,
+    sensing::{Sensing, Sensor},
+};
+
+impl Sensing {
+    /// Takes over what the pipelines say now.
+    pub(crate) fn learn(&mut self) {
+        let mut before = std::mem::take(&mut self.sensors);
+        self.watchers = JoinSet::new();
+        for plan in self.desk.catalogue.plans() {
+            let Some(Trigger::Sensor(tasks)) =
+                plan.schedule.as_ref().map(|schedule| &schedule.trigger)
+            else {
+                continue;
+            };
+            for task in tasks {
+                let key = SensorKey {
+                    pipeline: plan.name.to_string(),
+                    task: task.clone(),
+                };
+                match senses(&self.desk.project(), &plan, task) {
+                    Ok(senses) => {
+                        let old = before.remove(&key);
+                        self.watch(&key, &senses.wait);
+                        let sensor = Sensor {
+                            plan: Arc::clone(&plan),
+                            due: old
+                                .as_ref()
+                                .filter(|old| old.senses == senses)
+                                .map_or_else(|| self.desk.now(), |old| old.due),
+                            record: old.and_then(|old| old.record),
+                            senses,
+                        };
+                        self.sensors.insert(key, sensor);
+                    }
+                    Err(error) => {
+                        tracing::error!(
+                            pipeline = &*plan.name,
+                            task,
+                            "the sensor cannot be watched: {error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, key: &SensorKey, wait: &Wait) {
+        let Some(watcher) = self.desk.runner.parts().services.get::<WaitWatcher>() else {
+            return;
+        };
+        let local = matches!(
+            wait,
+            Wait::Things {
+                connection: None,
+                ..
+            }
+        );
+        if !local {
+            return;
+        }
+        let (project, wait, key) = (self.desk.project(), wait.clone(), key.clone());
+        let (noticed, hot) = (Arc::clone(&self.noticed), Arc::clone(&self.hot));
+        self.watchers.spawn(async move {
+            loop {
+                watcher.changed(&project, &wait).await;
+                hot.lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(key.clone());
+                noticed.notify_one();
+                // A burst of changes is looked at once.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+
+    /// Sensors where something has changed are due at once.
+    pub(crate) fn heat(&mut self) {
+        let now = self.desk.now();
+        let hot = std::mem::take(
+            &mut *self
+                .hot
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for key in hot {
+            if let Some(sensor) = self.sensors.get_mut(&key) {
+                sensor.due = sensor.due.min(now);
+            }
+        }
+    }
+}
