@@ -316,7 +316,7 @@ impl Operator for RunHttp {
 
 /// All of them.
 pub(crate) fn registry() -> Registry {
-    const TOYS: [&dyn DynOperator; 14] = [
+    const TOYS: [&dyn DynOperator; 15] = [
         &Noop,
         &Sensor,
         &ExtractCsv,
