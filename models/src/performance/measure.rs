@@ -117,11 +117,11 @@ impl Measure {
             (Self::Class(metric), Pairs::Classes { .. }) => undefined_class(metric, pairs),
             (Self::Number(Metric::R2), Pairs::Numbers { actual, .. }) => {
                 let first = actual.first()?;
-                let same = actual.iter().all(|value| value <= first && value >= first);
+                let same = actual.iter().all(|value| value.total_cmp(first).is_eq());
                 same.then(|| format!("every outcome is {first}"))
             }
             (Self::Number(Metric::Mape), Pairs::Numbers { actual, .. }) => {
-                let zero = actual.iter().any(|value| *value == 0.0);
+                let zero = actual.contains(&0.0);
                 zero.then(|| "an outcome is 0".to_owned())
             }
             _ => None,

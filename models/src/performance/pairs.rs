@@ -276,16 +276,18 @@ impl<'a> Labelled<'a> {
         };
         let positive = names.last().map_or("", String::as_str);
         let single = find(name).or_else(|| find(&format!("{name}_{positive}")));
-        let lacks = |what: String| match wanted {
-            true => Err(ModelError::settings(what)),
-            false => Ok(None),
+        let lacks = |what: String| {
+            if wanted {
+                Err(ModelError::settings(what))
+            } else {
+                Ok(None)
+            }
         };
         match (names.len(), single) {
-            (0, _) => Ok(None),
             (1, Some(_)) => Err(ModelError::settings(format!(
                 "only `{positive}` occurs, so that it is unknown which class `{name}` is the probability of: name the positive one (`positive`)"
             ))),
-            (1, None) => Ok(None),
+            (0, _) | (1, None) => Ok(None),
             (2, Some(series)) => {
                 let shares = read(series)?;
                 let others = shares

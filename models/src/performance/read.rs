@@ -42,13 +42,12 @@ impl Read {
             first.map(Labelled::of).transpose()?,
             second.map(Labelled::of).transpose()?,
         ];
-        let classes = match model {
-            Some(model) => model.classes.names(),
-            None => {
-                let all = labelled.iter().flatten();
-                let all = all.flat_map(|labels| labels.actual.iter().chain(&labels.predicted));
-                classes(all.flatten(), settings.positive.as_deref())?
-            }
+        let classes = if let Some(model) = model {
+            model.classes.names()
+        } else {
+            let all = labelled.iter().flatten();
+            let all = all.flat_map(|labels| labels.actual.iter().chain(&labels.predicted));
+            classes(all.flatten(), settings.positive.as_deref())?
         };
         let pairs = |labels: &Option<Labelled<'_>>| {
             let pairs = labels.as_ref().map(|labels| {

@@ -77,6 +77,10 @@ pub struct LeftOut {
 
 /// The page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what a template asks for is a field"
+)]
 pub struct DriftPage {
     /// Its title.
     pub title: String,

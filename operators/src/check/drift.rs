@@ -205,7 +205,7 @@ mod tests {
             .map(|file| file.name.as_str())
             .collect();
         assert_eq!(files, ["expectations.json", "drift.json"]);
-        assert_eq!(error.evidence.metrics["failed_rules"], 1.0);
+        assert!((error.evidence.metrics["failed_rules"] - 1.0).abs() < 1e-12);
         let found: Value = serde_json::from_slice(&error.evidence.artifacts[1].content).unwrap();
         assert_eq!(found["columns"][0]["name"], json!("a"));
         assert_eq!(found["columns"][0]["test"], json!("wasserstein"));
