@@ -241,9 +241,9 @@ mod tests {
 
         let three = found(Answers::OneOf, &["a", "b", "c"], &[0.2, 0.7, 0.1]);
         let names: Vec<String> = table(&Answer::of(&three, None))
-            .get_column_names_str()
+            .get_column_names()
             .into_iter()
-            .map(str::to_owned)
+            .map(ToString::to_string)
             .collect();
         assert_eq!(
             names,

@@ -38,7 +38,7 @@ async fn texts_keep_their_rows_and_get_labels_and_none_where_there_is_no_text() 
     let output = project.run_on::<Text>(reviews(), settings).await.unwrap();
     let rows = frame(&output);
     assert_eq!(
-        rows.get_column_names_str(),
+        rows.get_column_names(),
         ["id", "review", "prediction", "probability"]
     );
     let labels: Vec<Option<&str>> = rows
