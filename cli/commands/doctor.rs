@@ -364,10 +364,11 @@ fn onnxruntime(project: &Project) -> Finding {
         return Finding::missing(what, "not found", hint);
     };
     match runtime_loads(library) {
-        Ok(version) => Finding::ok(
-            what,
-            format!("{version}, for neural networks instead of rten: {}", library.display()),
-        ),
+        Ok(version) => {
+            let version = version.map_or_else(String::new, |version| format!("{version}, "));
+            let place = library.display();
+            Finding::ok(what, format!("{version}for neural networks, instead of rten: {place}"))
+        }
         Err(error) if rooms.runtime_is_wanted => Finding::broken(
             what,
             error.to_string(),

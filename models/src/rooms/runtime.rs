@@ -27,17 +27,15 @@ pub(super) fn loads(library: &Path) -> bool {
     environment(library).is_ok()
 }
 
-/// Loads the library, unless one is loaded; what it says of itself.
+/// Loads the library, unless one is loaded; its version, as far as its name tells it.
 ///
 /// # Errors
 /// When it is not there, no library of ONNX Runtime, or too old.
-pub fn loaded(library: &Path) -> Result<String> {
+pub fn loaded(library: &Path) -> Result<Option<String>> {
     environment(library)?;
-    let build = ort::info();
-    let version = build
-        .split(['=', ',', ' '])
-        .find_map(|part| part.strip_prefix("rel-"));
-    Ok(version.map_or_else(|| build.to_owned(), ToOwned::to_owned))
+    let name = library.file_name().unwrap_or_default().to_string_lossy();
+    let version = name.trim_matches(|letter: char| !letter.is_ascii_digit());
+    Ok(Some(version.to_owned()).filter(|version| !version.is_empty()))
 }
 
 fn environment(library: &Path) -> Result<&'static Environment> {

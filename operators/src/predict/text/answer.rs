@@ -243,7 +243,7 @@ mod tests {
         let names: Vec<String> = table(&Answer::of(&three, None))
             .get_column_names()
             .into_iter()
-            .map(str::to_owned)
+            .map(ToString::to_string)
             .collect();
         assert_eq!(
             names,
