@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod buckets;
+mod cache;
 mod commands;
 mod environment;
 mod examples;

@@ -47,11 +47,31 @@ pub trait Operator: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// What the output depends on that is neither a setting nor an input: a file, a key, another table. `cache:` asks
+    /// for it before each attempt.
+    fn made_of(
+        _config: &Self::Config,
+        _context: &TaskContext,
+    ) -> impl Future<Output = MadeOf> + Send {
+        std::future::ready(MadeOf::Inputs)
+    }
+
     /// Does the work: one attempt.
     fn run(
         config: Self::Config,
         context: &TaskContext,
     ) -> impl Future<Output = Result<Outcome, TaskError>> + Send;
+}
+
+/// What an output is made of beside settings and inputs, for `cache:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeOf {
+    /// Of nothing else.
+    Inputs,
+    /// Of what this text tells from anything else: a version, a hash. It must not give a secret away.
+    Also(String),
+    /// Nobody can say whether it is the same as in an earlier run; the text says why. It is then made anew.
+    Unknown(String),
 }
 
 /// What a task may have in `from:`.

@@ -6,7 +6,7 @@ use schemars::Schema;
 use serde_json::Value;
 
 use super::{
-    Complaints, Kind, Operator, Outcome, Outputs, ProbeContext, Senses, Takes, TaskContext,
+    Complaints, Kind, MadeOf, Operator, Outcome, Outputs, ProbeContext, Senses, Takes, TaskContext,
     TaskError,
 };
 
@@ -49,6 +49,14 @@ pub trait DynOperator: Send + Sync {
         config: &'a ErasedConfig,
         context: &'a ProbeContext,
     ) -> BoxFuture<'a, Result<(), TaskError>>;
+    /// What the output depends on that is neither a setting nor an input.
+    fn made_of<'a>(
+        &self,
+        _config: &'a ErasedConfig,
+        _context: &'a TaskContext,
+    ) -> BoxFuture<'a, MadeOf> {
+        Box::pin(std::future::ready(MadeOf::Inputs))
+    }
     /// Does the work: one attempt.
     fn run<'a>(
         &self,
@@ -122,6 +130,19 @@ impl<O: Operator> DynOperator for O {
         Box::pin(async move {
             let config = config.downcast_ref::<O::Config>().ok_or_else(foreign)?;
             O::probe(config, context).await
+        })
+    }
+
+    fn made_of<'a>(
+        &self,
+        config: &'a ErasedConfig,
+        context: &'a TaskContext,
+    ) -> BoxFuture<'a, MadeOf> {
+        Box::pin(async move {
+            match config.downcast_ref::<O::Config>() {
+                Some(config) => O::made_of(config, context).await,
+                None => MadeOf::Unknown(foreign().message),
+            }
         })
     }
 

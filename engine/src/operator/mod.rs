@@ -27,7 +27,7 @@ pub use channel::{Logger, Progress};
 pub use complaint::{Complaint, Complaints};
 pub(crate) use context::panic_message;
 pub use context::{Inputs, RunInfo, TaskContext, TaskIdentity, Woken, connection_of};
-pub use contract::{Operator, ProbeContext, Takes};
+pub use contract::{MadeOf, Operator, ProbeContext, Takes};
 pub use erased::{BoxFuture, DynOperator, ErasedConfig};
 pub use error::{Evidence, Fault, TaskError};
 pub use format::{

@@ -33,6 +33,10 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         slot,
         log,
     } = job;
+    let cache = match cache {
+        Some(wanted) => wanted.made_of(operator, &config, &context).await,
+        None => None,
+    };
     if let Some(wanted) = &cache
         && let Some(found) = cache::find(&parts, &context, wanted).await
     {

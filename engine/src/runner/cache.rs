@@ -12,7 +12,7 @@ use super::{
 use crate::{
     artifact::sha256,
     dataset::StoredDataset,
-    operator::{DynOperator, TaskContext, TaskError},
+    operator::{DynOperator, ErasedConfig, MadeOf, TaskContext, TaskError},
     plan::Cache,
     store::CachedOutput,
     time::Timestamp,
@@ -54,6 +54,28 @@ impl Wanted {
             key: sha256(made_of.to_string().as_bytes()),
             since: keep.map_or(DateTime::UNIX_EPOCH, |keep| context.clock.now() - keep),
         })
+    }
+
+    /// With what the output is made of beside settings and inputs; nothing when nobody can say what that is.
+    pub(super) async fn made_of(
+        mut self,
+        operator: &dyn DynOperator,
+        config: &ErasedConfig,
+        context: &TaskContext,
+    ) -> Option<Self> {
+        match operator.made_of(config, context).await {
+            MadeOf::Inputs => {}
+            MadeOf::Also(more) => {
+                self.key = sha256(json!([self.key, more]).to_string().as_bytes());
+            }
+            MadeOf::Unknown(why) => {
+                context.log.info(format!(
+                    "nothing is taken from an earlier run, in spite of `cache`: {why}"
+                ));
+                return None;
+            }
+        }
+        Some(self)
     }
 
     /// What the output is to be found by.

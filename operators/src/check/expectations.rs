@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 use pipectl_engine::operator::{
-    Complaints, DurationText, Kind, Operator, Outcome, Outputs, SqlText, Takes, TaskContext,
-    TaskError, ValueType,
+    Complaints, DurationText, Kind, MadeOf, Operator, Outcome, Outputs, SqlText, Takes,
+    TaskContext, TaskError, ValueType,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -192,6 +192,16 @@ impl Operator for Expectations {
                 .warning(&[], "there are no rules")
                 .hint("write some under `columns`, `rows`, `unique`, `freshness` or `sql`");
         }
+    }
+
+    async fn made_of(config: &Config, _: &TaskContext) -> MadeOf {
+        if config.rows.is_some_and(|rows| rows.change.is_some()) {
+            return MadeOf::Unknown("what is expected depends on earlier runs".to_owned());
+        }
+        if config.freshness.is_some() {
+            return MadeOf::Unknown("what is expected depends on the time".to_owned());
+        }
+        MadeOf::Inputs
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

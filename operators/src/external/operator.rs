@@ -9,9 +9,10 @@ use std::{
 
 use indexmap::IndexMap;
 use pipectl_engine::{
+    artifact::sha256_of_file,
     dataset::Dataset,
     operator::{
-        Artifact, BoxFuture, Complaints, ConnectionName, DynOperator, ErasedConfig, Kind, Outcome,
+        Artifact, BoxFuture, Complaints, ConnectionName, DynOperator, ErasedConfig, Kind, MadeOf, Outcome,
         Output, Outputs, ProbeContext, Senses, Takes, TaskContext, TaskError,
     },
 };
@@ -235,6 +236,24 @@ impl DynOperator for External {
         _: &'a ProbeContext,
     ) -> BoxFuture<'a, Result<(), TaskError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn made_of<'a>(
+        &self,
+        _: &'a ErasedConfig,
+        context: &'a TaskContext,
+    ) -> BoxFuture<'a, MadeOf> {
+        let program = &self.0.program;
+        Box::pin(async move {
+            let hash = context.compute(move || {
+                let fail = |error| io_error("read", &program.to_string_lossy(), error);
+                sha256_of_file(program).map(|(hash, _)| hash).map_err(fail)
+            });
+            match hash.await {
+                Ok(hash) => MadeOf::Also(hash),
+                Err(error) => MadeOf::Unknown(error.full_message()),
+            }
+        })
     }
 
     fn run<'a>(

@@ -2,6 +2,7 @@
 
 mod book;
 mod columns;
+mod sheet;
 mod xml;
 
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, Kind, ModelRef, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, Kind, MadeOf, ModelRef, Operator, Outcome, Output, Outputs, Takes,
+        TaskContext, TaskError, ValueType,
     },
 };
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::support::{
     frame::only_input,
-    model::{load, model_error},
+    model::{load, made_of, model_error},
     text::{count, list},
 };
 
@@ -55,6 +55,10 @@ impl Operator for Model {
         {
             found.error(&["threshold"], "a threshold is a probability, from 0 to 1");
         }
+    }
+
+    async fn made_of(config: &Config, context: &TaskContext) -> MadeOf {
+        made_of(context, &config.model.0)
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

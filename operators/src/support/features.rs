@@ -1,7 +1,7 @@
 //! Feature views as operators use them: found, and their rows read.
 
 use pipectl_engine::{
-    operator::{Operator, Outcome, SqlText, TaskContext, TaskError},
+    operator::{ConnectionName, Operator, Outcome, SqlText, TaskContext, TaskError},
     project::feature::{FeatureSource, FeatureView},
     spec::{Diagnostics, Severity},
 };
@@ -13,6 +13,7 @@ use super::{
     database::{self, Request, TableName, quoted_list},
     frame::{collect, polars_error},
     keys::columns,
+    location::tags,
     text::hint_for_name,
 };
 use crate::extract;
@@ -29,6 +30,23 @@ pub(crate) fn view(context: &TaskContext, name: &str) -> Result<FeatureView, Tas
         return Err(TaskError::user(format!("there is no feature view `{name}`")).hint(hint));
     }
     FeatureView::load(project, name).map_err(|found| invalid(name, &found))
+}
+
+/// What tells a view and its rows from what they were at another time: its version, and the files with their tags.
+/// Nothing when nobody can say: a database or a web server is not asked.
+///
+/// # Errors
+/// When the files cannot be listed.
+pub(crate) async fn state(
+    context: &TaskContext,
+    view: &FeatureView,
+) -> Result<Option<String>, TaskError> {
+    let FeatureSource::Files { path, connection } = &view.source else {
+        return Ok(None);
+    };
+    let connection = connection.clone().map(ConnectionName);
+    let tags = tags(context, connection.as_ref(), path).await?;
+    Ok(tags.map(|tags| json!([view.name, view.version(), tags]).to_string()))
 }
 
 /// The first complaint about a view.

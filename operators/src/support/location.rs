@@ -206,6 +206,36 @@ pub(crate) async fn open_files(
     }
 }
 
+/// The files that are there, each with what changes when it is replaced; nothing of it is read. Nothing for the page of a
+/// web server.
+///
+/// # Errors
+/// When they cannot be listed.
+pub(crate) async fn tags(
+    context: &TaskContext,
+    connection: Option<&ConnectionName>,
+    path: &str,
+) -> Result<Option<Vec<(String, String)>>, TaskError> {
+    let location = Location::read(connection, path)?;
+    if web::Page::of(context, &location).await?.is_some() {
+        return Ok(None);
+    }
+    let tags = match location.open(context).await? {
+        Place::Project(path) => {
+            let inner = context.clone();
+            let found = context.compute(move || at_least_one(&inner, &path)).await?;
+            let tags = found.into_iter().map(|file| (file.shown, file.tag));
+            tags.collect()
+        }
+        Place::Bucket(bucket, key) => {
+            let entries = bucket.list(&key).await?;
+            let tags = entries.into_iter().map(|entry| (entry.key, entry.tag));
+            tags.collect()
+        }
+    };
+    Ok(Some(tags))
+}
+
 async fn fetched(
     context: &TaskContext,
     bucket: &Bucket,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pipectl_engine::{
-    artifact::sha256,
+    artifact::{sha256, sha256_of_file},
     model::{ModelVersion, Reference},
-    operator::{TaskContext, TaskError},
+    operator::{MadeOf, TaskContext, TaskError},
 };
 use pipectl_models::{ModelError, scorer::Model, zoo};
 
@@ -30,6 +30,25 @@ pub(crate) async fn load(context: &TaskContext, reference: &str) -> Result<Arc<M
             })
         })
         .await
+}
+
+/// What tells the model of a reference from another one: a version of the registry by its name, a file by its hash.
+pub(crate) fn made_of(context: &TaskContext, reference: &str) -> MadeOf {
+    match Reference::parse(reference) {
+        Ok(Reference::Version { .. }) => MadeOf::Inputs,
+        Ok(Reference::File(path)) => match sha256_of_file(&context.project.path(path)) {
+            Ok((hash, _)) => MadeOf::Also(hash),
+            Err(error) => MadeOf::Unknown(io_error("read", path, error).full_message()),
+        },
+        Ok(Reference::Zoo(name)) => match zoo::find(name) {
+            Some(model) => MadeOf::Also(sha256(model.content)),
+            None => MadeOf::Inputs,
+        },
+        Ok(Reference::Alias { .. } | Reference::Mlflow(_)) => {
+            MadeOf::Unknown(format!("`{reference}` may be another version now"))
+        }
+        Err(error) => MadeOf::Unknown(error.message),
+    }
 }
 
 /// The file that a reference names; the digest of a registered one is checked.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, FeatureViewName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+        Complaints, FeatureViewName, Kind, MadeOf, Operator, Outcome, Output, Outputs, Takes, TaskContext,
         TaskError, ValueType,
     },
     project::feature::FeatureView,
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::support::{
     asof::{Direction, Tables, join},
-    features::{all_columns, rows, view},
+    features::{all_columns, rows, state, view},
     frame::{only_input, polars_error},
     instants::{instants, raw, scale, without},
     keys::{column, columns, keys},
@@ -98,6 +98,27 @@ impl Operator for Features {
                 )
                 .hint("name it under `views`");
         }
+    }
+
+    async fn made_of(config: &Config, context: &TaskContext) -> MadeOf {
+        let mut all = String::new();
+        for wanted in &config.views {
+            let state = async { Box::pin(state(context, &view(context, &wanted.0)?)).await };
+            match state.await {
+                Ok(Some(state)) => {
+                    all.push_str(&state);
+                    all.push('\n');
+                }
+                Ok(None) => {
+                    return MadeOf::Unknown(format!(
+                        "nobody knows whether the rows of the feature view `{}` are as they were",
+                        wanted.0
+                    ));
+                }
+                Err(error) => return MadeOf::Unknown(error.full_message()),
+            }
+        }
+        MadeOf::Also(all)
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

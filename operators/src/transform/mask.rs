@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
+        Complaints, Kind, MadeOf, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
     },
 };
 use polars::prelude::*;
@@ -120,6 +120,15 @@ impl Operator for Mask {
             if all.get(..index).is_some_and(|before| before.contains(name)) {
                 found.error(&[], format!("`{name}` is masked in two ways"));
             }
+        }
+    }
+
+    async fn made_of(config: &Config, context: &TaskContext) -> MadeOf {
+        match config.key.as_ref().map(|key| key.read(context)) {
+            None => MadeOf::Inputs,
+            // What is hashed with it tells it from another key, and nothing else about it.
+            Some(Ok(key)) => MadeOf::Also(key.hex(b"pipectl: which key is this?", 32)),
+            Some(Err(error)) => MadeOf::Unknown(error.full_message()),
         }
     }
 

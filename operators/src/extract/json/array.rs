@@ -15,15 +15,20 @@ use crate::support::{
 
 /// Where in the array a byte is.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+pub(super) struct Place {
     depth: u32,
     quoted: bool,
     escaped: bool,
 }
 
 impl Place {
+    /// Whether it is between two records.
+    pub(super) fn between(self) -> bool {
+        self.depth <= 1 && !self.quoted
+    }
+
     /// What becomes of the next byte.
-    fn next(&mut self, byte: u8) -> Option<u8> {
+    pub(super) fn next(&mut self, byte: u8) -> Option<u8> {
         if self.quoted {
             match byte {
                 _ if self.escaped => self.escaped = false,

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Read},
 };
 
 use pipectl_engine::operator::TaskError;
@@ -12,11 +12,11 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::Format;
+use super::{Format, array::Place};
 use crate::support::files::{Found, io_error};
 
-/// How long a line may be.
-const LONGEST: usize = 64 << 20;
+/// How long a record may be: one is held in memory as a whole.
+const LONGEST: u64 = 64 << 20;
 
 /// Looks at all records of a file.
 ///
@@ -24,27 +24,32 @@ const LONGEST: usize = 64 << 20;
 /// Names the first place that is no JSON, or no record.
 pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
     let fail = |error| io_error("read", &file.shown, error);
-    let mut content = BufReader::with_capacity(1 << 20, File::open(&file.path).map_err(fail)?);
+    let content = File::open(&file.path).map_err(fail)?;
     if format == Format::Array {
-        return match serde_json::from_reader::<_, Records>(content) {
+        let mut bounded = Bounded::new(content);
+        let read = BufReader::with_capacity(1 << 20, &mut bounded);
+        return match serde_json::from_reader::<_, Records>(read) {
             Ok(_) => Ok(()),
+            Err(_) if bounded.length > LONGEST => {
+                Err(too_long(file, &format!("record {}", bounded.number)))
+            }
+            Err(error) if error.is_io() => Err(fail(error.into())),
             Err(error) => Err(wrong(file, error.line(), &error)),
         };
     }
+    let mut content = BufReader::with_capacity(1 << 20, content);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();
         number += 1;
-        let read = content.read_until(b'\n', &mut line).map_err(fail)?;
+        // No more of it than is needed to see that it is too long.
+        let mut bounded = (&mut content).take(LONGEST + 1);
+        let read = bounded.read_until(b'\n', &mut line).map_err(fail)? as u64;
         if read == 0 {
             return Ok(());
         }
         if read > LONGEST {
-            return Err(TaskError::user(format!(
-                "line {number} of `{}` is longer than {} MiB",
-                file.shown,
-                LONGEST >> 20
-            )));
+            return Err(too_long(file, &format!("line {number}")));
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -55,6 +60,54 @@ pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
             let hint = "each line is a record of its own; an array of records begins with `[`";
             return Err(wrong(file, number, &error).hint(hint));
         }
+    }
+}
+
+fn too_long(file: &Found, what: &str) -> TaskError {
+    TaskError::user(format!(
+        "{what} of `{}` is longer than {} MiB",
+        file.shown,
+        LONGEST >> 20
+    ))
+    .hint("a record is held in memory as a whole: is this really one record?")
+}
+
+/// An array whose records are counted and measured while it is read: a reader of JSON would hold a text of any length.
+struct Bounded {
+    content: File,
+    place: Place,
+    /// The record, counted from 1.
+    number: u64,
+    /// How long it is so far.
+    length: u64,
+}
+
+impl Bounded {
+    fn new(content: File) -> Self {
+        Self {
+            content,
+            place: Place::default(),
+            number: 1,
+            length: 0,
+        }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        for byte in buffer.get(..read).unwrap_or_default() {
+            let counts = self.place.next(*byte).is_some();
+            if *byte == b',' && self.place.between() {
+                (self.number, self.length) = (self.number + 1, 0);
+            } else if counts {
+                self.length += 1;
+            }
+            if self.length > LONGEST {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+        }
+        Ok(read)
     }
 }
 

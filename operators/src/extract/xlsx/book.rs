@@ -4,8 +4,14 @@
 
 use std::{collections::HashMap, io, path::Path};
 
-use super::xml::{Document, Element, Node};
+use super::{
+    sheet::SheetRows,
+    xml::{Document, Element, LONGEST, Node},
+};
 use crate::support::archive::Archive;
+
+/// How long all texts of a workbook together may be.
+const TEXTS: usize = 1 << 30;
 
 /// What stands in a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,14 +69,14 @@ impl Area {
         (area.rows.0 <= area.rows.1 && left <= right).then_some(area)
     }
 
-    fn holds(&self, row: usize, column: usize) -> bool {
+    pub(super) fn holds(&self, row: usize, column: usize) -> bool {
         (self.rows.0..=self.rows.1).contains(&row)
             && (self.columns.0..=self.columns.1).contains(&column)
     }
 }
 
 /// `B2` as column 1 and row 1; the row may be missing.
-fn corner(text: &str) -> Option<(usize, Option<usize>)> {
+pub(super) fn corner(text: &str) -> Option<(usize, Option<usize>)> {
     let letters = text.chars().take_while(char::is_ascii_alphabetic).count();
     let (letters, digits) = text.split_at(letters);
     let mut column = 0_usize;
@@ -204,6 +210,7 @@ impl Book {
         };
         let mut document = Document::new(self.archive.read(member)?);
         let (mut text, mut inside, mut spoken) = (String::new(), false, false);
+        let mut total = 0;
         loop {
             match document.next()? {
                 Node::Start(element) => match &*element.name {
@@ -213,7 +220,13 @@ impl Book {
                     "rPh" => spoken = true,
                     _ => {}
                 },
-                Node::Text(part) if inside && !spoken => text.push_str(&part),
+                Node::Text(part) if inside && !spoken => {
+                    total += part.len();
+                    append(&mut text, &part, || "one of its texts".to_owned())?;
+                    if total > TEXTS {
+                        return Err(wrong(format!("its texts have more than {} MiB", TEXTS >> 20)));
+                    }
+                }
                 Node::Text(_) => {}
                 Node::End(name) => match &*name {
                     "t" => inside = false,
@@ -240,53 +253,30 @@ impl Book {
             ));
         };
         let mut document = Document::new(self.archive.read(member)?);
-        let mut rows: Vec<(usize, Vec<Cell>)> = Vec::new();
-        let (mut row, mut column) = (0, 0);
+        let mut rows = SheetRows::new(area);
         let (mut cell, mut value, mut inside) = (Element::default(), String::new(), false);
-        let mut next = 0;
         loop {
             match document.next()? {
                 Node::Start(element) => match &*element.name {
-                    "row" => {
-                        let number = element.get("r").and_then(|text| text.parse::<usize>().ok());
-                        row = number.map_or(next, |number| number.saturating_sub(1));
-                        (next, column) = (row + 1, 0);
-                    }
+                    "row" => rows.row(element.get("r"))?,
                     "c" => {
-                        column = element
-                            .get("r")
-                            .and_then(corner)
-                            .map_or(column, |(column, _)| column);
+                        rows.cell(element.get("r"))?;
                         value.clear();
                         cell = element;
                     }
                     "v" | "t" => inside = true,
                     _ => {}
                 },
-                Node::Text(part) if inside => value.push_str(&part),
+                Node::Text(part) if inside => {
+                    append(&mut value, &part, || format!("cell {}", rows.place()))?;
+                }
                 Node::Text(_) => {}
                 Node::End(name) => match &*name {
                     "v" | "t" => inside = false,
-                    "c" => {
-                        if area.holds(row, column) {
-                            let cells = match rows.last_mut() {
-                                Some((number, cells)) if *number == row => cells,
-                                _ => {
-                                    rows.push((row, Vec::new()));
-                                    let Some((_, cells)) = rows.last_mut() else {
-                                        continue;
-                                    };
-                                    cells
-                                }
-                            };
-                            cells.resize(column - area.columns.0, Cell::Empty);
-                            cells.push(self.cell(&cell, &value));
-                        }
-                        column += 1;
-                    }
+                    "c" => rows.put(|| self.cell(&cell, &value))?,
                     _ => {}
                 },
-                Node::Done => return Ok(rows),
+                Node::Done => return rows.done(),
             }
         }
     }
@@ -317,6 +307,20 @@ impl Book {
             }
         }
     }
+}
+
+/// Adds to a text that is not longer than it may be.
+fn append(text: &mut String, part: &str, what: impl Fn() -> String) -> io::Result<()> {
+    text.push_str(part);
+    if text.len() > LONGEST {
+        return Err(wrong(format!("{} is longer than {} MiB", what(), LONGEST >> 20)));
+    }
+    Ok(())
+}
+
+/// What is wrong with a workbook.
+pub(super) fn wrong(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// Days since the last day of 1899, as spreadsheets count, as microseconds since 1970.

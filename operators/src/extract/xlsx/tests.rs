@@ -155,3 +155,71 @@ async fn mistakes_are_named_with_their_place() {
         ]
     );
 }
+
+/// A workbook whose first sheet has this data.
+fn with_sheet(data: &str) -> Vec<u8> {
+    let sheet = format!("<worksheet><sheetData>{data}</sheetData></worksheet>");
+    zipped(&[
+        ("xl/workbook.xml", WORKBOOK),
+        ("xl/_rels/workbook.xml.rels", RELATIONS),
+        ("xl/worksheets/sheet1.xml", &sheet),
+        ("xl/worksheets/sheet2.xml", OTHER),
+    ])
+}
+
+#[tokio::test]
+async fn cells_far_out_and_endless_texts_are_refused() {
+    let long = "x".repeat(5 << 20);
+    let pieces = "x&amp;".repeat(3 << 20);
+    for (data, message) in [
+        (
+            r#"<row r="2"><c r="ZZZZZZ2"><v>1</v></c></row>"#,
+            "there is a cell ZZZZZZ2, and the last column of a sheet is XFD",
+        ),
+        (
+            r#"<row r="2"><c r="ZZZZZZZZZZZZZZZZZZ2"><v>1</v></c></row>"#,
+            "`ZZZZZZZZZZZZZZZZZZ2` is no cell",
+        ),
+        (
+            r#"<row r="1048577"><c><v>1</v></c></row>"#,
+            "there is a row 1048577, and a sheet has 1048576 at most",
+        ),
+        (r#"<row r="x"/>"#, "`x` is no number of a row"),
+        (
+            r#"<row r="1"><c r="A2"><v>1</v></c></row>"#,
+            "there is a cell A2 in row 1",
+        ),
+        (
+            r#"<row r="1"><c r="A1"><v>1</v></c><c r="A1"><v>2</v></c></row>"#,
+            "cell A1 is there twice",
+        ),
+        (
+            r#"<row r="2"><c><v>1</v></c></row><row r="1"/><row r="2"><c><v>1</v></c></row><row r="1"><c><v>1</v></c></row><row r="1"/><row r="2"><c><v>1</v></c></row>"#,
+            "row 2 is there twice",
+        ),
+        (
+            &format!(r#"<row><c t="str"><v>{long}</v></c></row>"#),
+            "a text in it is longer than 4 MiB",
+        ),
+        (
+            &format!(r#"<row><c/><c t="str"><v>{pieces}</v></c></row>"#),
+            "cell B1 is longer than 4 MiB",
+        ),
+    ] {
+        let error = extract(&with_sheet(data), json!({})).await.unwrap_err();
+        assert_eq!(error.fault, Fault::User);
+        assert_eq!(
+            error.full_message(),
+            format!("`a.xlsx` is no workbook that can be read: {message}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn cells_and_rows_out_of_their_order_are_read() {
+    let data = r#"<row r="3"><c r="B3"><v>4</v></c><c r="A3"><v>3</v></c></row>
+        <row r="1"><c r="B1" t="str"><v>y</v></c><c r="A1" t="str"><v>x</v></c></row><row r="2"><c r="A2"><v>1</v></c><c r="B2"><v>2</v></c></row>"#;
+    let table = extract(&with_sheet(data), json!({})).await.unwrap();
+    let expected = df!["x" => [1i64, 3], "y" => [2i64, 4]].unwrap();
+    assert!(table.equals(&expected), "{table:?}");
+}

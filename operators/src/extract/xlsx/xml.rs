@@ -36,9 +36,12 @@ impl Element {
     }
 }
 
+/// How long a text or an element with its attributes may be.
+pub(super) const LONGEST: usize = 4 << 20;
+
 /// A document that is read from its beginning to its end.
 pub(super) struct Document<R: BufRead> {
-    reader: Reader<R>,
+    reader: Reader<Bounded<R>>,
     buffer: Vec<u8>,
     /// The end of an element that had no content.
     ended: Option<String>,
@@ -48,10 +51,43 @@ impl<R: Read> Document<BufReader<R>> {
     /// Begins to read.
     pub(super) fn new(content: R) -> Self {
         Self {
-            reader: Reader::from_reader(BufReader::with_capacity(1 << 18, content)),
+            reader: Reader::from_reader(Bounded {
+                content: BufReader::with_capacity(1 << 18, content),
+                left: LONGEST,
+            }),
             buffer: Vec::new(),
             ended: None,
         }
+    }
+}
+
+/// Content of which only so much is read at once: what is read into memory has to end.
+struct Bounded<R> {
+    content: R,
+    left: usize,
+}
+
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut content = self.fill_buf()?;
+        let read = content.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Bounded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            let message = format!("a text in it is longer than {} MiB", LONGEST >> 20);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        self.content.fill_buf()
+    }
+
+    fn consume(&mut self, read: usize) {
+        self.left = self.left.saturating_sub(read);
+        self.content.consume(read);
     }
 }
 
@@ -90,6 +126,7 @@ impl<R: BufRead> Document<R> {
         }
         loop {
             self.buffer.clear();
+            self.reader.get_mut().left = LONGEST;
             return Ok(
                 match self
                     .reader
