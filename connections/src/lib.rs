@@ -22,9 +22,7 @@ mod things;
 mod transfer;
 
 pub use bucket::Bucket;
-pub use connector::{
-    Connector, DATABASES, Database, is_database, local_directory, no_database,
-};
+pub use connector::{Connector, DATABASES, Database, is_database, local_directory, no_database};
 pub use entry::Entry;
 pub use failure::database_error;
 pub use files::{Found, io_error, io_failure, look, matching, watched};

@@ -119,8 +119,8 @@ mod tests {
     use polars::prelude::*;
 
     use super::*;
-    use crate::onnx::inspect;
     use crate::data::Goal;
+    use crate::onnx::inspect;
     use crate::train::{Hooks, Settings, Validation, train};
 
     fn rows(count: i64) -> DataFrame {

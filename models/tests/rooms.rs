@@ -82,7 +82,10 @@ fn trained(candidate: &str) -> Vec<u8> {
         metric: Some(Metric::F1),
         ..Settings::new(Goal::Classes, "target")
     };
-    train(&frame, &settings, &Hooks::silent()).unwrap().bytes.unwrap()
+    train(&frame, &settings, &Hooks::silent())
+        .unwrap()
+        .bytes
+        .unwrap()
 }
 
 /// Inputs of a few rows, as the graph wants them.

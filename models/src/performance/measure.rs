@@ -161,7 +161,9 @@ fn undefined_class(metric: Metric, pairs: &Pairs) -> Option<String> {
                 absent.map_or("", String::as_str)
             ))
         }
-        Metric::Recall | Metric::F1 | Metric::F1Macro | Metric::AveragePrecision if no_positive => Some(only()),
+        Metric::Recall | Metric::F1 | Metric::F1Macro | Metric::AveragePrecision if no_positive => {
+            Some(only())
+        }
         Metric::Precision if names.len() == 2 && lacks(predicted, 1) => {
             let positive = names.last().map_or("", String::as_str);
             Some(format!("no row was predicted `{positive}`"))
@@ -238,10 +240,7 @@ mod tests {
     #[test]
     fn measures_are_known_by_their_names() {
         assert_eq!(Measure::parse("f1"), Some(Measure::Class(Metric::F1)));
-        assert_eq!(
-            Measure::parse("rmse"),
-            Some(Measure::Number(Metric::Rmse))
-        );
+        assert_eq!(Measure::parse("rmse"), Some(Measure::Number(Metric::Rmse)));
         assert_eq!(Measure::parse("f2"), None);
     }
 }

@@ -13,33 +13,21 @@ use crate::random::Random;
 use crate::scorer::Prediction;
 use crate::train::candidates::{self, Candidate};
 use crate::train::folds::Fold;
+use crate::train::held_out::HeldOut;
 use crate::train::prepared::Prepared;
 use crate::train::resample::resampled;
-use crate::train::{Hooks, Problem, Progress, Search};
+use crate::train::rounds::{Round, rounds};
+use crate::train::{Hooks, Problem, Progress};
 
 /// Predictions of held-out rows are kept of all candidates while they need less than this; else the chosen one's are
 /// made again.
 const MOST_BYTES: usize = 256 << 20;
-/// Rows that a round of halving learns from at least.
-const FEWEST_ROWS: usize = 200;
 
 /// What the search has found.
 pub(crate) struct Found {
     pub(crate) chosen: Candidate,
     pub(crate) trials: Vec<Trial>,
     pub(crate) held_out: HeldOut,
-}
-
-/// The chosen candidate's answers to rows that it had not seen.
-pub(crate) struct HeldOut {
-    /// The rows, ascending; without those that were never held out.
-    pub(crate) rows: Vec<u32>,
-    /// For every one the fold that held it out first.
-    pub(crate) folds: Vec<u32>,
-    /// The answers, row after row.
-    pub(crate) values: Vec<f64>,
-    /// Numbers of an answer.
-    pub(crate) width: usize,
 }
 
 /// A metric of answers against the truth.
@@ -131,39 +119,6 @@ pub(crate) fn search(
         looker.round(folds, round, &open, &mut tries, keep)?;
     }
     choose(problem, tries, folds, width, cancel)
-}
-
-/// One round of the search: all candidates on all rows, or in halving some on some.
-struct Round {
-    candidates: usize,
-    /// Rows of a fold that are learned from; all when not said.
-    rows: Option<usize>,
-}
-
-fn rounds(problem: &Problem<'_>, candidates: usize, folds: &[Fold]) -> Vec<Round> {
-    let mut counts = vec![candidates];
-    if let Search::Halving(factor) = problem.settings.search {
-        let mut left = candidates;
-        while left > factor {
-            left = left.div_ceil(factor);
-            counts.push(left);
-        }
-    }
-    let rows = folds.iter().map(|fold| fold.train.len()).min().unwrap_or(0);
-    let least = FEWEST_ROWS.max(20 * problem.classes.len());
-    let mut rounds: Vec<Round> = Vec::with_capacity(counts.len());
-    let mut learned = None;
-    for candidates in counts.into_iter().rev() {
-        rounds.push(Round {
-            candidates,
-            rows: learned,
-        });
-        if let Search::Halving(factor) = problem.settings.search {
-            learned = Some((learned.unwrap_or(rows) / factor).max(least).min(rows));
-        }
-    }
-    rounds.reverse();
-    rounds
 }
 
 fn mean_of(problem: &Problem<'_>, tries: &Tries) -> f64 {
@@ -399,39 +354,6 @@ fn trial(problem: &Problem<'_>, tries: Tries, place: usize, chosen: bool) -> Tri
         metrics,
         rows: tries.rows,
         chosen,
-    }
-}
-
-impl HeldOut {
-    /// The answers of all folds, each row's first one.
-    fn new(folds: &[Fold], values: &[Vec<f64>], width: usize) -> Self {
-        let rows = folds
-            .iter()
-            .flat_map(|fold| fold.train.iter().chain(&fold.test))
-            .max()
-            .map_or(0, |last| *last as usize + 1);
-        let mut place: Vec<Option<(usize, usize)>> = vec![None; rows];
-        for (number, fold) in folds.iter().enumerate() {
-            for (index, row) in fold.test.iter().enumerate() {
-                place[*row as usize].get_or_insert((number, index));
-            }
-        }
-        let mut held_out = Self {
-            rows: Vec::new(),
-            folds: Vec::new(),
-            values: Vec::new(),
-            width,
-        };
-        for (row, place) in (0u32..).zip(place) {
-            if let Some((fold, index)) = place {
-                held_out.rows.push(row);
-                held_out.folds.push(u32::try_from(fold).unwrap_or(u32::MAX));
-                held_out
-                    .values
-                    .extend_from_slice(&values[fold][index * width..(index + 1) * width]);
-            }
-        }
-        held_out
     }
 }
 

@@ -12,8 +12,8 @@ use pipectl_engine::{
     artifact::sha256_of_file,
     dataset::Dataset,
     operator::{
-        Artifact, BoxFuture, Complaints, ConnectionName, DynOperator, ErasedConfig, Kind, MadeOf, Outcome,
-        Output, Outputs, ProbeContext, Senses, Takes, TaskContext, TaskError,
+        Artifact, BoxFuture, Complaints, ConnectionName, DynOperator, ErasedConfig, Kind, MadeOf,
+        Outcome, Output, Outputs, ProbeContext, Senses, Takes, TaskContext, TaskError,
     },
 };
 use schemars::Schema;
@@ -238,11 +238,7 @@ impl DynOperator for External {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn made_of<'a>(
-        &self,
-        _: &'a ErasedConfig,
-        context: &'a TaskContext,
-    ) -> BoxFuture<'a, MadeOf> {
+    fn made_of<'a>(&self, _: &'a ErasedConfig, context: &'a TaskContext) -> BoxFuture<'a, MadeOf> {
         let program = &self.0.program;
         Box::pin(async move {
             let hash = context.compute(move || {

@@ -3,8 +3,8 @@
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, Kind, MadeOf, ModelRef, Operator, Outcome, Output, Outputs, Takes,
-        TaskContext, TaskError, ValueType,
+        Complaints, Kind, MadeOf, ModelRef, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+        TaskError, ValueType,
     },
 };
 use schemars::JsonSchema;

@@ -95,7 +95,10 @@ pub(super) fn check_promotion<M: Copy>(
     goal: Goal,
     found: &mut Complaints,
 ) {
-    let names: Vec<&str> = Metric::of_goal(goal).iter().map(|metric| metric.name()).collect();
+    let names: Vec<&str> = Metric::of_goal(goal)
+        .iter()
+        .map(|metric| metric.name())
+        .collect();
     Promotion::check(promotion, &names, found);
 }
 

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, FeatureViewName, Kind, MadeOf, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, FeatureViewName, Kind, MadeOf, Operator, Outcome, Output, Outputs, Takes,
+        TaskContext, TaskError, ValueType,
     },
     project::feature::FeatureView,
 };

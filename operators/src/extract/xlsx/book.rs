@@ -224,7 +224,10 @@ impl Book {
                     total += part.len();
                     append(&mut text, &part, || "one of its texts".to_owned())?;
                     if total > TEXTS {
-                        return Err(wrong(format!("its texts have more than {} MiB", TEXTS >> 20)));
+                        return Err(wrong(format!(
+                            "its texts have more than {} MiB",
+                            TEXTS >> 20
+                        )));
                     }
                 }
                 Node::Text(_) => {}
@@ -313,7 +316,11 @@ impl Book {
 fn append(text: &mut String, part: &str, what: impl Fn() -> String) -> io::Result<()> {
     text.push_str(part);
     if text.len() > LONGEST {
-        return Err(wrong(format!("{} is longer than {} MiB", what(), LONGEST >> 20)));
+        return Err(wrong(format!(
+            "{} is longer than {} MiB",
+            what(),
+            LONGEST >> 20
+        )));
     }
     Ok(())
 }

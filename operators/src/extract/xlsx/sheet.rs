@@ -52,7 +52,9 @@ impl SheetRows {
         };
         if self.row >= ROWS {
             let row = self.row + 1;
-            return Err(wrong(format!("there is a row {row}, and a sheet has {ROWS} at most")));
+            return Err(wrong(format!(
+                "there is a row {row}, and a sheet has {ROWS} at most"
+            )));
         }
         (self.next, self.column) = (self.row + 1, 0);
         Ok(())
@@ -65,14 +67,19 @@ impl SheetRows {
                 corner(text).ok_or_else(|| wrong(format!("`{}` is no cell", shown(text))))?;
             if row.is_some_and(|row| row != self.row) {
                 let row = self.row + 1;
-                return Err(wrong(format!("there is a cell {} in row {row}", shown(text))));
+                return Err(wrong(format!(
+                    "there is a cell {} in row {row}",
+                    shown(text)
+                )));
             }
             self.column = column;
         }
         if self.column >= COLUMNS {
             let cell = place.map_or_else(|| self.place(), shown);
             let last = column_name(COLUMNS - 1);
-            return Err(wrong(format!("there is a cell {cell}, and the last column of a sheet is {last}")));
+            return Err(wrong(format!(
+                "there is a cell {cell}, and the last column of a sheet is {last}"
+            )));
         }
         Ok(())
     }

@@ -1,9 +1,6 @@
 //! The settings.
 
-use pipectl_models::{
-    metrics::Metric,
-    performance::Measure,
-};
+use pipectl_models::{metrics::Metric, performance::Measure};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
