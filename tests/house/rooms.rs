@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["preview"],
     &[
         "alert",
+        "address",
         "artifact",
         "connection",
         "dataset",

@@ -297,7 +297,7 @@ mod tests {
             good.verdict(),
             "2026-03 (100 outcomes) is no worse than 2026-01"
         );
-        assert_eq!(good.findings.len(), 10);
+        assert_eq!(good.findings.len(), 12);
         let bad = found(&[10, 10, 2], &settings);
         assert!(bad.worse);
         assert!(

@@ -10,7 +10,7 @@ use pipectl_models::{
 };
 use polars::prelude::DataFrame;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{frame::collect, model::model_error, text::list};
 
@@ -116,7 +116,7 @@ pub(crate) struct ColumnChoice {
 }
 
 /// What is an occasion to warn or to fail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum When {
     /// The data as a whole have drifted (`share`), or the predictions, or the target.

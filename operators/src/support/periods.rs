@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use pipectl_models::performance::PeriodRows;
 use polars::prelude::{Column, DataType};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::instants::Scale;
 
@@ -13,7 +13,7 @@ use super::instants::Scale;
 const PERIODS: usize = 10_000;
 
 /// How long a period is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PeriodLength {
     /// A day.
