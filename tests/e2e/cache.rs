@@ -19,7 +19,7 @@ const VIEW: &str = "name: plans\nentity: customer\nevent_time: at\ncolumns: [pla
 
 const PROGRAM: &str = r#"#!/bin/sh
 if [ "$1" = describe ]; then
-  echo '{"protocol": 1, "summary": "Counts.", "from": "one", "settings": {"type": "object", "properties": {}}, "outputs": {"values": {"n": {"type": "integer", "description": "A number."}}}}'
+  echo '{"protocol": 1, "summary": "Counts.", "takes": "one", "settings": {"type": "object", "properties": {}}, "outputs": {"values": {"n": {"type": "integer", "description": "A number."}}}}'
 else
   echo '{"values": {"n": NUMBER}}'
 fi

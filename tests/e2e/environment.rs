@@ -156,10 +156,43 @@ fn a_full_disk_while_a_large_table_is_streamed() {
         .unwrap();
     let text = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(1), "{text}");
-    assert!(text.contains("No space left on device"), "{text}");
+    let directory = artifacts.join(".unfinished");
+    let said = format!(
+        "cannot read `data/orders.csv`: its rows cannot be written: no space is left on the disk of {}",
+        directory.display()
+    );
+    assert!(text.contains(&said), "{text}");
+    assert!(text.contains("make room on the disk"), "{text}");
+    assert!(!text.contains("out of specification"), "{text}");
     let left = fs::read_dir(project.path("small/artifacts/.unfinished"));
     assert_eq!(left.unwrap().count(), 0, "{text}");
     assert!(!project.path("out/totals.csv").exists());
+}
+
+#[test]
+fn a_full_disk_under_a_parquet_file_is_tried_again() {
+    let pipeline = "name: sales\ntasks:\n  orders: {extract: csv, with: {path: data/orders.csv}}\n  \
+                    file: {load: parquet, from: orders, with: {path: small/orders.parquet}, retry: {limit: 1, delay: 10ms}}\n";
+    let project = Project::with("sales", pipeline);
+    let rows: String = (0..60_000_u64)
+        .map(|row| format!("{}\n", row.wrapping_mul(2_654_435_761)))
+        .collect();
+    project.write("data/orders.csv", format!("amount\n{rows}"));
+    let Some(_disk) = SmallDisk::mount(&project, "small", "64k") else {
+        eprintln!("no file system can be mounted here: this test needs root");
+        return;
+    };
+    let ran = project.run(&["run", "sales"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    for said in [
+        "cannot write `small/orders.parquet`: No space left on device",
+        "make room on the disk",
+    ] {
+        assert!(ran.stderr.contains(said), "{ran}");
+    }
+    assert!(!ran.stderr.contains("out of specification"), "{ran}");
+    assert_eq!(ran.stderr.matches("trying again").count(), 1, "{ran}");
+    assert_eq!(fs::read_dir(project.path("small")).unwrap().count(), 0);
 }
 
 #[test]

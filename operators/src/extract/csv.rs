@@ -11,8 +11,8 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Explain,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
+        TaskContext, TaskError, ValueType,
     },
 };
 use polars::error::PolarsError;
@@ -88,6 +88,9 @@ pub(crate) struct Config {
     pub(crate) hive: Option<bool>,
     /// A column that gets the path of the file that each row comes from.
     pub(crate) file_column: Option<String>,
+    /// How much may be in a packed file, as in `20GiB`. When it is left out: two hundred times its size, and 1 GiB at the
+    /// least.
+    pub(crate) max_unpacked: Option<SizeText>,
     /// Leaves out records with too few or too many fields, and those with a value that is not of its column's type. They
     /// are kept beside the run as `rejects.csv`, and a warning says how many. Without this the first one is an error.
     pub(crate) rejects: Option<Rejects>,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use pipectl_engine::operator::{
-    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-    TaskError, ValueType,
+    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
+    TaskContext, TaskError, ValueType,
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
@@ -58,6 +58,9 @@ pub(crate) struct Config {
     hive: Option<bool>,
     /// A column that gets the path of the file that each row comes from.
     file_column: Option<String>,
+    /// How much may be in a packed file, as in `20GiB`. When it is left out: two hundred times its size, and 1 GiB at the
+    /// least.
+    max_unpacked: Option<SizeText>,
 }
 
 /// How records are arranged in a file.
@@ -124,7 +127,7 @@ struct Source {
 fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output, TaskError> {
     let mut sources = Vec::new();
     for (found, partitions) in &files.found {
-        for plain in unpacked(context, found.clone())? {
+        for plain in unpacked(context, found.clone(), config.max_unpacked)? {
             sources.push(prepared(context, config, plain, partitions.clone())?);
         }
     }
@@ -271,6 +274,31 @@ mod tests {
         ] {
             let table = extract(text).await.unwrap();
             assert!(table.equals_missing(&expected), "{text}: {table:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_without_an_end_is_not_held_in_memory() {
+        let record = |bytes: usize| format!("{{\"a\": \"{}\"}}", "x".repeat(bytes));
+        let long = record(65 << 20);
+        let hint = "a record is held in memory as a whole: is this really one record?";
+        for (text, message) in [
+            (
+                format!("{{\"a\": \"y\"}}\n{long}"),
+                "line 2 of `a.json` is longer than 64 MiB",
+            ),
+            (
+                format!("[{}, {{\"a\": \",[\\\"\"}}, {long}", record(33 << 20)),
+                "record 3 of `a.json` is longer than 64 MiB",
+            ),
+            (
+                format!("[{{\"a\": [{}", "1,".repeat(33 << 20)),
+                "record 1 of `a.json` is longer than 64 MiB",
+            ),
+        ] {
+            let error = extract(&text).await.unwrap_err();
+            assert_eq!((error.fault, &*error.message), (Fault::User, message));
+            assert_eq!(error.hint.as_deref(), Some(hint));
         }
     }
 

@@ -1,6 +1,7 @@
 //! polars' frames: its errors as ours, and reading a dataset away from the threads that wait.
 
 use std::{
+    io::ErrorKind,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,15 +14,34 @@ use polars::prelude::{DataFrame, Engine, PlanCallback, PolarsError, PolarsResult
 
 use super::{files::io_failure, spill::dataset_error};
 
-/// A failure of polars: the data's or the query's fault, unless a file could not be read.
+/// A failure of polars: the data's or the query's fault, unless a file could not be read or written.
 pub(crate) fn polars_error(doing: &str, error: &PolarsError) -> TaskError {
-    match root(error) {
-        PolarsError::IO { error, .. } => {
-            // It is shared, and so has to be made anew.
-            io_failure(doing, std::io::Error::new(error.kind(), error.to_string()))
-        }
-        other => TaskError::user(format!("cannot {doing}: {}", plain(&other.to_string()))),
+    let Some(failure) = system_failure(error) else {
+        let text = root(error).to_string();
+        return TaskError::user(format!("cannot {doing}: {}", plain(&text)));
+    };
+    let full = matches!(
+        failure.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    );
+    if full && !doing.starts_with("write ") {
+        // Nobody shall look for the fault in what was read.
+        let doing = format!("{doing}: its rows cannot be written");
+        return io_failure(&doing, failure);
     }
+    io_failure(doing, failure)
+}
+
+/// The refusal of the system behind an error: polars' reader and writer of Parquet tell of it only by its text.
+pub(crate) fn system_failure(error: &PolarsError) -> Option<std::io::Error> {
+    if let PolarsError::IO { error, .. } = root(error) {
+        // It is shared, and so has to be made anew.
+        return Some(std::io::Error::new(error.kind(), error.to_string()));
+    }
+    let text = root(error).to_string();
+    let (_, after) = text.rsplit_once("(os error ")?;
+    let (number, _) = after.split_once(')')?;
+    number.parse().ok().map(std::io::Error::from_raw_os_error)
 }
 
 /// The error without polars' frames of context.
@@ -118,4 +138,35 @@ pub(crate) fn batches(
 /// When there is none or more than one.
 pub(crate) fn only_dataset(context: &TaskContext) -> Result<Dataset, TaskError> {
     context.inputs.one().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::operator::Fault;
+    use polars::prelude::polars_err;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_the_fault_of_what_was_read() {
+        let text = "parquet: File out of specification: underlying IO error: No space left on device (os error 28)";
+        for (doing, message) in [
+            (
+                "read `a.csv`",
+                "cannot read `a.csv`: its rows cannot be written",
+            ),
+            ("write `a.parquet`", "cannot write `a.parquet`"),
+        ] {
+            let error = polars_error(doing, &polars_err!(ComputeError: "{text}"));
+            assert_eq!(
+                (error.fault, error.retryable, &*error.message),
+                (Fault::External, true, message)
+            );
+            assert_eq!(error.hint.as_deref(), Some("make room on the disk"));
+        }
+        let cut =
+            "parquet: File out of specification: underlying IO error: failed to fill whole buffer";
+        let error = polars_error("read `a`", &polars_err!(ComputeError: "{cut}"));
+        assert_eq!(error.fault, Fault::User);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use pipectl_engine::operator::{TaskContext, TaskError};
+use pipectl_engine::operator::{SizeText, TaskContext, TaskError};
 
 use super::{
     archive::Archive,
@@ -69,11 +69,56 @@ fn first_bytes<const N: usize>(file: &Path) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// The files in place of `found` that are not packed: itself, or what was in it.
+/// How much may be in a packed file whatever its size.
+const HARMLESS: u64 = 1 << 30;
+/// How many times larger than the file its content may be; texts rarely come to thirty.
+const RATIO: u64 = 200;
+
+/// How much more may be unpacked.
+struct Room {
+    limit: u64,
+    left: u64,
+}
+
+impl Room {
+    /// What the setting `max_unpacked` says; without it a content that no honest file comes to is refused.
+    fn new(found: &Found, limit: Option<SizeText>) -> Self {
+        let usual = found.size.saturating_mul(RATIO).max(HARMLESS);
+        let limit = limit.map_or(usual, |limit| limit.0);
+        Self { limit, left: limit }
+    }
+
+    fn take(&mut self, read: usize, shown: &str) -> Result<(), TaskError> {
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            let limit = size(self.limit);
+            return Err(
+                TaskError::user(format!("more than {limit} are packed in `{shown}`"))
+                    .hint("if that is right, say how much it may be: `max_unpacked: 500GiB`"),
+            );
+        };
+        self.left = left;
+        Ok(())
+    }
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{bytes} bytes"),
+        1_048_576..10_737_418_240 => format!("{} MiB", bytes >> 20),
+        _ => format!("{} GiB", bytes >> 30),
+    }
+}
+
+/// The files in place of `found` that are not packed: itself, or what was in it, of `limit` bytes at most.
 ///
 /// # Errors
-/// When it is damaged or ends too early, or there is no room.
-pub(crate) fn unpacked(context: &TaskContext, found: Found) -> Result<Vec<Plain>, TaskError> {
+/// When it is damaged or ends too early, too much is in it, or there is no room.
+pub(crate) fn unpacked(
+    context: &TaskContext,
+    found: Found,
+    limit: Option<SizeText>,
+) -> Result<Vec<Plain>, TaskError> {
     let packing =
         Packing::of(&found.path).map_err(|error| io_error("read", &found.shown, error))?;
     let Some(packing) = packing else {
@@ -82,6 +127,7 @@ pub(crate) fn unpacked(context: &TaskContext, found: Found) -> Result<Vec<Plain>
             _made: None,
         }]);
     };
+    let mut room = Room::new(&found, limit);
     let fail = |error: io::Error| damaged(packing, &found.shown, error);
     let open = || File::open(&found.path).map(|file| BufReader::with_capacity(PART, file));
     match packing {
@@ -93,6 +139,7 @@ pub(crate) fn unpacked(context: &TaskContext, found: Found) -> Result<Vec<Plain>
                 &found.shown,
                 source,
                 packing,
+                &mut room,
             )?])
         }
         Packing::Zstd => {
@@ -104,13 +151,14 @@ pub(crate) fn unpacked(context: &TaskContext, found: Found) -> Result<Vec<Plain>
                 &found.shown,
                 source,
                 packing,
+                &mut room,
             )?])
         }
-        Packing::Zip => members(context, &found),
+        Packing::Zip => members(context, &found, &mut room),
     }
 }
 
-fn members(context: &TaskContext, found: &Found) -> Result<Vec<Plain>, TaskError> {
+fn members(context: &TaskContext, found: &Found, room: &mut Room) -> Result<Vec<Plain>, TaskError> {
     let wrong = |error| damaged(Packing::Zip, &found.shown, error);
     let archive = Archive::open(&found.path).map_err(wrong)?;
     let mut plain = Vec::new();
@@ -122,7 +170,7 @@ fn members(context: &TaskContext, found: &Found) -> Result<Vec<Plain>, TaskError
         }
         let shown = format!("{}:{}", found.shown, member.name);
         let content = archive.read(member).map_err(wrong)?;
-        plain.push(copied(context, found, &shown, content, Packing::Zip)?);
+        plain.push(copied(context, found, &shown, content, Packing::Zip, room)?);
     }
     if plain.is_empty() {
         return Err(TaskError::user(format!(
@@ -140,6 +188,7 @@ fn copied(
     shown: &str,
     mut source: impl Read,
     packing: Packing,
+    room: &mut Room,
 ) -> Result<Plain, TaskError> {
     let temporary = Temporary::new(context)?;
     let full = |error| io_error("unpack", shown, error);
@@ -154,6 +203,7 @@ fn copied(
         let Some(part) = part.get(..read).filter(|part| !part.is_empty()) else {
             break;
         };
+        room.take(read, &found.shown)?;
         target.write_all(part).map_err(full)?;
         size += read as u64;
     }
@@ -285,11 +335,18 @@ mod tests {
     }
 
     fn read(content: &[u8]) -> Result<Vec<(String, String)>, TaskError> {
+        read_up_to(content, None)
+    }
+
+    fn read_up_to(
+        content: &[u8],
+        limit: Option<SizeText>,
+    ) -> Result<Vec<(String, String)>, TaskError> {
         let project = TestProject::new();
         project.write("a", content);
         let context = project.context();
         let found = at_least_one(&context, "a").unwrap().remove(0);
-        let files = unpacked(&context, found)?;
+        let files = unpacked(&context, found, limit)?;
         let of = |plain: &Plain| {
             let text = std::fs::read_to_string(&plain.file.path).unwrap();
             (plain.file.shown.clone(), text)
@@ -299,6 +356,36 @@ mod tests {
         let left = std::fs::read_dir(project.root().join(".pipectl/artifacts"));
         assert_eq!(left.map_or(0, Iterator::count), 0);
         Ok(read)
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_may_be() {
+        let limit = |bytes| Some(SizeText(bytes));
+        let text = "x".repeat(3 << 20);
+        let packed = gzip(text.as_bytes());
+        assert_eq!(read(&packed).unwrap()[0].1.len(), text.len());
+        let zip = zipped(&[("1", &text), ("2", &text)]);
+        assert!(read_up_to(&zip, limit(6 << 20)).is_ok());
+        let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        for (packed, bytes, shown) in [
+            (packed, 1000, "1000 bytes"),
+            (zstd, 2 << 20, "2 MiB"),
+            (zip, 5 << 20, "5 MiB"),
+        ] {
+            let error = read_up_to(&packed, limit(bytes)).unwrap_err();
+            assert_eq!(
+                (error.fault, error.message),
+                (Fault::User, format!("more than {shown} are packed in `a`"))
+            );
+        }
+        let found = |size| Found {
+            size,
+            ..at_least_one(&TestProject::new().context(), "/dev/../etc/passwd")
+                .unwrap()
+                .remove(0)
+        };
+        assert_eq!(Room::new(&found(1000), None).left, 1 << 30);
+        assert_eq!(Room::new(&found(1 << 30), None).left, 200 << 30);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +16,11 @@ use polars::prelude::{
     SinkDestination, SinkTarget, UnifiedSinkArgs,
 };
 
-use super::{files::io_error, frame::polars_error, location::Temporary};
+use super::{
+    files::io_error,
+    frame::{polars_error, system_failure},
+    location::Temporary,
+};
 
 /// From this size of its files on a table is streamed.
 pub(crate) const LARGE: u64 = 64 << 20;
@@ -44,6 +49,9 @@ impl Reading {
     /// When the plan fails, or there is no room for the file.
     pub(crate) fn table(self, context: &TaskContext, doing: &str) -> Result<Dataset, TaskError> {
         let fail = |error: PolarsError| {
+            if system_failure(&error).is_some() {
+                return polars_error(doing, &error);
+            }
             let better = self.explain.as_ref().and_then(|explain| explain(&error));
             match better.map(<dyn std::error::Error + Send + Sync>::downcast::<TaskError>) {
                 Some(Ok(better)) => *better,
@@ -108,6 +116,23 @@ pub(crate) fn sink_as(
     plan.sink(target, format, UnifiedSinkArgs::default())?
         .collect()
         .map(drop)
+        .map_err(|error| named(error, path))
+}
+
+/// An error that says which disk is full.
+fn named(error: PolarsError, path: &Path) -> PolarsError {
+    let full = |failure: &io::Error| {
+        matches!(
+            failure.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+        )
+    };
+    let Some(failure) = system_failure(&error).filter(full) else {
+        return error;
+    };
+    let directory = path.parent().unwrap_or(path).display();
+    let text = format!("no space is left on the disk of {directory}: {failure}");
+    io::Error::new(failure.kind(), text).into()
 }
 
 /// Whether the inputs are too large to compute with them in memory.
@@ -123,6 +148,9 @@ pub(crate) fn are_large(inputs: &Inputs) -> bool {
 
 /// The words for a failure of the plan behind a dataset.
 pub(crate) fn dataset_error(dataset: &Dataset, doing: &str, error: &PolarsError) -> TaskError {
+    if system_failure(error).is_some() {
+        return polars_error(doing, error);
+    }
     match dataset
         .explained(error)
         .map(<dyn std::error::Error + Send + Sync>::downcast::<TaskError>)

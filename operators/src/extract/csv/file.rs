@@ -59,7 +59,7 @@ pub(super) fn prepared(
         let (plain, layout) = inspected(context, config, plain)?;
         Ok(Source::new(plain, partitions.clone(), layout))
     };
-    unpacked(context, found.clone())?
+    unpacked(context, found.clone(), config.max_unpacked)?
         .into_iter()
         .map(ready)
         .collect()

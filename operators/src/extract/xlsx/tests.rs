@@ -195,7 +195,7 @@ async fn cells_far_out_and_endless_texts_are_refused() {
         ),
         (
             r#"<row r="2"><c><v>1</v></c></row><row r="1"/><row r="2"><c><v>1</v></c></row><row r="1"><c><v>1</v></c></row><row r="1"/><row r="2"><c><v>1</v></c></row>"#,
-            "cell A2 is there twice",
+            "row 2 is there twice",
         ),
         (
             &format!(r#"<row><c t="str"><v>{long}</v></c></row>"#),

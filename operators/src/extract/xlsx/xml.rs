@@ -91,6 +91,16 @@ impl<R: BufRead> BufRead for Bounded<R> {
     }
 }
 
+/// A failure to read, without the library's own words about its cause.
+fn unread(error: quick_xml::Error) -> io::Error {
+    match error {
+        quick_xml::Error::Io(error) => {
+            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+        }
+        other => wrong(other),
+    }
+}
+
 fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
@@ -131,7 +141,7 @@ impl<R: BufRead> Document<R> {
                 match self
                     .reader
                     .read_event_into(&mut self.buffer)
-                    .map_err(wrong)?
+                    .map_err(unread)?
                 {
                     Event::Start(start) => Node::Start(element(&start)?),
                     Event::Empty(start) => {
