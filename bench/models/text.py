@@ -1,4 +1,4 @@
-"""Texts of mixed length by a network of MiniLM's size: pipectl in both rooms beside the usual Python loop.
+"""Texts by a network of MiniLM's size: pipectl in both rooms beside the usual Python loop.
 
     minilm.py DIRECTORY                  # once, see there
     text.py DIRECTORY                    # runs everything, by turns, and prints the table
@@ -55,12 +55,20 @@ WORDS = (
 ).split()
 
 
-def texts(count, seed=5):
-    """Most are short, some fill several pages of a form: a lognormal number of words, 3 to 350."""
+LENGTHS = {
+    # Reviews: most are short, a few fill several pages.
+    "skewed": lambda chance: min(350, max(3, int(chance.lognormvariate(3.4, 0.9)))),
+    # Every length from a few words to a long paragraph equally often.
+    "even": lambda chance: chance.randint(5, 120),
+    # Nothing to gain by sorting.
+    "equal": lambda chance: 50,
+}
+
+
+def texts(count, lengths, seed=5):
     chance = random.Random(seed)
     for _ in range(count):
-        length = min(350, max(3, int(chance.lognormvariate(3.4, 0.9))))
-        yield " ".join(chance.choice(WORDS) for _ in range(length)) + "."
+        yield " ".join(chance.choice(WORDS) for _ in range(LENGTHS[lengths](chance))) + "."
 
 
 def project_of(directory, room, model):
@@ -116,6 +124,7 @@ def main():
     arguments.add_argument("model", type=pathlib.Path)
     arguments.add_argument("--texts", type=int, default=1_000)
     arguments.add_argument("--times", type=int, default=5)
+    arguments.add_argument("--lengths", choices=LENGTHS, default="even")
     options = arguments.parse_args()
     import glob
 
@@ -128,7 +137,7 @@ def main():
         with open(directory / "texts.csv", "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["text"])
-            table.writerows([text] for text in texts(options.texts))
+            table.writerows([text] for text in texts(options.texts, options.lengths))
         found, embedded = project_of(directory, None, model), project_of(directory, "none", model)
         who = {
             "pipectl, ONNX Runtime": lambda: ours(found, library),
@@ -136,7 +145,7 @@ def main():
             "Python loop": lambda: loop(directory, model),
         }
         rounds = [{name: run() for name, run in who.items()} for _ in range(options.times)]
-    print(f"{options.texts} texts, {options.times} rounds by turns, medians; ratios are medians of the rounds' ratios")
+    print(f"{options.texts} texts, lengths {options.lengths}, {options.times} rounds by turns, medians; ratios are medians of the rounds' ratios")
     print("| | work s | loop ÷ this | CPU s | loop ÷ this | same labels | largest difference |")
     print("|---|---:|---:|---:|---:|---|---:|")
     for name in who:

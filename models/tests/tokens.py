@@ -79,8 +79,10 @@ def trained(texts):
     )
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()
     unigram.decoder = decoders.Metaspace()
+    # Its vocabulary has to hold every letter that it learns from.
+    plain = [text for text in corpus if text.isascii()]
     unigram.train_from_iterator(
-        corpus, trainers.UnigramTrainer(vocab_size=900, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False)
+        plain, trainers.UnigramTrainer(vocab_size=900, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False)
     )
     yield "unigram", unigram
 

@@ -150,11 +150,20 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+    use crate::onnx::proto::{
+        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorTypeProto, TypeProto,
+        ValueInfoProto, element,
+    };
 
     fn one(domain: &str, operator: &str) -> ModelFile {
         let named = |name: &str| ValueInfoProto {
             name: name.to_owned(),
+            r#type: Some(TypeProto {
+                tensor_type: Some(TensorTypeProto {
+                    elem_type: element::FLOAT,
+                    shape: None,
+                }),
+            }),
             ..ValueInfoProto::default()
         };
         let graph = GraphProto {
@@ -171,7 +180,7 @@ mod tests {
         };
         let model = ModelProto {
             ir_version: 8,
-            opset_import: vec![crate::onnx::proto::OperatorSetIdProto {
+            opset_import: vec![OperatorSetIdProto {
                 domain: String::new(),
                 version: 17,
             }],
