@@ -88,20 +88,20 @@ fn what_is_taken_was_made_of_the_same_views_keys_and_programs() {
 #[test]
 fn a_view_over_a_database_is_read_anew_and_the_log_says_so() {
     let project = Project::with("made", PIPELINE.split("  hidden:").next().unwrap());
-    project.write("data/rows.csv", "customer,at\na,2026-03-02T00:00:00Z\n");
+    project.write("data/rows.csv", "customer,at\na,2026-03-02T00:00:00\n");
     let view = VIEW.replace(
         "{path: data/plans.csv}",
         "{connection: warehouse, table: plans}",
     );
     project.write("features/plans.yaml", view);
-    let fill = "name: fill\ntasks:\n  plans: {run: sql, with: {connection: warehouse, statements: [\"create table plans (customer text, at text, plan text)\"]}}\n";
+    let fill = "name: fill\ntasks:\n  plans: {run: sql, with: {connection: warehouse, statements: [\"create table plans (customer text, at datetime, plan text)\"]}}\n";
     project.write("pipelines/fill.yaml", fill);
     project.succeed(&["run", "fill"]);
     for _ in 0..2 {
         let ran = project.succeed(&["run", "made", "--format", "json"]);
         assert!(taken(&ran).is_empty(), "{ran}");
-        let id = ran.json()["id"].as_str().unwrap().to_owned();
-        let log = project.succeed(&["logs", &id, "known"]);
+        let id = ran.json()["run"].as_str().unwrap().to_owned();
+        let log = project.succeed(&["runs", "logs", &id, "known"]);
         let said = "nobody knows whether the rows of the feature view `plans` are as they were";
         assert!(log.stdout.contains(said), "{log}");
     }
