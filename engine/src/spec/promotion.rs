@@ -70,14 +70,14 @@ impl PromotionRule {
         for path in self.names() {
             let mut parts = path.split('.');
             let (first, second, third) = (parts.next(), parts.next(), parts.next());
-            match (first, second, third) {
-                (Some(CHAMPION), Some(measure), None) => found.insert(measure),
+            let measure = match (first, second, third) {
                 (Some(CHAMPION), None, _) => {
                     return Err("`champion` needs the name of a measure: `champion.f1`".to_owned());
                 }
-                (Some(measure), None, _) => found.insert(measure),
+                (Some(CHAMPION), Some(measure), None) | (Some(measure), None, _) => measure,
                 _ => return Err(format!("unknown name `{path}`")),
             };
+            found.insert(measure);
         }
         Ok(found)
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::{Act, World};
 
 /// A plan whose task names a model as its value.
-fn naming(model: Value) -> Plan {
+fn naming(model: &Value) -> Plan {
     let mut plan = testing::plan("p");
     let a = testing::add(&mut plan, "a", &Act, json!({"value": model}), &[]);
     plan.graph[a].models = vec![vec!["value".to_owned()]];
@@ -58,7 +58,7 @@ async fn what_may_point_elsewhere_tomorrow_becomes_a_version() {
         (json!("models/churn.onnx"), "models/churn.onnx"),
         (json!("mlflow://churn/7"), "mlflow://churn/7"),
     ] {
-        let (run, state) = world.run(naming(model.clone())).await;
+        let (run, state) = world.run(naming(&model)).await;
         assert_eq!(state, RunState::Success, "{model}");
         let task = world.task(run, "a").await;
         assert_eq!(task.settings, Some(json!({"value": pinned})), "{model}");
@@ -86,7 +86,7 @@ async fn what_names_no_model_fails_its_task() {
             "the model `mlflow://churn@best`: nobody here can ask MLflow",
         ),
     ] {
-        let (run, state) = world.run(naming(model.clone())).await;
+        let (run, state) = world.run(naming(&model)).await;
         assert_eq!(state, RunState::Failed, "{model}");
         let error = world.task(run, "a").await.error.unwrap();
         assert_eq!(error.message, message);
@@ -118,10 +118,10 @@ async fn an_alias_of_mlflow_is_pinned_by_who_can_ask() {
     world.services = world
         .services
         .with(Arc::new(ModelPinner::new(Arc::new(One))));
-    let (run, _) = world.run(naming(json!("mlflow://churn"))).await;
+    let (run, _) = world.run(naming(&json!("mlflow://churn"))).await;
     let task = world.task(run, "a").await;
     assert_eq!(task.settings, Some(json!({"value": "mlflow://churn/7"})));
-    let (run, _) = world.run(naming(json!("mlflow://churn@best"))).await;
+    let (run, _) = world.run(naming(&json!("mlflow://churn@best"))).await;
     let error = world.task(run, "a").await.error.unwrap();
     assert_eq!(error.message, "there is no such model");
 }

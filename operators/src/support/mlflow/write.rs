@@ -1,13 +1,13 @@
 //! Writes what a `train` task puts out to the project's MLflow server: run, parameters, measures, the model, its alias.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use pipectl_connections::{Caller, Mlflow, MlflowModel, MlflowRun, RunFacts};
 use pipectl_engine::{
     artifact::sha256,
     model::CHAMPION,
-    operator::{NewModel, Output, Promote, TaskContext, TaskError},
+    operator::{Artifact, Output, Promote, TaskContext, TaskError},
     store::{Verdict, promotion},
 };
 use pipectl_models::onnx::inspect;
@@ -47,24 +47,17 @@ struct Trained {
 
 impl Trained {
     fn of(output: &Output) -> Option<Self> {
-        let (content, card, registered) = match &output.model {
-            Some(NewModel {
-                name,
-                content,
-                card,
-                promote,
-                ..
-            }) => (
-                content.clone(),
-                card.clone(),
-                Some((name.clone(), promote.clone())),
-            ),
-            None => {
-                let mut files = output.artifacts.iter();
-                let file = files.find(|file| file.name.ends_with(".onnx"))?;
-                let card = inspect(&file.content).ok().and_then(|found| found.card);
-                (file.content.clone(), card.unwrap_or_default(), None)
-            }
+        let (content, card, registered) = if let Some(model) = &output.model {
+            let registered = (model.name.clone(), model.promote.clone());
+            (model.content.clone(), model.card.clone(), Some(registered))
+        } else {
+            let is_model = |file: &&Artifact| {
+                let extension = Path::new(&file.name).extension();
+                extension.is_some_and(|extension| extension == "onnx")
+            };
+            let file = output.artifacts.iter().find(is_model)?;
+            let card = inspect(&file.content).ok().and_then(|found| found.card);
+            (file.content.clone(), card.unwrap_or_default(), None)
         };
         Some(Self {
             digest: sha256(&content),
