@@ -1,6 +1,6 @@
 //! The models that ship, as files within the binary: `zoo:churn`.
 //!
-//! Each has a directory below `models/zoo/` with its `model.onnx` and a card for people. A new one is one line in [`ALL`].
+//! Each has a directory below `models/zoo/` with its `model.onnx` and a card for people. A new one is one line in the list `ALL`.
 
 /// A model that ships.
 #[derive(Clone, Copy, Debug)]

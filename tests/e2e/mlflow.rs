@@ -10,7 +10,6 @@ use super::harness::{Project, Ran};
 
 const PIPELINE: &str = r#"
 name: shop
-params: {rows: 400}
 tasks:
   history:
     extract: csv
@@ -18,14 +17,14 @@ tasks:
   some:
     transform: sql
     from: history
-    with: {query: "select * from history where length(customerID) < ${{ params.rows }}"}
+    with: {query: select * from history order by customerID limit 400}
   model:
     train: classifier
     from: some
     with:
       target: Churn
       exclude: [customerID]
-      features: {ratio: TotalCharges / nullif(tenure, 0)}
+      features: {ratio: "TotalCharges / nullif(tenure, 0)"}
       candidates: {logistic_regression: {C: 0.5}}
       validation: {folds: 2}
       metric: f1
@@ -156,6 +155,8 @@ fn an_attempt_that_is_lost_writes_once() {
     project.set("PIPECTL_FAILPOINT", "attempt_ended:3");
     let killed = project.run(&["run", "lost"]);
     assert_ne!(killed.code, Some(0), "{killed}");
+    let before = known(&project, "lost");
+    assert_eq!(before["runs"].as_array().unwrap().len(), 1, "{before}");
     project.unset("PIPECTL_FAILPOINT");
     project.succeed(&["run", "--resume", "last"]);
     let known = known(&project, "lost");

@@ -87,8 +87,8 @@ fn a_wrong_rule_is_found_before_anything_runs() {
         project.write("pipelines/training.yaml", training(300, rule));
         let ran = project.run(&["validate", "training"]);
         assert_eq!(ran.code, Some(2), "{ran}");
-        assert!(ran.stderr.contains(complaint), "{ran}");
-        assert!(ran.stderr.contains("pipelines/training.yaml:21:"), "{ran}");
+        assert!(ran.stdout.contains(complaint), "{ran}");
+        assert!(ran.stdout.contains("pipelines/training.yaml:21:"), "{ran}");
     }
 }
 

@@ -55,7 +55,7 @@ fn pairs(map: &Map<String, Value>) -> String {
 }
 
 /// Prints facts that are known, and then measures.
-pub(super) fn print(output: &Output, facts: Vec<(&str, String)>, measures: &[(String, f64)]) {
+pub(super) fn print(output: &Output, facts: &[(&str, String)], measures: &[(String, f64)]) {
     let painter = output.out;
     let known = facts.iter().filter(|(_, value)| !value.trim().is_empty());
     let known: Vec<_> = known.collect();

@@ -78,7 +78,7 @@ fn inspected(output: &Output, name: &str, found: &Inspection, format: Format) {
     ];
     let card = found.card.as_ref().unwrap_or(&Value::Null);
     known.extend(facts::of_card(card));
-    facts::print(output, known, &facts::measures(card));
+    facts::print(output, &known, &facts::measures(card));
 }
 
 pub(super) async fn run(
@@ -210,6 +210,6 @@ async fn one(
     ];
     known.extend(facts::of_card(&version.card));
     let measures = version.metrics.clone().into_iter();
-    facts::print(output, known, &measures.collect::<Vec<_>>());
+    facts::print(output, &known, &measures.collect::<Vec<_>>());
     Ok(Exit::Done)
 }

@@ -120,14 +120,11 @@ pub(super) async fn import(
             "aliases": aliases,
         })),
         Format::Text => {
-            let also: String = aliases
-                .iter()
-                .map(|alias| format!(", {name}@{alias}"))
-                .collect();
-            context.output.note(format_args!(
-                "`{}` is {name}:{version}{also}",
-                arguments.file
-            ));
+            let mut names = vec![format!("{name}:{version}")];
+            names.extend(aliases.iter().map(|alias| format!("{name}@{alias}")));
+            context
+                .output
+                .note(format_args!("`{}` is {}", arguments.file, names.join(", ")));
         }
     }
     Ok(Exit::Done)

@@ -11,10 +11,10 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State as Shared},
-    http::{Response, StatusCode, header},
+    http::{HeaderValue, Response, StatusCode, header},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, task::JoinSet};
 
 /// What a server knows.
 #[derive(Debug, Default)]
@@ -36,7 +36,8 @@ struct Content {
 pub struct TestMlflow {
     address: SocketAddr,
     content: Arc<Mutex<Content>>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Ends with it.
+    _serving: JoinSet<()>,
 }
 
 fn lock(content: &Mutex<Content>) -> MutexGuard<'_, Content> {
@@ -54,20 +55,17 @@ impl TestMlflow {
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
         let content = Arc::<Mutex<Content>>::default();
-        let (stop, stopped) = oneshot::channel();
         let router = Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&content));
-        tokio::spawn(async move {
-            tokio::select! {
-                result = axum::serve(listener, router) => result.expect("it never ends"),
-                _ = stopped => {}
-            }
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            axum::serve(listener, router).await.expect("it never ends");
         });
         Self {
             address,
             content,
-            stop: Some(stop),
+            _serving: serving,
         }
     }
 
@@ -125,15 +123,6 @@ impl TestMlflow {
     }
 }
 
-impl Drop for TestMlflow {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // It may have ended by itself.
-            let _told = stop.send(());
-        }
-    }
-}
-
 async fn answer(Shared(content): Shared<Arc<Mutex<Content>>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -144,7 +133,7 @@ async fn answer(Shared(content): Shared<Arc<Mutex<Content>>>, request: Request) 
     let mut content = lock(&content);
     content.calls.push(format!("{} {path}", parts.method));
     if let Some(wanted) = &content.authorization
-        && given.as_ref().map(|value| value.as_bytes()) != Some(wanted.as_bytes())
+        && given.as_ref().map(HeaderValue::as_bytes) != Some(wanted.as_bytes())
     {
         return text(401, "You are not authenticated.");
     }
@@ -237,26 +226,28 @@ fn routed(
         }
         "model-versions/get" => model(content, of("name"), of("version")),
         "model-versions/get-artifact" => file(content, query),
-        "registered-models/alias" => match body["alias"].as_str() {
-            Some(alias) => {
-                let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-                let key = (text("name"), alias.to_owned());
-                content.aliases.insert(key, text("version"));
-                json_of(&json!({}))
-            }
-            None => {
-                let key = (of("name").to_owned(), of("alias").to_owned());
-                match content.aliases.get(&key) {
-                    Some(version) => model(content, of("name"), version),
-                    None => refused(
-                        400,
-                        "INVALID_PARAMETER_VALUE",
-                        "Registered model alias not found.",
-                    ),
-                }
-            }
-        },
+        "registered-models/alias" => alias(content, query, &body),
         _ => missing("path"),
+    }
+}
+
+/// Points an alias, or says where it points.
+fn alias(content: &mut Content, query: &HashMap<String, String>, body: &Value) -> Response<Body> {
+    let told = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+    if body["alias"].is_string() {
+        let key = (told("name"), told("alias"));
+        content.aliases.insert(key, told("version"));
+        return json_of(&json!({}));
+    }
+    let asked = |key: &str| query.get(key).cloned().unwrap_or_default();
+    let key = (asked("name"), asked("alias"));
+    match content.aliases.get(&key) {
+        Some(version) => model(content, &key.0, version),
+        None => refused(
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Registered model alias not found.",
+        ),
     }
 }
 
@@ -378,7 +369,7 @@ fn text(status: u16, text: &'static str) -> Response<Body> {
 fn response(status: u16, kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    let kind = header::HeaderValue::from_static(kind);
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
