@@ -59,7 +59,13 @@ impl Project {
     /// A copy of this repository's pipelines, examples, feature views and data.
     pub(crate) fn repository() -> Self {
         let project = Self::empty();
-        for directory in ["pipelines", "examples", "features", "data/churn"] {
+        for directory in [
+            "pipelines",
+            "examples",
+            "features",
+            "data/churn",
+            "data/reviews",
+        ] {
             copy(&repository().join(directory), &project.path(directory));
         }
         project

@@ -42,9 +42,12 @@ mod sql {
     order by task collate \"C\", element";
 
     /// Of a pipeline's versions the one that was put last is never pruned.
-    pub(super) const PUT_VERSION: &str = "insert into pipectl.pipeline_versions as v (hash, pipeline, path, source) values ($1, $2, $3, $4)
-        on conflict (hash) do update set kept = now() where exists (
-            select 1 from pipectl.pipeline_versions n where n.pipeline = v.pipeline and n.kept > v.kept)";
+    /// It is later than all others, also within one tick of the clock, or when that was set back.
+    pub(super) const PUT_VERSION: &str = "insert into pipectl.pipeline_versions as v (hash, pipeline, path, source, kept)
+        values ($1, $2, $3, $4, greatest(now(),
+            (select max(kept) + interval '1 microsecond' from pipectl.pipeline_versions where pipeline = $2)))
+        on conflict (hash) do update set kept = excluded.kept where exists (
+            select 1 from pipectl.pipeline_versions n where n.pipeline = v.pipeline and n.kept >= v.kept and n.hash <> v.hash)";
 
     pub(super) const VERSION: &str =
         "select hash, pipeline, path, source from pipectl.pipeline_versions where hash = $1";

@@ -43,10 +43,14 @@ mod sql {
     order by task, element";
 
     /// Of a pipeline's versions the one that was put last is never pruned.
-    pub(super) const PUT_VERSION: &str = "insert into pipeline_versions (hash, pipeline, path, source) values ($1, $2, $3, $4)
-        on conflict (hash) do update set kept = cast(unixepoch('subsec') * 1000000 as integer) where exists (
-            select 1 from pipeline_versions n
-            where n.pipeline = pipeline_versions.pipeline and n.kept > pipeline_versions.kept)";
+    /// It is later than all others, also within one tick of the clock, or when that was set back.
+    pub(super) const PUT_VERSION: &str =
+        "insert into pipeline_versions (hash, pipeline, path, source, kept)
+        values ($1, $2, $3, $4, max(cast(unixepoch('subsec') * 1000000 as integer),
+            coalesce((select max(kept) + 1 from pipeline_versions where pipeline = $2), 0)))
+        on conflict (hash) do update set kept = excluded.kept where exists (
+            select 1 from pipeline_versions n where n.pipeline = pipeline_versions.pipeline
+                and n.kept >= pipeline_versions.kept and n.hash <> pipeline_versions.hash)";
 
     pub(super) const VERSION: &str =
         "select hash, pipeline, path, source from pipeline_versions where hash = $1";

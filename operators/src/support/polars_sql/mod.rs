@@ -96,6 +96,8 @@ fn planned(
         .map(order::kept)
         .and_then(|mut plan| {
             plan.collect_schema()?;
+            // Types that do not go together are found only here, and later nobody knows the query.
+            plan.clone().to_alp_optimized()?;
             Ok(plan)
         });
     planned.map_err(|error| explain(&text.sql, offset, &columns, &error))
