@@ -58,11 +58,17 @@ impl Operator for Sql {
                         .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
                     tables.push((name.to_owned(), plan));
                 }
+                let columns = polars_sql::columns_of(&mut tables)?;
                 let plan = polars_sql::plan(&config.query, tables)?;
                 let kept = Arc::clone(&inputs);
                 let explain = move |error: &PolarsError| {
                     let mut inputs = kept.iter();
-                    inputs.find_map(|(_, dataset)| dataset.explained(error))
+                    inputs
+                        .find_map(|(_, dataset)| dataset.explained(error))
+                        .or_else(|| {
+                            let better = polars_sql::explained(&config.query.sql, &columns, error)?;
+                            Some(Box::new(better) as _)
+                        })
                 };
                 let reading = Reading {
                     plan,
@@ -100,6 +106,20 @@ mod tests {
             .unwrap();
         let expected = df!["city" => ["Ulm"], "total" => [12.5]].unwrap();
         assert!(frame(&output).equals(&expected), "{:?}", frame(&output));
+    }
+
+    #[tokio::test]
+    async fn text_where_a_number_is_meant_is_named_when_the_query_runs() {
+        let rows = df!["a" => ["1", "x"]].unwrap();
+        let error = TestProject::new()
+            .run_on::<Sql>(rows, json!({"query": "select * from rows where a >= 5"}))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.message,
+            "cannot run the query: line 1, column 26 of the query: it compares text with a number"
+        );
+        assert!(error.hint.unwrap().contains("try_cast(a as double)"));
     }
 
     #[tokio::test]

@@ -14,7 +14,8 @@ use crate::support::{
     text::{did_you_mean, hint_for_name, list},
 };
 
-pub(super) type Columns = Vec<(String, polars::prelude::SchemaRef)>;
+/// The tables that a query may read, with their columns.
+pub(crate) type Columns = Vec<(String, polars::prelude::SchemaRef)>;
 
 /// polars' complaint about a query, with the place and what was probably meant.
 pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsError) -> TaskError {
@@ -68,7 +69,12 @@ const TYPES: [(&str, &str); 6] = [
 ];
 
 /// A column that is text, where the query takes it for a number: as a table comes in whose values have changed.
-fn text_for_a_number(sql: &str, offset: u64, columns: &Columns, text: &str) -> Option<TaskError> {
+pub(super) fn text_for_a_number(
+    sql: &str,
+    offset: u64,
+    columns: &Columns,
+    text: &str,
+) -> Option<TaskError> {
     let of_text = ["string", "String", "str"];
     let mut words = text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
     if !words.any(|word| of_text.contains(&word)) {

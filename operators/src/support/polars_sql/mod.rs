@@ -9,19 +9,27 @@ mod refused;
 mod widen;
 
 use pipectl_engine::operator::{SqlText, TaskError};
-use polars::{prelude::LazyFrame, sql::SQLContext};
+use polars::{
+    prelude::{LazyFrame, PolarsError},
+    sql::SQLContext,
+};
 use sqlparser::ast::Statement;
 
 use self::{
     bind::bind,
-    explain::{at, explain},
+    explain::{at, explain, text_for_a_number},
     parse::tables,
 };
 pub(crate) use self::{
     condition::{check_condition, condition_on, filtered},
+    explain::Columns,
     parse::{Flaw, parse, parse_expression},
 };
-use super::{frame::polars_error, order, text::hint_for_name};
+use super::{
+    frame::{polars_error, root},
+    order,
+    text::hint_for_name,
+};
 
 /// The plan of a query over `tables`. Its rows come in the same order whenever the tables' rows do.
 ///
@@ -44,6 +52,27 @@ pub(crate) fn plan_at(
     offset: u64,
 ) -> Result<LazyFrame, TaskError> {
     planned(text, inputs, offset, true)
+}
+
+/// The columns of tables, by which [`explained`] finds words.
+///
+/// # Errors
+/// When a table cannot be read.
+pub(crate) fn columns_of(tables: &mut [(String, LazyFrame)]) -> Result<Columns, TaskError> {
+    tables
+        .iter_mut()
+        .map(|(name, frame)| {
+            let schema = frame
+                .collect_schema()
+                .map_err(|error| polars_error(&format!("read `{name}`"), &error))?;
+            Ok((name.clone(), schema))
+        })
+        .collect()
+}
+
+/// Better words for what a query met only when it ran: text where it wants a number.
+pub(crate) fn explained(sql: &str, columns: &Columns, error: &PolarsError) -> Option<TaskError> {
+    text_for_a_number(sql, 0, columns, &root(error).to_string())
 }
 
 /// What is wrong with a query, without data: that of a task which reads the datasets `inputs`, when they are known.
@@ -96,8 +125,6 @@ fn planned(
         .map(order::kept)
         .and_then(|mut plan| {
             plan.collect_schema()?;
-            // Types that do not go together are found only here, and later nobody knows the query.
-            plan.clone().to_alp_optimized()?;
             Ok(plan)
         });
     planned.map_err(|error| explain(&text.sql, offset, &columns, &error))
@@ -123,12 +150,13 @@ mod tests {
     }
 
     fn run(sql: &str, values: &[Json]) -> Result<DataFrame, TaskError> {
-        let plan = plan(
-            &text(sql, values),
-            vec![("people".to_owned(), people().lazy())],
-        )?;
-        plan.collect()
-            .map_err(|error| polars_error("run the query", &error))
+        let mut tables = vec![("people".to_owned(), people().lazy())];
+        let columns = columns_of(&mut tables)?;
+        let plan = plan(&text(sql, values), tables)?;
+        plan.collect().map_err(|error| {
+            explained(sql, &columns, &error)
+                .unwrap_or_else(|| polars_error("run the query", &error))
+        })
     }
 
     #[test]
