@@ -47,13 +47,11 @@ impl Place {
     /// From where to look now.
     fn since(&mut self, cursor: Timestamp, now: Timestamp) -> Timestamp {
         let fresh = |whole: Timestamp| whole <= now && now - whole < WHOLE;
-        match self.last.filter(|_| self.whole.is_some_and(fresh)) {
-            Some(last) => cursor.max(last - SOON),
-            None => {
-                self.whole = Some(now);
-                cursor
-            }
+        if let Some(last) = self.last.filter(|_| self.whole.is_some_and(fresh)) {
+            return cursor.max(last - SOON);
         }
+        self.whole = Some(now);
+        cursor
     }
 }
 

@@ -91,7 +91,7 @@ impl Sensing {
             let changed = store.changed();
             self.look().await;
             if tidy {
-                self.clear().await;
+                self.clear();
             }
             tidy = true;
             let (clears, pause) = (self.clears(), self.pause());

@@ -22,7 +22,7 @@ impl Sensing {
     }
 
     /// Does with things whose run has succeeded what is to be done with them.
-    pub(crate) async fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let now = self.desk.now();
         let keepers = self.kept.is_none_or(|kept| now - kept >= KEPT);
         if keepers {

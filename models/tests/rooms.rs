@@ -13,6 +13,7 @@ use std::process::Command;
 use indexmap::IndexMap;
 use pipectl_models::data::{Goal, TextColumn};
 use pipectl_models::metrics::Metric;
+use pipectl_models::rooms::Room::{Embedded, Own, Runtime};
 use pipectl_models::rooms::{ModelFile, Room, Rooms};
 use pipectl_models::scorer::{ElementKind, Elements, Tensor};
 use pipectl_models::text::{TextFiles, TextHooks, TextModel, TextSettings};
@@ -106,7 +107,7 @@ fn inputs(file: &ModelFile) -> Vec<Tensor> {
             let count = rows * width;
             let elements = match (port.name.as_str(), port.kind.unwrap()) {
                 ("input_ids", _) => {
-                    Elements::Integer((0..count as i64).map(|place| place * 31 % 170).collect())
+                    Elements::Integer((0i64..).take(count).map(|place| place * 31 % 170).collect())
                 }
                 // Texts of different lengths.
                 ("attention_mask", _) => Elements::Integer(
@@ -171,7 +172,6 @@ fn every_model_gives_the_same_answers_in_every_room_that_claims_it() {
     let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo/sentiment/model.onnx");
     let read = |path: PathBuf| ModelFile::read(&path).unwrap();
     let own = |candidate: &str| ModelFile::from_bytes(trained(candidate)).unwrap();
-    use Room::{Embedded, Own, Runtime};
     let set: [(&str, ModelFile, &[Room], f64); 8] = [
         (
             "mlp",

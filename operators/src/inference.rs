@@ -48,8 +48,10 @@ fn libraries(lib: &Path) -> impl Iterator<Item = PathBuf> {
             .flat_map(move |packages| {
                 let capi = python.join(packages).join("onnxruntime/capi");
                 sorted(&capi, |name| {
-                    name.starts_with("libonnxruntime.so")
-                        || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
+                    let library = name.strip_prefix("libonnxruntime.");
+                    library.is_some_and(|rest| {
+                        rest.starts_with("so") || rest.rsplit('.').next() == Some("dylib")
+                    })
                 })
             })
     })

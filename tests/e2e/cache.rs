@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 use super::harness::{Project, Ran};
 
 /// Its own pipeline, view, key and program.
-const PIPELINE: &str = r#"
+const PIPELINE: &str = r"
 name: made
 tasks:
   rows: {extract: csv, with: {path: data/rows.csv}}
@@ -13,7 +13,7 @@ tasks:
   hidden: {transform: mask, from: rows, cache: true, with: {hash: [customer], key: {file: mask.key}}}
   asked: {transform: mask, from: rows, cache: true, with: {hash: [customer], key: {env: MASK_KEY}}}
   same: {transform: tally, from: rows, cache: true}
-"#;
+";
 
 const VIEW: &str = "name: plans\nentity: customer\nevent_time: at\ncolumns: [plan]\nsource: {path: data/plans.csv}\n";
 

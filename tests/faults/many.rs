@@ -271,9 +271,10 @@ fn a_locked_run_under_way_holds_up_no_other() {
     backfill(&project, "stuck", "2026-01-02", "1");
     let under_way = "select coalesce(max(id::text), '') from pipectl.runs where pipeline = 'stuck' and state = 'running'";
     wait_for(Duration::from_secs(10), || {
-        match server.sql(&database, under_way).is_empty() {
-            true => Err(daemon.log()),
-            false => Ok(()),
+        if server.sql(&database, under_way).is_empty() {
+            Err(daemon.log())
+        } else {
+            Ok(())
         }
     });
     let locked = server.sql(&database, under_way);

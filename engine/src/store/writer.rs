@@ -137,12 +137,11 @@ impl Lanes {
         let (mut changes, mut group) = (0, Vec::new());
         let mut next = Some(first);
         while let Some(request) = next {
-            match self.waiting.get_mut(&request.write.run) {
-                Some(waiting) => waiting.push(request),
-                None => {
-                    changes += request.write.changes.len();
-                    group.push(request);
-                }
+            if let Some(waiting) = self.waiting.get_mut(&request.write.run) {
+                waiting.push(request);
+            } else {
+                changes += request.write.changes.len();
+                group.push(request);
             }
             next = requests.try_recv().ok().filter(|_| changes < ENOUGH);
         }

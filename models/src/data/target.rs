@@ -131,7 +131,10 @@ fn quantities(series: &Series) -> Result<Vec<f64>> {
             row + 1
         )));
     }
-    if values.iter().all(|value| *value == values[0]) {
+    if values
+        .iter()
+        .all(|value| value.total_cmp(&values[0]).is_eq())
+    {
         return Err(ModelError::data(format!(
             "the target `{name}` is always {}: there is nothing to learn",
             values[0]

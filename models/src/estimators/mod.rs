@@ -268,7 +268,7 @@ impl Estimator {
         let ensemble = boosting::fit(training.bins()?, &lesson, &settings, training.cancel)?;
         let link = match &lesson {
             Lesson::Classes(_) => Link::LogOdds,
-            lesson => Link::Identity(lesson.centre()),
+            Lesson::Quantity(_) => Link::Identity(lesson.centre()),
         };
         Ok(Fitted::Trees { ensemble, link })
     }

@@ -116,7 +116,7 @@ mod tests {
             |point, gradient| {
                 gradient[0] = point[0] - 3.0;
                 gradient[1] = point[1] - 0.5;
-                (gradient[0] * gradient[0] + gradient[1] * gradient[1]) / 2.0
+                f64::midpoint(gradient[0] * gradient[0], gradient[1] * gradient[1])
             },
         )
         .unwrap();

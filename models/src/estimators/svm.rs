@@ -132,8 +132,9 @@ impl Border<'_> {
 /// Slope and offset of the sigmoid that turns scores into the probability of the side 1.
 pub(crate) fn platt(scores: &[f64], sides: &[f64]) -> (f64, f64) {
     #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-    let count = |side: f64| sides.iter().filter(|one| **one == side).count() as f64;
-    let (positive, negative) = (count(1.0), count(-1.0));
+    let positive = sides.iter().filter(|side| **side > 0.0).count() as f64;
+    #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+    let negative = sides.len() as f64 - positive;
     // Bayesian targets: a few rows must not promise certainty.
     let wanted = |side: f64| {
         if side > 0.0 {

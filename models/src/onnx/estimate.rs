@@ -37,7 +37,7 @@ pub(super) fn estimate(builder: &mut Builder, fitted: &Fitted, matrix: &str) -> 
 
 fn apply(builder: &mut Builder, link: Link, scores: Value, outputs: usize) -> Value {
     match link {
-        Link::Identity(start) if start == 0.0 => scores,
+        Link::Identity(0.0) => scores,
         Link::Identity(start) => {
             let start = builder.number(start);
             builder.node("Add", &[&scores, &start])

@@ -103,7 +103,7 @@ impl Config {
     }
 }
 
-/// Positions that can be told apart. RoBERTa and its kin begin to count after the padding's number.
+/// Positions that can be told apart. `RoBERTa` and its kin begin to count after the padding's number.
 fn positions(family: &str, stored: &Stored) -> Option<usize> {
     let positions = stored
         .max_position_embeddings

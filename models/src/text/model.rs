@@ -279,9 +279,9 @@ impl TextModel {
             None => Answers::OneOf,
         };
         let mut scores = Vec::with_capacity(answered.rows.len() * width);
-        for row in &answered.rows {
+        for row in answered.rows {
             match row {
-                Some(logits) => scores.extend(scores_of(logits, answers)),
+                Some(logits) => scores.extend(scores_of(&logits, answers)),
                 None => scores.extend(std::iter::repeat_n(f64::NAN, width)),
             }
         }

@@ -203,7 +203,7 @@ fn in_time(frame: &DataFrame, column: &str, parts: usize, last_only: bool) -> Re
         let mut place = moments.len() * part / chunks;
         while place > 0
             && place < order.len()
-            && moments[order[place] as usize] == moments[order[place - 1] as usize]
+            && moments[order[place] as usize] <= moments[order[place - 1] as usize]
         {
             place += 1;
         }

@@ -150,7 +150,7 @@ impl Compiler<'_> {
         };
         (!from.is_empty() && from.iter().all(known)).then(|| {
             let names = from.iter().filter_map(FromFile::called);
-            names.map(|name| name.to_string()).collect()
+            names.map(ToString::to_string).collect()
         })
     }
 

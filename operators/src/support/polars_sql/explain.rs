@@ -77,7 +77,8 @@ pub(super) fn text_for_a_number(
 ) -> Option<TaskError> {
     let of_text = ["string", "String", "str"];
     let mut words = text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
-    if !words.any(|word| of_text.contains(&word)) {
+    // Some say what they are not for, others only what they are for.
+    if !words.any(|word| of_text.contains(&word)) && !text.contains("numeric types") {
         return None;
     }
     let (polars, ours) = TYPES.iter().find(|(polars, _)| text.contains(polars))?;
