@@ -20,6 +20,7 @@ mod features;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod isolation;
+mod large;
 mod live;
 mod losses;
 mod mail;
