@@ -54,7 +54,8 @@ fn screens(project: &Project, arguments: &[&str]) -> (Vec<String>, Option<i32>) 
     // The terminal ends with an error when the last one that has it open is gone.
     while let Ok(count @ 1..) = terminal.read(&mut bytes) {
         screen.process(&bytes[..count]);
-        let now = screen.screen().contents();
+        let rows = screen.screen().rows(0, SIZE.ws_col);
+        let now = rows.collect::<Vec<_>>().join("\n").trim_end().to_owned();
         if seen.last() != Some(&now) {
             seen.push(now);
         }
@@ -88,7 +89,7 @@ fn a_run_draws_itself_on_a_terminal() {
     });
     drawn("what failed, while the rest still runs", &|screen| {
         line_of(screen, "broken").contains("failed")
-            && line_of(screen, "behind").contains("upstream failed")
+            && line_of(screen, "behind").contains("upstream_failed")
             && line_of(screen, "each").contains("running")
     });
     // The rows are gone when the summary comes: each task stands there once.
