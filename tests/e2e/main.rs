@@ -27,6 +27,7 @@ mod models;
 mod neighbours;
 mod parts;
 mod plugins;
+mod pruning;
 mod readme;
 mod schedules;
 mod seen;
