@@ -29,6 +29,7 @@ mod models;
 mod neighbours;
 mod parts;
 mod plugins;
+mod pruning;
 mod readme;
 mod schedules;
 mod seen;
