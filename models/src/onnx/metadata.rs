@@ -59,10 +59,31 @@ pub struct Metadata {
     pub folds: usize,
     /// The largest difference between the file's probabilities and those in memory, on a sample.
     pub max_difference: f64,
+    /// What reasons are compared with; none of groups and anomalies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
     /// What the columns looked like in training.
     pub reference: Vec<ColumnStatistics>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What the estimator reads, and what that was in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Background {
+    /// The name of the matrix in the graph.
+    pub matrix: String,
+    /// The columns and derived features, in the matrix's order.
+    pub columns: Vec<ColumnMeans>,
+}
+
+/// What a column has become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnMeans {
+    /// The column or derived feature.
+    pub name: String,
+    /// The mean of every number that it has become.
+    pub means: Vec<f64>,
 }
 
 /// A metric with its value.

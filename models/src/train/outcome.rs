@@ -8,14 +8,16 @@ use serde_json::Value;
 use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Truth};
 use crate::error::{ModelError, Result};
 use crate::estimators::{Cancel, Estimator, Fitted};
+use crate::matrix::Matrix;
 use crate::metrics::{
     Confusion, Metric, calibration, precision_recall_curve, probability_histogram, roc_curve,
 };
 use crate::onnx::{
-    Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata,
+    Background, ColumnMeans, Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export,
+    write_metadata,
 };
 use crate::prepare::{Encoding, Preparation};
-use crate::scorer::{Answer, Graph, Session, run_rows};
+use crate::scorer::{Answer, Graph, Questions, Session};
 use crate::train::candidates::Candidate;
 use crate::train::intervals::intervals;
 use crate::train::prepared::Prepared;
@@ -192,6 +194,7 @@ impl Learned<'_> {
             seed: settings.seed,
             folds: settings.validation.folds,
             max_difference: 0.0,
+            background: None,
             reference: statistics(&narrowed(&problem.table, &columns)?),
             columns,
             warnings,
@@ -200,17 +203,22 @@ impl Learned<'_> {
 
     /// The model file, compared with the model in memory.
     pub(crate) fn write(&self, problem: &Problem<'_>, metadata: &mut Metadata) -> Result<Vec<u8>> {
-        let mut stored = export(&Parts {
+        let rows = self.prepared.rows(self.estimator);
+        let (mut stored, matrix) = export(&Parts {
             columns: &metadata.columns,
             features: &problem.features,
             preparation: &self.prepared.preparation,
             keep_missing: self.estimator.reads_missing(),
             fitted: self.fitted,
+            cover: &self.fitted.cover(rows),
             calibration: self.calibration,
             goal: metadata.goal,
             classes: self.classes,
             threshold: self.threshold,
         })?;
+        if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
+            metadata.background = Some(background(matrix, &self.prepared.preparation, rows));
+        }
         let graph = Graph::load(&stored)?;
         metadata.max_difference = self.difference(problem, &metadata.columns, &graph)?;
         write_metadata(&mut stored, metadata)?;
@@ -239,7 +247,7 @@ impl Learned<'_> {
             .iter()
             .position(|port| port.name == problem.settings.goal.output())
             .ok_or_else(|| ModelError::internal("the model file lacks its output"))?;
-        let file = run_rows(graph, &raw, output)?;
+        let file = Questions::single(columns.len()).run(graph, &raw, output)?;
         let unit = memory
             .iter()
             .fold(1.0, |largest: f64, value| largest.max(value.abs()));
@@ -254,6 +262,29 @@ impl Learned<'_> {
             )));
         }
         Ok(largest)
+    }
+}
+
+/// What columns have become on average.
+#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+fn background(matrix: String, preparation: &Preparation, rows: &Matrix) -> Background {
+    let means: Vec<f64> = (0..rows.width)
+        .map(|feature| {
+            let known = rows.column(feature).filter(|value| value.is_finite());
+            let (sum, count) = known.fold((0.0, 0usize), |(sum, count), value| {
+                (sum + value, count + 1)
+            });
+            sum / count.max(1) as f64
+        })
+        .collect();
+    let mut means = means.into_iter();
+    let columns = preparation.columns.iter().map(|column| ColumnMeans {
+        name: column.name.clone(),
+        means: means.by_ref().take(column.encoding.width()).collect(),
+    });
+    Background {
+        matrix,
+        columns: columns.collect(),
     }
 }
 
