@@ -6,6 +6,7 @@
 //! because others have written it, some of the rows at hand take that place.
 
 mod linear;
+mod mean;
 mod origin;
 mod read;
 mod trees;
@@ -15,9 +16,11 @@ use serde_json::{Value, json};
 
 use crate::data::{Goal, Table};
 use crate::error::{ModelError, Result};
+use crate::onnx::Background as Told;
 use crate::onnx::proto::ModelProto;
 use crate::scorer::{Answer, Graph, Model, Questions, decode};
 use linear::Lines;
+pub(crate) use mean::mean_effects;
 use read::{Found, Learned, find, part};
 use trees::Forest;
 
@@ -33,11 +36,16 @@ enum Scores {
 pub struct Explainer {
     /// Computes what the estimator reads.
     reads: Graph,
-    scores: Scores,
     targets: usize,
+    parts: Parts,
+}
+
+/// Scores, and the columns that are behind what they read.
+struct Parts {
+    scores: Scores,
     width: usize,
     names: Vec<String>,
-    /// For every number that the estimator reads the column in `names` that it belongs to.
+    /// For every number that is read the column in `names` that it belongs to.
     owners: Vec<usize>,
 }
 
@@ -45,7 +53,7 @@ impl std::fmt::Debug for Explainer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Explainer")
-            .field("names", &self.names)
+            .field("names", &self.parts.names)
             .finish_non_exhaustive()
     }
 }
@@ -85,11 +93,8 @@ impl Explainer {
         let table = Table::for_model(&rows.head(Some(BACKGROUND)), &metadata.columns)?;
         let (names, owners) = match told {
             Some(told) => {
-                let widths = told.columns.iter().map(|column| column.means.len());
-                let owners = widths.enumerate();
-                let owners = owners.flat_map(|(owner, width)| std::iter::repeat_n(owner, width));
                 let names = told.columns.iter().map(|column| column.name.clone());
-                (names.collect(), owners.collect())
+                (names.collect(), owners(told))
             }
             None => named(&stored, matrix, model, &table)?,
         };
@@ -138,11 +143,13 @@ impl Explainer {
         };
         Ok(Self {
             reads,
-            scores,
             targets,
-            width: owners.len(),
-            names,
-            owners,
+            parts: Parts {
+                scores,
+                width: owners.len(),
+                names,
+                owners,
+            },
         })
     }
 
@@ -152,7 +159,9 @@ impl Explainer {
     /// When the rows cannot be read.
     pub fn explain(&self, model: &Model, frame: &DataFrame, answer: &Answer) -> Result<Effects> {
         let table = Table::for_model(frame, &model.metadata().columns)?;
-        let rows = model.questions().matrix(&self.reads, &table, self.width)?;
+        let rows = model
+            .questions()
+            .matrix(&self.reads, &table, self.parts.width)?;
         let targets: Vec<usize> = match answer {
             Answer::Classes(prediction) if self.targets > 2 => prediction
                 .codes
@@ -161,9 +170,11 @@ impl Explainer {
                 .collect(),
             _ => vec![self.targets.saturating_sub(1).min(1); table.rows],
         };
-        Ok(self.effects(&rows, &targets))
+        Ok(self.parts.effects(&rows, &targets))
     }
+}
 
+impl Parts {
     fn effects(&self, rows: &[f64], targets: &[usize]) -> Effects {
         let effects = match &self.scores {
             Scores::Trees(forest) => forest.effects(rows, self.width, targets),
@@ -186,6 +197,15 @@ impl Explainer {
             values,
         }
     }
+}
+
+/// For every number that the estimator reads the column that it belongs to.
+fn owners(told: &Told) -> Vec<usize> {
+    let widths = told.columns.iter().map(|column| column.means.len());
+    let owners = widths.enumerate();
+    owners
+        .flat_map(|(owner, width)| std::iter::repeat_n(owner, width))
+        .collect()
 }
 
 /// What stands for the training rows.

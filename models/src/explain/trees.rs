@@ -86,6 +86,15 @@ impl Forest {
         self.base[target]
     }
 
+    /// About how many steps it takes to explain a row: every leaf, and for it every pair of branches above.
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn steps(&self) -> f64 {
+        let trees = self.trees.iter();
+        trees
+            .map(|tree| tree.nodes.len() as f64 / 2.0 * ((tree.depth + 1) as f64).powi(2))
+            .sum()
+    }
+
     /// How far every feature moves a row's score of its target, row after row.
     pub(super) fn effects(&self, rows: &[f64], width: usize, targets: &[usize]) -> Vec<f64> {
         let mut effects = vec![0.0; rows.len()];

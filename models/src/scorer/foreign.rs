@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::data::{Classes, Column, ColumnKind, ColumnSpec, Goal, Values};
 use crate::error::{ModelError, Result};
 use crate::onnx::proto::{ModelProto, NodeProto, element};
-use crate::onnx::{Evaluation, Metadata};
+use crate::onnx::{Curve, Evaluation, Metadata};
 use crate::rooms::ModelFile;
 use crate::scorer::graph::{ElementKind, Port};
 use crate::scorer::kernel::Attributes;
@@ -86,6 +86,9 @@ fn metadata(
         trials: Vec::new(),
         evaluation: Evaluation::default(),
         importances: Vec::new(),
+        effects: Vec::new(),
+        dependence: Vec::new(),
+        learning: Curve::default(),
         rows: 0,
         class_counts: Vec::new(),
         fingerprint: String::new(),
