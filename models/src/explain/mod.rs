@@ -98,6 +98,9 @@ impl Explainer {
             }
             None => named(&stored, matrix, model, &table)?,
         };
+        if owners.is_empty() {
+            return Err(ModelError::format("its estimator reads nothing"));
+        }
         let background = Background {
             reads: &reads,
             questions: model.questions(),
@@ -106,6 +109,9 @@ impl Explainer {
         let (scores, targets) = match learned {
             Learned::Trees { trees, cover } => {
                 let ensemble = &trees.ensemble;
+                if ensemble.width > owners.len() {
+                    return Err(ModelError::format("trees that read more than there is"));
+                }
                 let cover = match cover {
                     Some(cover) => cover,
                     None => {
