@@ -67,6 +67,14 @@ impl Fitted {
         }
     }
 
+    /// Of trees: the rows that come through every node, tree after tree.
+    pub(crate) fn cover(&self, rows: &Matrix) -> Vec<u32> {
+        match self {
+            Self::Trees { ensemble, .. } => ensemble.cover(&rows.values),
+            _ => Vec::new(),
+        }
+    }
+
     /// Those numbers of every row, row after row.
     pub(crate) fn answer(&self, matrix: &Matrix) -> Vec<f64> {
         match self {

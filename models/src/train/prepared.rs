@@ -78,10 +78,7 @@ impl Prepared {
         seed: u64,
         cancel: &'a Cancel<'a>,
     ) -> Training<'a> {
-        let form = match &self.missing {
-            Some(missing) if estimator.reads_missing() => missing,
-            _ => &self.imputed,
-        };
+        let form = self.form(estimator);
         Training {
             matrix: &form.matrix,
             binned: form.binned.as_ref(),
@@ -89,6 +86,18 @@ impl Prepared {
             truth: &self.truth,
             seed,
             cancel,
+        }
+    }
+
+    /// The features of the training rows, for an estimator.
+    pub(crate) fn rows(&self, estimator: &Estimator) -> &Matrix {
+        &self.form(estimator).matrix
+    }
+
+    fn form(&self, estimator: &Estimator) -> &Form {
+        match &self.missing {
+            Some(missing) if estimator.reads_missing() => missing,
+            _ => &self.imputed,
         }
     }
 
