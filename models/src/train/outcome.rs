@@ -235,7 +235,7 @@ impl Learned<'_> {
         })?;
         if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
             let background = background(matrix, &self.prepared.preparation, rows);
-            metadata.effects = mean_effects(self.fitted, &cover, &background, rows)?;
+            metadata.effects = mean_effects(self.fitted, &cover, &background, rows);
             metadata.background = Some(background);
         }
         let graph = Graph::load(&stored)?;
