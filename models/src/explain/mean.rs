@@ -1,6 +1,5 @@
 //! How far columns move scores on average.
 
-use crate::error::Result;
 use crate::estimators::Fitted;
 use crate::estimators::ensemble::Combine;
 use crate::explain::linear::Lines;
@@ -29,12 +28,12 @@ pub(crate) fn mean_effects(
     cover: &[u32],
     background: &Background,
     rows: &Matrix,
-) -> Result<Vec<Effect>> {
+) -> Vec<Effect> {
     let (scores, targets, limit) = match fitted {
         Fitted::Trees { ensemble, .. } => {
             let cover: Vec<f64> = cover.iter().map(|rows| f64::from(*rows)).collect();
             let Ok(forest) = Forest::new(ensemble, Combine::Sum, &cover) else {
-                return Ok(Vec::new());
+                return Vec::new();
             };
             let limit = (MEAN_STEPS / forest.steps().max(1.0)) as usize;
             (Scores::Trees(forest), ensemble.targets, limit)
@@ -54,11 +53,11 @@ pub(crate) fn mean_effects(
             };
             (Scores::Linear(lines), linear.outputs, MEAN_ROWS)
         }
-        _ => return Ok(Vec::new()),
+        _ => return Vec::new(),
     };
     let limit = limit.min(MEAN_ROWS).min(rows.rows);
     if limit < FEWEST_ROWS.min(rows.rows) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let step = rows.rows.div_ceil(limit.max(1)).max(1);
     let picked: Vec<f64> = (0..rows.rows)
@@ -109,5 +108,5 @@ pub(crate) fn mean_effects(
         })
         .collect();
     found.sort_by(|a, b| b.effect.total_cmp(&a.effect).then(a.column.cmp(&b.column)));
-    Ok(found)
+    found
 }

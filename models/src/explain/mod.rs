@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::data::{Goal, Table};
 use crate::error::{ModelError, Result};
+use crate::estimators::ensemble::Ensemble;
 use crate::onnx::Background as Told;
 use crate::onnx::proto::ModelProto;
 use crate::scorer::{Answer, Graph, Model, Questions, decode};
@@ -112,15 +113,7 @@ impl Explainer {
                 if ensemble.width > owners.len() {
                     return Err(ModelError::format("trees that read more than there is"));
                 }
-                let cover = match cover {
-                    Some(cover) => cover,
-                    None => {
-                        let rows = background.matrix(owners.len())?;
-                        let narrow = narrow(&rows, owners.len(), ensemble.width);
-                        let cover = ensemble.cover(&narrow);
-                        cover.into_iter().map(f64::from).collect()
-                    }
-                };
+                let cover = cover.map_or_else(|| background.cover(ensemble, owners.len()), Ok)?;
                 let forest = Forest::new(ensemble, trees.combine, &cover)?;
                 (Scores::Trees(forest), ensemble.targets)
             }
@@ -222,6 +215,13 @@ struct Background<'a> {
 }
 
 impl Background<'_> {
+    /// How many rows come through every node of trees that read the first of so many numbers.
+    fn cover(&self, ensemble: &Ensemble, width: usize) -> Result<Vec<f64>> {
+        let narrow = narrow(&self.matrix(width)?, width, ensemble.width);
+        let cover = ensemble.cover(&narrow).into_iter();
+        Ok(cover.map(f64::from).collect())
+    }
+
     fn matrix(&self, width: usize) -> Result<Vec<f64>> {
         if self.table.rows == 0 {
             return Err(ModelError::data(

@@ -13,6 +13,9 @@ const IMPORTANT: usize = 20;
 /// Letters of a level's name.
 const LETTERS: usize = 18;
 
+/// A column, its loss, its effect.
+type Row<'a> = (&'a str, Option<f64>, Option<f64>);
+
 /// The columns that matter, by the loss when they are shuffled, then by how far they move the score.
 pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
     let effect = |name: &str| {
@@ -20,7 +23,7 @@ pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
         found.map(|found| found.effect)
     };
     let measured = metadata.importances.iter();
-    let mut rows: Vec<(&str, Option<f64>, Option<f64>)> = measured
+    let mut rows: Vec<Row<'_>> = measured
         .map(|one| (one.column.as_str(), Some(one.loss), effect(&one.column)))
         .collect();
     for one in &metadata.effects {
@@ -28,10 +31,9 @@ pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
             rows.push((&one.column, None, Some(one.effect)));
         }
     }
-    let largest = |of: &dyn Fn(&(&str, Option<f64>, Option<f64>)) -> Option<f64>| {
-        rows.iter().filter_map(of).fold(1e-12, f64::max)
-    };
-    let (loss, moved) = (largest(&|row| row.1), largest(&|row| row.2));
+    let largest =
+        |of: fn(&Row<'_>) -> Option<f64>| rows.iter().filter_map(of).fold(1e-12, f64::max);
+    let (loss, moved) = (largest(|row| row.1), largest(|row| row.2));
     rows.iter()
         .take(IMPORTANT)
         .map(|row| ImportanceRow {
@@ -75,7 +77,7 @@ pub(super) fn thresholds(metadata: &Metadata, positive: &str) -> Result<Option<C
     }
     let svg = Lines {
         x: &curves.thresholds,
-        lines: [&curves.precision, &curves.recall, &curves.f1]
+        series: [&curves.precision, &curves.recall, &curves.f1]
             .map(Clone::clone)
             .to_vec(),
         horizontal: "threshold",
@@ -104,7 +106,7 @@ pub(super) fn learning(metadata: &Metadata) -> Result<Option<Chart>> {
     };
     let svg = Lines {
         x: &curve.x,
-        lines: vec![curve.y.clone()],
+        series: vec![curve.y.clone()],
         horizontal: "rows learned from",
         vertical: metric.name(),
         range: None,
@@ -179,7 +181,7 @@ fn curve(one: &Dependence, answer: &str) -> Result<String> {
     let dates = one.kind == ColumnKind::Date;
     Lines {
         x: &one.places,
-        lines: (0..series).map(line).collect(),
+        series: (0..series).map(line).collect(),
         horizontal: "",
         vertical: answer,
         range: None,

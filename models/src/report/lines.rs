@@ -19,7 +19,7 @@ const BELOW: u32 = 44;
 pub(super) struct Lines<'a> {
     pub(super) x: &'a [f64],
     /// At most three.
-    pub(super) lines: Vec<Vec<f64>>,
+    pub(super) series: Vec<Vec<f64>>,
     pub(super) horizontal: &'a str,
     pub(super) vertical: &'a str,
     /// The range of the vertical axis, when it does not follow from the lines.
@@ -80,7 +80,7 @@ impl Lines<'_> {
             let line = LineSeries::new([(mark, low), (mark, high)], INK.mix(0.5));
             chart.draw_series(line).map_err(drawn)?;
         }
-        for (line, colour) in self.lines.iter().zip(COLOURS) {
+        for (line, colour) in self.series.iter().zip(COLOURS) {
             let line: Vec<(f64, f64)> = self.x.iter().copied().zip(line.iter().copied()).collect();
             let curve = LineSeries::new(line.iter().copied(), colour.stroke_width(2));
             chart.draw_series(curve).map_err(drawn)?;
@@ -96,7 +96,7 @@ impl Lines<'_> {
 
     /// The range of the lines with some air.
     fn height(&self) -> (f64, f64) {
-        let all = self.lines.iter().flatten().copied();
+        let all = self.series.iter().flatten().copied();
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |range, value| {
             (range.0.min(value), range.1.max(value))
         });
@@ -145,6 +145,7 @@ pub(super) struct Level {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     reason = "a few bars on a small canvas"
 )]
 pub(super) fn levels(levels: &[Level]) -> Result<String> {

@@ -1,5 +1,7 @@
 //! Training: candidates, honest validation, the best one refitted and written as a model file.
 
+#[cfg(test)]
+mod bad_input;
 mod calibration;
 mod candidates;
 mod dependence;

@@ -83,7 +83,7 @@ pub(crate) fn finish(
         &found.held_out.folds,
     );
     let metrics = all_metrics(problem, &held_out, &called);
-    if let Some(warning) = too_good(&metrics) {
+    if let Some(warning) = too_good(&metrics, &looked.importances) {
         warnings.push(warning);
     }
     let mut metadata = learned.metadata(problem, &found.chosen, warnings)?;
@@ -235,7 +235,7 @@ impl Learned<'_> {
         })?;
         if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
             let background = background(matrix, &self.prepared.preparation, rows);
-            metadata.effects = mean_effects(self.fitted, &cover, &background, rows)?;
+            metadata.effects = mean_effects(self.fitted, &cover, &background, rows);
             metadata.background = Some(background);
         }
         let graph = Graph::load(&stored)?;
@@ -303,14 +303,18 @@ fn all_metrics(problem: &Problem<'_>, held_out: &Honest, called: &[u32]) -> Vec<
         .collect()
 }
 
-fn too_good(metrics: &[MetricValue]) -> Option<String> {
-    let ranking = metrics
-        .iter()
-        .find(|entry| entry.metric == Metric::RocAuc)?
-        .value?;
-    (ranking >= SUSPICIOUS).then(|| {
-        "held-out rows are predicted almost without error: does a column tell the target?"
-            .to_owned()
+/// What is told of a model that is hardly ever wrong: the column that matters most may tell the target.
+fn too_good(metrics: &[MetricValue], importances: &[Importance]) -> Option<String> {
+    let suspicious = metrics.iter().any(|entry| {
+        matches!(entry.metric, Metric::RocAuc | Metric::R2)
+            && entry.value.is_some_and(|value| value >= SUSPICIOUS)
+    });
+    let which = match importances.first() {
+        Some(first) => format!("does the column `{}` tell it?", first.column),
+        None => "does a column tell it?".to_owned(),
+    };
+    suspicious.then(|| {
+        format!("the target of held-out rows is predicted almost without error: {which} `exclude` leaves a column out")
     })
 }
 

@@ -63,7 +63,7 @@ enum Sink {
     Memory(Option<DataFrame>),
     File {
         file: Temporary,
-        writer: Option<BatchedWriter<File>>,
+        writer: Option<Box<BatchedWriter<File>>>,
     },
 }
 
@@ -281,7 +281,7 @@ impl Sink {
                     let opened = File::create(&file.0)
                         .map_err(|error| io_failure("write the scored rows", error))?;
                     let made = ParquetWriter::new(opened).batched(frame.schema());
-                    *writer = Some(made.map_err(fail)?);
+                    *writer = Some(Box::new(made.map_err(fail)?));
                 }
                 frame.align_chunks();
                 match writer {
