@@ -3,6 +3,7 @@
 mod alarm;
 mod backfill;
 mod catalogue;
+mod chores;
 mod desk;
 mod dispatch;
 mod errands;

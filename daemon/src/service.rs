@@ -15,25 +15,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    Postman,
     alarm::Alarm,
     catalogue::Library,
+    chores,
     desk::Desk,
     dispatch::{Active, Dispatcher, say},
     heart, late,
     measures::{Gauge, Measures},
-    retention,
     schedules::Scheduler,
     sensing::Sensing,
-    sweep::sweep,
 };
 
-/// How often the pipelines' files are looked at when nobody says that they have changed.
-const LOOK: Duration = Duration::from_secs(5);
-/// How often the outbox is looked at.
-const MAIL: Duration = Duration::from_secs(5);
-/// How often the history is cared for.
-const CARE: Duration = Duration::from_secs(60 * 60);
 /// How long the history may take to answer when somebody asks how the daemon is: who scrapes measures does not wait long.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The measure to alert on, and what it is.
@@ -146,9 +138,9 @@ impl Daemon {
             let (sensing, stop) = (Sensing::new(desk.clone(), self.alarm()), stop.clone());
             async move { sensing.run(&stop).await }
         });
-        helpers.spawn(refresh(desk.clone(), edited, stop.clone()));
-        helpers.spawn(deliver(desk.clone(), heart_stop.clone()));
-        helpers.spawn(care(desk.clone(), stop.clone()));
+        helpers.spawn(chores::refresh(desk.clone(), edited, stop.clone()));
+        helpers.spawn(chores::deliver(desk.clone(), heart_stop.clone()));
+        helpers.spawn(chores::care(desk.clone(), stop.clone()));
         helpers.spawn(late::watch(desk.clone(), stop.clone()));
         helpers.close();
         let dispatcher = self.dispatcher.clone();
@@ -352,58 +344,5 @@ fn dispatcher(desk: &Desk, ears: &Ears, backfill: Option<Uuid>) -> Dispatcher {
         backfill,
         stop: CancellationToken::new(),
         leave: CancellationToken::new(),
-    }
-}
-
-/// Looks at the pipelines' files whenever somebody says that they have changed, and from time to time.
-async fn refresh(desk: Desk, edited: Arc<tokio::sync::Notify>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            // An editor writes in several steps.
-            () = edited.notified() => sleep(Duration::from_millis(50)).await,
-            () = sleep(LOOK) => {}
-        }
-        desk.catalogue.refresh(&**desk.store()).await;
-    }
-}
-
-/// Sends the mails that are due.
-async fn deliver(desk: Desk, stop: CancellationToken) {
-    let parts = desk.runner.parts();
-    while !stop.is_cancelled() {
-        let postman = Postman::new(
-            Arc::clone(&parts.store),
-            desk.project(),
-            Arc::clone(&parts.clock),
-        );
-        if let Err(error) = postman.deliver().await {
-            say("the outbox cannot be read", &error);
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(MAIL) => {}
-        }
-    }
-}
-
-/// Lets go of history that nobody wants to keep.
-async fn care(desk: Desk, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Err(error) = retention::prune(&desk, &stop).await {
-            say("the history cannot be pruned", &error);
-        }
-        match sweep(&**desk.store(), &desk.project().state_dir, desk.now()).await {
-            Ok(0) => {}
-            Ok(directories) => tracing::info!(directories, "cleared up after killed attempts"),
-            Err(error) => say(
-                "what killed attempts have left cannot be cleared away",
-                &error,
-            ),
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(CARE) => {}
-        }
     }
 }

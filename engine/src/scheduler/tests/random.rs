@@ -126,7 +126,9 @@ fn held_back(rule: TriggerRule, upstream: &[TaskState]) -> Option<TaskState> {
     }
     let (runs, otherwise) = match rule {
         TriggerRule::AllDone | TriggerRule::Always => (true, Skipped),
-        TriggerRule::AllSuccess if any_failed => (false, UpstreamFailed),
+        TriggerRule::AllSuccess | TriggerRule::NoneFailedMinOneSuccess if any_failed => {
+            (false, UpstreamFailed)
+        }
         TriggerRule::AllSuccess => (all(Success), Skipped),
         TriggerRule::AllFailed => (upstream.iter().all(failed), Skipped),
         TriggerRule::AllSkipped => (all(Skipped), Skipped),
@@ -135,7 +137,6 @@ fn held_back(rule: TriggerRule, upstream: &[TaskState]) -> Option<TaskState> {
         TriggerRule::OneFailed => (any_failed, Skipped),
         TriggerRule::OneDone => (some(Success) || some(Failed), Skipped),
         TriggerRule::NoneFailed => (!any_failed, UpstreamFailed),
-        TriggerRule::NoneFailedMinOneSuccess if any_failed => (false, UpstreamFailed),
         TriggerRule::NoneFailedMinOneSuccess => (some(Success), Skipped),
         TriggerRule::NoneSkipped => (!some(Skipped), Skipped),
     };

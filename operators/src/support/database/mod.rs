@@ -27,6 +27,7 @@ mod request;
 mod rows;
 mod session;
 mod spool;
+mod sqlite_column;
 mod sqlite_load;
 mod sqlite_read;
 mod sqlite_run;
