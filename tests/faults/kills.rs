@@ -88,11 +88,6 @@ fn every_script_has_spoken(project: &Project, runs: usize) {
         .filter_map(|attempt| Some(attempt.rsplit_once(' ')?.0))
         .collect();
     assert_eq!(spoken.len(), runs * 3, "{spoken:?}");
-    println!(
-        "{runs} runs: {} scripts in {} attempts",
-        spoken.len(),
-        attempts.len()
-    );
 }
 
 /// Waits until every run is over. What was lost three times has failed by the rule, and is done again by hand; so is what

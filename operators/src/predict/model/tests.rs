@@ -171,14 +171,12 @@ fn foreign(project: &TestProject, name: &str) -> DataFrame {
     let columns = columns.map(|(name, values)| {
         let values = values.as_array().unwrap();
         let texts: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
-        match texts {
-            Some(texts) => Series::new(name.into(), texts),
-            None => {
-                let numbers: Vec<f64> = values.iter().filter_map(Value::as_f64).collect();
-                Series::new(name.into(), numbers)
-            }
-        }
-        .into_column()
+        let numbers = || -> Vec<f64> { values.iter().filter_map(Value::as_f64).collect() };
+        let series = texts.map_or_else(
+            || Series::new(name.into(), numbers()),
+            |texts| Series::new(name.into(), texts),
+        );
+        series.into_column()
     });
     DataFrame::new(24, columns.collect()).unwrap()
 }
