@@ -12,6 +12,7 @@ mod prepared;
 mod resample;
 mod rounds;
 mod search;
+mod single;
 mod statistics;
 mod threshold;
 mod trials;
@@ -28,6 +29,7 @@ use crate::metrics::Metric;
 use crate::onnx::Metadata;
 use crate::scorer::added_columns;
 pub(crate) use calibration::{Calibration, EDGE};
+pub use single::Single;
 
 /// What to learn, and how.
 #[derive(Debug, Clone, PartialEq)]
