@@ -41,6 +41,50 @@ pub(crate) enum Encoding {
         /// The index of the level that missing text becomes.
         fill: usize,
     },
+    /// A number for every level.
+    Levels {
+        /// The levels, sorted.
+        levels: Vec<String>,
+        /// The number of every level.
+        values: Vec<f64>,
+        /// The number of a level that was not seen in training.
+        unknown: f64,
+        /// The number of missing text.
+        missing: f64,
+        /// Whether the number only names the level.
+        category: bool,
+    },
+}
+
+/// What an estimator wants otherwise than imputed numbers and a feature for every level.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Style {
+    /// Missing numbers stay missing where training had some too.
+    pub(crate) keep_missing: bool,
+    /// Which text columns are one feature that numbers their levels.
+    pub(crate) categories: Categories,
+}
+
+/// Which text columns an estimator takes as categories.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Categories {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    Text,
+    /// Some.
+    Named(Vec<String>),
+}
+
+impl Categories {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Text => true,
+            Self::Named(names) => names.iter().any(|other| other == name),
+        }
+    }
 }
 
 /// A prepared column.
@@ -111,8 +155,52 @@ impl Preparation {
         })
     }
 
-    /// The features; with `keep_missing`, missing numbers stay missing where training had some too.
-    pub(crate) fn transform(&self, table: &Table, keep_missing: bool) -> Result<Matrix> {
+    /// The same in the style of an estimator.
+    pub(crate) fn styled(&self, style: &Style) -> Result<Self> {
+        if let Categories::Named(names) = &style.categories {
+            for name in names {
+                let column = self.columns.iter().find(|column| column.name == *name);
+                if column.is_some_and(|column| column.kind != ColumnKind::Text) {
+                    return Err(ModelError::settings(format!(
+                        "`categorical_features` names `{name}`, which is no text: cast it in a transform before"
+                    )));
+                }
+                if column.is_none() {
+                    return Err(ModelError::settings(format!(
+                        "`categorical_features` names `{name}`, which is no column that is learned from"
+                    )));
+                }
+            }
+        }
+        let mut styled = self.clone();
+        for column in &mut styled.columns {
+            match &mut column.encoding {
+                Encoding::Number {
+                    fill, missing_seen, ..
+                } if style.keep_missing && *missing_seen => *fill = f64::NAN,
+                Encoding::OneHot { levels, .. } if style.categories.has(&column.name) => {
+                    column.encoding = Encoding::Levels {
+                        values: (0u32..).take(levels.len()).map(f64::from).collect(),
+                        levels: std::mem::take(levels),
+                        unknown: f64::NAN,
+                        missing: f64::NAN,
+                        category: true,
+                    };
+                }
+                _ => (),
+            }
+        }
+        Ok(styled)
+    }
+
+    /// For every feature the column that it is made of, and how.
+    pub(crate) fn features(&self) -> impl Iterator<Item = &Prepared> {
+        let columns = self.columns.iter();
+        columns.flat_map(|column| std::iter::repeat_n(column, column.encoding.width()))
+    }
+
+    /// The features.
+    pub(crate) fn transform(&self, table: &Table) -> Result<Matrix> {
         let mut matrix = Matrix::zeros(table.rows, self.width());
         let mut first = 0;
         for prepared in &self.columns {
@@ -120,28 +208,14 @@ impl Preparation {
                 ModelError::internal(format!("column `{}` is gone", prepared.name))
             })?;
             match (&prepared.encoding, &column.values) {
-                (
-                    Encoding::Number {
-                        fill, missing_seen, ..
-                    },
-                    values,
-                ) => {
-                    let fill = if keep_missing && *missing_seen {
-                        f64::NAN
-                    } else {
-                        *fill
-                    };
+                (Encoding::Number { fill, .. }, values) => {
                     for row in 0..table.rows {
                         let value = number(values, row);
-                        matrix.row_mut(row)[first] = if value.is_finite() { value } else { fill };
+                        matrix.row_mut(row)[first] = if value.is_finite() { value } else { *fill };
                     }
                 }
                 (Encoding::OneHot { levels, fill }, Values::Text(text)) => {
-                    let places: HashMap<&str, usize> = levels
-                        .iter()
-                        .enumerate()
-                        .map(|(at, level)| (level.as_str(), at))
-                        .collect();
+                    let places = places(levels);
                     let places: Vec<Option<usize>> = text
                         .levels
                         .iter()
@@ -156,6 +230,26 @@ impl Preparation {
                         }
                     }
                 }
+                (
+                    Encoding::Levels {
+                        levels,
+                        values,
+                        unknown,
+                        missing,
+                        ..
+                    },
+                    Values::Text(text),
+                ) => {
+                    let places = places(levels);
+                    let known = text.levels.iter().map(|level| match level.as_ref() {
+                        "" => *missing,
+                        level => places.get(level).map_or(*unknown, |place| values[*place]),
+                    });
+                    let known: Vec<f64> = known.collect();
+                    for row in 0..table.rows {
+                        matrix.row_mut(row)[first] = known[text.codes[row] as usize];
+                    }
+                }
                 _ => return Err(ModelError::internal("a text column became numbers")),
             }
             first += prepared.encoding.width();
@@ -168,10 +262,16 @@ impl Encoding {
     /// Features of the column.
     pub(crate) fn width(&self) -> usize {
         match self {
-            Self::Number { .. } => 1,
+            Self::Number { .. } | Self::Levels { .. } => 1,
             Self::OneHot { levels, .. } => levels.len(),
         }
     }
+}
+
+/// Where every level stands.
+fn places(levels: &[String]) -> HashMap<&str, usize> {
+    let levels = levels.iter().enumerate();
+    levels.map(|(at, level)| (level.as_str(), at)).collect()
 }
 
 /// The number of a row; NaN when missing.
@@ -279,7 +379,7 @@ fn one_hot(column: &Column, warn: &mut dyn FnMut(String)) -> Result<Option<Encod
 mod tests {
     use polars::prelude::df;
 
-    use super::{Encoding, Preparation};
+    use super::{Categories, Encoding, Preparation, Style};
     use crate::data::Table;
 
     fn fit(table: &Table) -> (Preparation, Vec<String>) {
@@ -298,13 +398,23 @@ mod tests {
         .unwrap();
         let table = Table::from_frame(&frame, &[]).unwrap();
         let (preparation, _) = fit(&table);
-        let matrix = preparation.transform(&table, false).unwrap();
+        let matrix = preparation.transform(&table).unwrap();
         assert_eq!(matrix.row(0), [1.0, 0.0, 1.0, 1.0]);
         assert_eq!(matrix.row(1), [5.0, 1.0, 0.0, 1.0]);
         assert_eq!(matrix.row(2), [2.0, 0.0, 1.0, 1.0]);
         assert_eq!(matrix.row(3), [2.0, 0.0, 1.0, 0.0]);
         assert_eq!(matrix.row(4), [2.0, 0.0, 1.0, 1.0]);
-        assert!(preparation.transform(&table, true).unwrap().row(2)[0].is_nan());
+        let style = Style {
+            keep_missing: true,
+            categories: Categories::Text,
+        };
+        let styled = preparation.styled(&style).unwrap();
+        let matrix = styled.transform(&table).unwrap();
+        assert_eq!(matrix.row(1), [5.0, 0.0, 1.0]);
+        let [age, city, ok] = matrix.row(3) else {
+            panic!("three features")
+        };
+        assert!(age.is_nan() && city.is_nan() && *ok == 0.0);
         assert_eq!(preparation.scaled(), [true, false, false, false]);
     }
 
@@ -312,7 +422,7 @@ mod tests {
     fn a_new_level_is_all_zeros() {
         let train = Table::from_frame(&df!("city" => ["a", "b"]).unwrap(), &[]).unwrap();
         let score = Table::from_frame(&df!("city" => ["c", "b"]).unwrap(), &[]).unwrap();
-        let matrix = fit(&train).0.transform(&score, false).unwrap();
+        let matrix = fit(&train).0.transform(&score).unwrap();
         assert_eq!(
             (matrix.row(0), matrix.row(1)),
             (&[0.0, 0.0][..], &[0.0, 1.0][..])

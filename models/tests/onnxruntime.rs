@@ -152,6 +152,12 @@ fn candidates() -> Vec<(Goal, &'static str, Value, f64)> {
         (Classes, "extra_trees", json!({"n_estimators": 60}), 0.6),
         (Classes, "decision_tree", json!({"max_depth": 6}), 0.6),
         (Classes, "gradient_boosting", json!({"max_iter": 40}), 0.6),
+        (
+            Classes,
+            "gradient_boosting",
+            json!({"max_iter": 40, "categorical_features": "from_dtype"}),
+            0.6,
+        ),
         (Classes, "gaussian_naive_bayes", json!({}), 0.6),
         (
             Classes,
@@ -173,6 +179,12 @@ fn candidates() -> Vec<(Goal, &'static str, Value, f64)> {
         (Quantity, "random_forest", json!({"n_estimators": 40}), 0.6),
         (Quantity, "extra_trees", json!({"n_estimators": 40}), 0.6),
         (Quantity, "gradient_boosting", json!({"max_iter": 60}), 0.6),
+        (
+            Quantity,
+            "gradient_boosting",
+            json!({"max_iter": 60, "categorical_features": [["contract", "kind"]], "monotonic_cst": {"charges": 1}}),
+            0.6,
+        ),
         (Clusters, "k_means", json!({"n_clusters": 4}), -1.0),
         (
             Anomalies,

@@ -20,8 +20,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) columns: &'a [ColumnSpec],
     pub(crate) features: &'a [Feature],
     pub(crate) preparation: &'a Preparation,
-    /// Whether the estimator reads missing numbers.
-    pub(crate) keep_missing: bool,
     pub(crate) fitted: &'a Fitted,
     pub(crate) calibration: Option<&'a Calibration>,
     pub(crate) goal: Goal,
@@ -111,37 +109,33 @@ fn prepare(
             .cloned()
             .ok_or_else(|| ModelError::internal(format!("no value for `{}`", column.name)))
     };
-    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    let (mut numbers, mut numbered, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     for column in columns {
         match &column.encoding {
-            Encoding::Number {
-                fill, missing_seen, ..
-            } => {
-                let fill = if parts.keep_missing && *missing_seen {
-                    f64::NAN
-                } else {
-                    *fill
-                };
+            Encoding::Number { fill, .. } => {
                 let value = value(column)?;
                 let value = if column.kind == ColumnKind::Date {
                     days(builder, &value)
                 } else {
                     value
                 };
-                numbers.push((value, fill));
+                numbers.push((value, *fill));
             }
             Encoding::OneHot { levels, fill } => texts.push((value(column)?, levels, *fill)),
+            Encoding::Levels { .. } => numbered.push(level(builder, column, &value(column)?)),
         }
     }
     let mut blocks = Vec::new();
     if !numbers.is_empty() {
         blocks.push(impute(builder, &numbers));
     }
+    let singles = numbers.len() + numbered.len();
+    blocks.append(&mut numbered);
     if !texts.is_empty() {
         blocks.push(one_hot(builder, &texts));
     }
     let matrix = builder.concat(&blocks);
-    let order = feature_order(columns, numbers.len());
+    let order = feature_order(columns, numbers.len(), singles);
     if order.windows(2).all(|pair| pair[0] < pair[1]) {
         return Ok(matrix);
     }
@@ -149,15 +143,19 @@ fn prepare(
     Ok(builder.node_with("Gather", &[&matrix, &order], vec![int("axis", 1)]))
 }
 
-/// For every feature its place in the matrix of numbers and then levels.
-fn feature_order(columns: &[Prepared], numbers: usize) -> Vec<i64> {
-    let (mut number, mut level) = (0, size(numbers));
+/// For every feature its place in the matrix of numbers, numbered levels, and flags of levels.
+fn feature_order(columns: &[Prepared], numbers: usize, singles: usize) -> Vec<i64> {
+    let (mut number, mut numbered, mut level) = (0, size(numbers), size(singles));
     let mut order = Vec::new();
     for column in columns {
         match &column.encoding {
             Encoding::Number { .. } => {
                 order.push(number);
                 number += 1;
+            }
+            Encoding::Levels { .. } => {
+                order.push(numbered);
+                numbered += 1;
             }
             Encoding::OneHot { levels, .. } => {
                 order.extend(level..level + size(levels.len()));
@@ -188,6 +186,35 @@ fn impute(builder: &mut Builder, numbers: &[(Value, f64)]) -> Value {
     let missing = builder.node("IsNaN", &[&zero]);
     let fills = builder.constant(doubles(&[1, size(fills.len())], &fills));
     builder.node("Where", &[&missing, &fills, &joined])
+}
+
+/// The number of a text's level: its place, then a look into the list of numbers.
+fn level(builder: &mut Builder, column: &Prepared, value: &str) -> Value {
+    let Encoding::Levels {
+        levels,
+        values,
+        unknown,
+        missing,
+        ..
+    } = &column.encoding
+    else {
+        return value.to_owned();
+    };
+    let count = size(levels.len());
+    let keys = levels.iter().map(String::as_str).chain([""]);
+    let place = builder.ml_node(
+        "LabelEncoder",
+        &[value],
+        vec![
+            int("default_int64", count),
+            strings("keys_strings", keys),
+            ints("values_int64s", (0..count).chain([count + 1]).collect()),
+        ],
+    );
+    let mut known = values.clone();
+    known.extend([*unknown, *missing]);
+    let known = builder.constant(doubles(&[size(known.len())], &known));
+    builder.node_with("Gather", &[&known, &place], vec![int("axis", 0)])
 }
 
 /// Level numbers column by column, compared at once with the level of every feature.

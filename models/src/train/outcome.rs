@@ -174,7 +174,7 @@ impl Learned<'_> {
             estimator: chosen.name.clone(),
             parameters: chosen.parameters.clone(),
             features: settings.features.clone(),
-            imputed: imputed(&self.prepared.preparation),
+            imputed: imputed(self.prepared.styled(self.estimator)?),
             target: problem.target.name.clone(),
             classes: self.classes.clone(),
             threshold: self.threshold,
@@ -203,8 +203,7 @@ impl Learned<'_> {
         let mut stored = export(&Parts {
             columns: &metadata.columns,
             features: &problem.features,
-            preparation: &self.prepared.preparation,
-            keep_missing: self.estimator.reads_missing(),
+            preparation: self.prepared.styled(self.estimator)?,
             fitted: self.fitted,
             calibration: self.calibration,
             goal: metadata.goal,
@@ -365,6 +364,7 @@ fn imputed(preparation: &Preparation) -> IndexMap<String, Value> {
                 }
                 Encoding::Number { fill, .. } => Value::from(*fill),
                 Encoding::OneHot { levels, fill } => Value::from(levels[*fill].as_str()),
+                Encoding::Levels { missing, .. } => Value::from(*missing),
             };
             (column.name.clone(), value)
         })

@@ -219,19 +219,13 @@ impl Looker<'_, '_> {
         let prepared = prepare(problem, &learned, &estimators)?;
         let test = problem.extended.take(&fold.test);
         let truth = problem.target.truth.take(&fold.test);
-        let imputed = prepared.preparation.transform(&test, false)?;
-        let missing = prepared.preparation.transform(&test, true)?;
+        let matrices = prepared.matrices(&test)?;
         candidates
             .par_iter()
             .map(|candidate| {
                 let fitted =
                     prepared.fit(&candidate.estimator, problem.settings.seed, self.cancel)?;
-                let matrix = if candidate.estimator.reads_missing() {
-                    &missing
-                } else {
-                    &imputed
-                };
-                let values = fitted.answer(matrix);
+                let values = fitted.answer(matrices.of(&candidate.estimator)?);
                 let measures = measures(problem, &truth, &values, 0.5);
                 report(&candidate.name);
                 Ok((measures, values))
