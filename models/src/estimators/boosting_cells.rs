@@ -13,7 +13,7 @@ const LANES: usize = 4;
 /// Cells of a feature at most.
 const MOST_CELLS: usize = 256;
 /// Rows that are counted for all features before the next ones: their derivatives stay near.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 4096;
 /// Rows × features from which a histogram is built by several threads.
 const PARALLEL: usize = 400_000;
 

@@ -114,6 +114,9 @@ impl<'a> Grower<'a> {
         outputs: usize,
     ) {
         let every = |values: &'_ [f64]| -> f64 {
+            if outputs == 1 {
+                return largest(values);
+            }
             let column = values.iter().skip(output).step_by(outputs);
             column.fold(1e-30, |largest: f64, value| largest.max(value.abs()))
         };
@@ -243,19 +246,18 @@ impl<'a> Grower<'a> {
 
     fn partition(&mut self, leaf: &Leaf, split: Split) -> usize {
         let bins = self.binned.column(split.feature);
-        self.right.clear();
-        let mut middle = leaf.from;
+        // Every row is written to both sides and counts on one: no branch to guess wrong.
+        self.right.resize(leaf.to - leaf.from, 0);
+        let (mut middle, mut others) = (leaf.from, 0);
         for index in leaf.from..leaf.to {
             let row = self.rows[index];
-            let bin = bins[row as usize];
-            if split.goes_left(bin) {
-                self.rows[middle] = row;
-                middle += 1;
-            } else {
-                self.right.push(row);
-            }
+            let left = split.goes_left(bins[row as usize]);
+            self.rows[middle] = row;
+            self.right[others] = row;
+            middle += usize::from(left);
+            others += usize::from(!left);
         }
-        self.rows[middle..leaf.to].copy_from_slice(&self.right);
+        self.rows[middle..leaf.to].copy_from_slice(&self.right[..others]);
         middle
     }
 
@@ -278,6 +280,24 @@ impl<'a> Grower<'a> {
             .extend(rows.iter().map(|&row| self.derivatives[row as usize]));
         self.cells.fill(rows, &self.gathered, histogram);
     }
+}
+
+/// The largest absolute value, of four at a time; a little when all are 0.
+fn largest(values: &[f64]) -> f64 {
+    let mut found = [1e-30; 4];
+    let fours = values.chunks_exact(4);
+    let rest = fours.remainder();
+    for four in fours {
+        for (found, value) in found.iter_mut().zip(four) {
+            *found = if value.abs() > *found {
+                value.abs()
+            } else {
+                *found
+            };
+        }
+    }
+    let all = found.iter().chain(rest);
+    all.fold(1e-30, |largest: f64, value| largest.max(value.abs()))
 }
 
 fn most_gain(leaves: &[Leaf]) -> Option<(usize, Split)> {
