@@ -350,6 +350,30 @@ fn onnxruntime_gives_the_same_answers() {
 }
 
 #[test]
+fn spelled_out_preparation_is_the_same_in_the_file() {
+    let recipes = json!({
+        "tenure": {"impute": "mean", "scale": "minmax"},
+        "ratio": {"scale": "minmax"},
+        "charges": {"impute": "constant", "fill_value": 50, "scale": "none"},
+        "since": {"parts": ["year", "month", "day", "weekday", "hour"]},
+        "senior": {"impute": "constant", "fill_value": true},
+        "contract": {"encode": "ordinal", "order": ["Month", "One year", "zwei Jahre für"]},
+        "kind": {"encode": "target", "min_frequency": 20},
+    });
+    for (goal, candidate) in [
+        (Goal::Classes, "logistic_regression"),
+        (Goal::Classes, "random_forest"),
+        (Goal::Classes, "gradient_boosting"),
+        (Goal::Quantity, "ridge"),
+        (Goal::Quantity, "k_nearest_neighbors"),
+    ] {
+        let mut settings = settings(goal, candidate, json!({}));
+        settings.preprocess = serde_json::from_value(recipes.clone()).unwrap();
+        compare(2, &settings, 0.6);
+    }
+}
+
+#[test]
 fn calibrated_and_resampled_models_are_the_same_in_the_file() {
     for method in [Method::Sigmoid, Method::Isotonic] {
         let settings = Settings {

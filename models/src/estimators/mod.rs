@@ -36,7 +36,7 @@ use indexmap::IndexMap;
 use crate::data::{ColumnKind, Truth};
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
-use crate::prepare::{Categories, Encoding, Preparation, Prepared, Style};
+use crate::prepare::{Categories, Encoding, Meaning, Preparation, Prepared, Style};
 pub(crate) use bayes::Gaussian;
 use bins::Binned;
 use boosting_split::Nature;
@@ -314,8 +314,15 @@ fn nature(
     outputs: usize,
 ) -> Result<Nature> {
     let mut nature = Nature::default();
-    let category =
-        |column: &Prepared| matches!(column.encoding, Encoding::Levels { category: true, .. });
+    let category = |column: &Prepared| {
+        matches!(
+            column.encoding,
+            Encoding::Levels {
+                meaning: Meaning::Name,
+                ..
+            }
+        )
+    };
     if preparation.columns.iter().any(category) {
         nature.categories = preparation.features().map(category).collect();
     }

@@ -9,6 +9,7 @@ use crate::features::Feature;
 use crate::onnx::builder::{
     Builder, Value, booleans, doubles, int, integers, ints, strings, texts,
 };
+use crate::onnx::dates::date_parts;
 use crate::onnx::estimate::{calibrate, estimate};
 use crate::onnx::proto::{ModelProto, element};
 use crate::prepare::{DAY, Encoding, Preparation, Prepared};
@@ -112,17 +113,27 @@ fn prepare(
     let (mut numbers, mut numbered, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     for column in columns {
         match &column.encoding {
-            Encoding::Number { fill, .. } => {
+            Encoding::Number {
+                fill, shift, unit, ..
+            } => {
                 let value = value(column)?;
                 let value = if column.kind == ColumnKind::Date {
                     days(builder, &value)
                 } else {
                     value
                 };
-                numbers.push((value, *fill));
+                numbers.push(Filled {
+                    value,
+                    fill: *fill,
+                    shift: *shift,
+                    unit: *unit,
+                });
             }
             Encoding::OneHot { levels, fill } => texts.push((value(column)?, levels, *fill)),
             Encoding::Levels { .. } => numbered.push(level(builder, column, &value(column)?)),
+            Encoding::Parts { parts, fill } => {
+                numbered.append(&mut date_parts(builder, &value(column)?, *fill, parts));
+            }
         }
     }
     let mut blocks = Vec::new();
@@ -153,9 +164,10 @@ fn feature_order(columns: &[Prepared], numbers: usize, singles: usize) -> Vec<i6
                 order.push(number);
                 number += 1;
             }
-            Encoding::Levels { .. } => {
-                order.push(numbered);
-                numbered += 1;
+            Encoding::Levels { .. } | Encoding::Parts { .. } => {
+                let width = size(column.encoding.width());
+                order.extend(numbered..numbered + width);
+                numbered += width;
             }
             Encoding::OneHot { levels, .. } => {
                 order.extend(level..level + size(levels.len()));
@@ -177,15 +189,41 @@ fn days(builder: &mut Builder, value: &str) -> Value {
     builder.node("Where", &[&is_null, &missing, &days])
 }
 
+/// A number of the graph, and how it is filled and scaled.
+struct Filled {
+    value: Value,
+    fill: f64,
+    shift: f64,
+    unit: f64,
+}
+
+impl Filled {
+    /// Whether it is not scaled.
+    fn is_plain(&self) -> bool {
+        self.shift.abs() <= 0.0 && self.unit.to_bits() == 1f64.to_bits()
+    }
+}
+
 /// Missing and infinite values become the fills: `x - x` is 0 for every other number.
-fn impute(builder: &mut Builder, numbers: &[(Value, f64)]) -> Value {
-    let values: Vec<Value> = numbers.iter().map(|(value, _)| value.clone()).collect();
-    let fills: Vec<f64> = numbers.iter().map(|(_, fill)| *fill).collect();
+fn impute(builder: &mut Builder, numbers: &[Filled]) -> Value {
+    let values: Vec<Value> = numbers.iter().map(|number| number.value.clone()).collect();
+    let fills: Vec<f64> = numbers.iter().map(|number| number.fill).collect();
     let joined = builder.concat(&values);
     let zero = builder.node("Sub", &[&joined, &joined]);
     let missing = builder.node("IsNaN", &[&zero]);
     let fills = builder.constant(doubles(&[1, size(fills.len())], &fills));
-    builder.node("Where", &[&missing, &fills, &joined])
+    let filled = builder.node("Where", &[&missing, &fills, &joined]);
+    let row = |of: fn(&Filled) -> f64| {
+        let values: Vec<f64> = numbers.iter().map(of).collect();
+        doubles(&[1, size(values.len())], &values)
+    };
+    if numbers.iter().all(Filled::is_plain) {
+        return filled;
+    }
+    let shifts = builder.constant(row(|number| number.shift));
+    let units = builder.constant(row(|number| number.unit));
+    let shifted = builder.node("Sub", &[&filled, &shifts]);
+    builder.node("Div", &[&shifted, &units])
 }
 
 /// The number of a text's level: its place, then a look into the list of numbers.

@@ -34,6 +34,7 @@ pub(crate) fn train(
     let prepared = Prepared::new(
         &problem.extended,
         problem.target.truth.clone(),
+        &settings.preprocess,
         &estimators,
         &mut |warning| warnings.push(warning),
     )?;

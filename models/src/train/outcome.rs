@@ -14,7 +14,7 @@ use crate::metrics::{
 use crate::onnx::{
     Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata,
 };
-use crate::prepare::{Encoding, Preparation};
+use crate::prepare::{DAY, Encoding, Preparation};
 use crate::scorer::{Answer, Graph, Session, run_rows};
 use crate::train::candidates::Candidate;
 use crate::train::intervals::intervals;
@@ -51,6 +51,7 @@ pub(crate) fn finish(
     let prepared = Prepared::new(
         &problem.extended.take(&rows),
         problem.target.truth.take(&rows),
+        &settings.preprocess,
         &[&found.chosen.estimator],
         &mut |warning| warnings.push(warning),
     )?;
@@ -365,6 +366,7 @@ fn imputed(preparation: &Preparation) -> IndexMap<String, Value> {
                 Encoding::Number { fill, .. } => Value::from(*fill),
                 Encoding::OneHot { levels, fill } => Value::from(levels[*fill].as_str()),
                 Encoding::Levels { missing, .. } => Value::from(*missing),
+                Encoding::Parts { fill, .. } => Value::from(fill / DAY),
             };
             (column.name.clone(), value)
         })

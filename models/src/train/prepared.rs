@@ -5,7 +5,7 @@ use crate::error::{ModelError, Result};
 use crate::estimators::bins::Binned;
 use crate::estimators::{Cancel, Estimator, Fitted, Training};
 use crate::matrix::Matrix;
-use crate::prepare::{Preparation, Style};
+use crate::prepare::{Preparation, Recipes, Style};
 
 /// Training rows as numbers.
 pub(crate) struct Prepared {
@@ -29,10 +29,11 @@ impl Prepared {
     pub(crate) fn new(
         table: &Table,
         truth: Truth,
+        recipes: &Recipes,
         estimators: &[&Estimator],
         warn: &mut dyn FnMut(String),
     ) -> Result<Self> {
-        let preparation = Preparation::fit(table, warn)?;
+        let preparation = Preparation::fit(table, &truth, recipes, warn)?;
         let mut forms: Vec<Form> = Vec::new();
         for estimator in estimators {
             let style = style(&preparation, estimator);
@@ -40,7 +41,7 @@ impl Prepared {
                 continue;
             }
             let styled = preparation.styled(&style)?;
-            let matrix = styled.transform(table)?;
+            let matrix = styled.transform_training(table, &truth)?;
             let bins = estimators
                 .iter()
                 .any(|other| other.wants_bins() && self::style(&preparation, other) == style);

@@ -255,7 +255,13 @@ pub(crate) fn prepare(
     let rows = resampled(problem, rows);
     let table = problem.extended.take(&rows);
     let truth = problem.target.truth.take(&rows);
-    Prepared::new(&table, truth, estimators, &mut |_| ())
+    Prepared::new(
+        &table,
+        truth,
+        &problem.settings.preprocess,
+        estimators,
+        &mut |_| (),
+    )
 }
 
 /// Answers of one candidate to the rows of every fold.

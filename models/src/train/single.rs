@@ -38,7 +38,13 @@ impl Single {
             }
         };
         let truth = problem.target.truth.clone();
-        let prepared = Prepared::new(&problem.extended, truth, &[&estimator], &mut |_| ())?;
+        let prepared = Prepared::new(
+            &problem.extended,
+            truth,
+            &settings.preprocess,
+            &[&estimator],
+            &mut |_| (),
+        )?;
         let fitted = prepared.fit(&estimator, settings.seed, &Cancel(hooks.cancelled))?;
         Ok(Self {
             estimator,

@@ -4,22 +4,23 @@
 //! frequent value; a date is counted in days since 1970). Text: one column of 0 and 1 for every level; missing text
 //! becomes the most frequent level, a level that was not seen in training is all zeros. Of a text column with more than
 //! 100 levels the 100 most frequent get a column, the rest counts as not seen; a text column in which most rows differ
-//! is an identifier and refused.
+//! is an identifier and refused. A [`Recipe`] says otherwise.
+
+mod learn;
+mod parts;
+mod recipe;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Column, ColumnKind, Table, Values};
+use crate::data::{ColumnKind, Table, Truth, Values};
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
-
-/// Levels of a text column that get a feature of their own.
-const MOST_LEVELS: usize = 100;
-/// A text column with more levels than this, in more than half of the rows, is an identifier.
-const FEW_LEVELS: usize = 50;
-/// Microseconds in a day: dates are counted in days.
-pub(crate) const DAY: f64 = 86_400_000_000.0;
+use parts::Memory;
+pub use parts::Part;
+pub(crate) use parts::{Arithmetic, DAY, parts};
+pub use recipe::{Encode, Impute, Recipe, Recipes, Scale};
 
 /// What was learned about a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,17 @@ pub(crate) enum Encoding {
         missing_seen: bool,
         /// A boolean or a constant is not standardised.
         scaled: bool,
+        /// What is taken off.
+        shift: f64,
+        /// What the rest is divided by.
+        unit: f64,
+    },
+    /// Parts of a date.
+    Parts {
+        /// Which.
+        parts: Vec<Part>,
+        /// What a missing date becomes, in microseconds.
+        fill: f64,
     },
     /// A 0/1 feature for every level.
     OneHot {
@@ -51,9 +63,21 @@ pub(crate) enum Encoding {
         unknown: f64,
         /// The number of missing text.
         missing: f64,
-        /// Whether the number only names the level.
-        category: bool,
+        /// What the number means.
+        meaning: Meaning,
     },
+}
+
+/// What the number of a level means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Meaning {
+    /// It only names the level.
+    Name,
+    /// Its place in the order of levels.
+    Order,
+    /// The mean of the target.
+    Target,
 }
 
 /// What an estimator wants otherwise than imputed numbers and a feature for every level.
@@ -107,10 +131,17 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// Learns from the training rows; `warn` hears what the user should know.
-    pub(crate) fn fit(table: &Table, warn: &mut dyn FnMut(String)) -> Result<Self> {
+    pub(crate) fn fit(
+        table: &Table,
+        truth: &Truth,
+        recipes: &Recipes,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self> {
+        let usual = Recipe::default();
         let mut columns = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
-            if let Some(encoding) = encode(column, warn)? {
+            let recipe = recipes.get(&column.name).unwrap_or(&usual);
+            if let Some(encoding) = learn::learn(column, recipe, truth, warn)? {
                 columns.push(Prepared {
                     name: column.name.clone(),
                     kind: column.kind,
@@ -136,7 +167,12 @@ impl Preparation {
     pub(crate) fn scaled(&self) -> Vec<bool> {
         let mut scaled = Vec::with_capacity(self.width());
         for column in &self.columns {
-            let flag = matches!(column.encoding, Encoding::Number { scaled: true, .. });
+            let flag = match &column.encoding {
+                Encoding::Number { scaled, .. } => *scaled,
+                Encoding::Levels { meaning, .. } => *meaning != Meaning::Name,
+                Encoding::Parts { .. } => true,
+                Encoding::OneHot { .. } => false,
+            };
             scaled.resize(scaled.len() + column.encoding.width(), flag);
         }
         scaled
@@ -184,7 +220,7 @@ impl Preparation {
                         levels: std::mem::take(levels),
                         unknown: f64::NAN,
                         missing: f64::NAN,
-                        category: true,
+                        meaning: Meaning::Name,
                     };
                 }
                 _ => (),
@@ -199,6 +235,28 @@ impl Preparation {
         columns.flat_map(|column| std::iter::repeat_n(column, column.encoding.width()))
     }
 
+    /// The features of the rows that this was learned from: a row has no say in the mean that its level becomes.
+    pub(crate) fn transform_training(&self, table: &Table, truth: &Truth) -> Result<Matrix> {
+        let mut matrix = self.transform(table)?;
+        for (place, prepared) in self.features().enumerate() {
+            let Encoding::Levels {
+                levels,
+                meaning: Meaning::Target,
+                ..
+            } = &prepared.encoding
+            else {
+                continue;
+            };
+            if let Some(column) = table.column(&prepared.name) {
+                let means = learn::honest_means(column, levels, truth)?;
+                for (row, mean) in means.into_iter().enumerate() {
+                    matrix.row_mut(row)[place] = mean;
+                }
+            }
+        }
+        Ok(matrix)
+    }
+
     /// The features.
     pub(crate) fn transform(&self, table: &Table) -> Result<Matrix> {
         let mut matrix = Matrix::zeros(table.rows, self.width());
@@ -208,10 +266,29 @@ impl Preparation {
                 ModelError::internal(format!("column `{}` is gone", prepared.name))
             })?;
             match (&prepared.encoding, &column.values) {
-                (Encoding::Number { fill, .. }, values) => {
+                (
+                    Encoding::Number {
+                        fill, shift, unit, ..
+                    },
+                    values,
+                ) => {
                     for row in 0..table.rows {
                         let value = number(values, row);
-                        matrix.row_mut(row)[first] = if value.is_finite() { value } else { *fill };
+                        let value = if value.is_finite() { value } else { *fill };
+                        matrix.row_mut(row)[first] = (value - shift) / unit;
+                    }
+                }
+                (
+                    Encoding::Parts {
+                        parts: wanted,
+                        fill,
+                    },
+                    Values::Date(moments),
+                ) => {
+                    for (row, moment) in moments.iter().enumerate() {
+                        let moment = microseconds(*moment, *fill);
+                        let found = parts(&mut Memory, &moment, wanted);
+                        matrix.row_mut(row)[first..first + found.len()].copy_from_slice(&found);
                     }
                 }
                 (Encoding::OneHot { levels, fill }, Values::Text(text)) => {
@@ -263,8 +340,19 @@ impl Encoding {
     pub(crate) fn width(&self) -> usize {
         match self {
             Self::Number { .. } | Self::Levels { .. } => 1,
+            Self::Parts { parts, .. } => parts.len(),
             Self::OneHot { levels, .. } => levels.len(),
         }
+    }
+}
+
+/// A moment, or what a missing one becomes.
+#[allow(clippy::cast_precision_loss, reason = "a date to the microsecond fits")]
+fn microseconds(moment: i64, fill: f64) -> f64 {
+    if moment == i64::MIN {
+        fill
+    } else {
+        moment as f64
     }
 }
 
@@ -285,106 +373,18 @@ fn number(values: &Values, row: usize) -> f64 {
     }
 }
 
-fn encode(column: &Column, warn: &mut dyn FnMut(String)) -> Result<Option<Encoding>> {
-    if let Values::Text(_) = &column.values {
-        return one_hot(column, warn);
-    }
-    let rows = column.values.len();
-    let mut values: Vec<f64> = (0..rows)
-        .map(|row| number(&column.values, row))
-        .filter(|value| value.is_finite())
-        .collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let (Some(first), Some(last)) = (values.first(), values.last()) else {
-        warn(format!(
-            "column `{}` has no value and is left out",
-            column.name
-        ));
-        return Ok(None);
-    };
-    let scaled = column.kind != ColumnKind::Boolean && first < last;
-    let fill = if column.kind == ColumnKind::Boolean {
-        values[values.len() / 2]
-    } else {
-        median(&values)
-    };
-    Ok(Some(Encoding::Number {
-        fill,
-        missing_seen: values.len() < rows,
-        scaled,
-    }))
-}
-
-/// The median of sorted values.
-pub(crate) fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    }
-}
-
-fn one_hot(column: &Column, warn: &mut dyn FnMut(String)) -> Result<Option<Encoding>> {
-    let Values::Text(text) = &column.values else {
-        return Ok(None);
-    };
-    let mut counts = vec![0usize; text.levels.len()];
-    for &code in &text.codes {
-        counts[code as usize] += 1;
-    }
-    let mut levels: Vec<(usize, &str)> = text
-        .levels
-        .iter()
-        .zip(&counts)
-        .filter(|(level, count)| !level.is_empty() && **count > 0)
-        .map(|(level, count)| (*count, level.as_ref()))
-        .collect();
-    if levels.is_empty() {
-        warn(format!(
-            "column `{}` has no value and is left out",
-            column.name
-        ));
-        return Ok(None);
-    }
-    if levels.len() > FEW_LEVELS && levels.len() * 2 > text.codes.len() {
-        return Err(ModelError::data(format!(
-            "column `{}` has {} different texts in {} rows: that is an identifier or free text; add it to `exclude`",
-            column.name,
-            levels.len(),
-            text.codes.len()
-        )));
-    }
-    // The most frequent first; of equally frequent ones the first in sort order.
-    levels.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    let most_frequent = levels[0].1.to_owned();
-    if levels.len() > MOST_LEVELS {
-        warn(format!(
-            "column `{}` has {} different texts: the {MOST_LEVELS} most frequent are features, the others count as not seen",
-            column.name,
-            levels.len()
-        ));
-        levels.truncate(MOST_LEVELS);
-    }
-    let mut levels: Vec<String> = levels
-        .into_iter()
-        .map(|(_, level)| level.to_owned())
-        .collect();
-    levels.sort_unstable();
-    let fill = levels.partition_point(|level| *level < most_frequent);
-    Ok(Some(Encoding::OneHot { levels, fill }))
-}
-
 #[cfg(test)]
 mod tests {
     use polars::prelude::df;
 
-    use super::{Categories, Encoding, Preparation, Style};
-    use crate::data::Table;
+    use super::{Categories, Encoding, Preparation, Recipes, Style};
+    use crate::data::{Table, Truth};
 
     fn fit(table: &Table) -> (Preparation, Vec<String>) {
         let mut warnings = Vec::new();
-        let preparation = Preparation::fit(table, &mut |text| warnings.push(text)).unwrap();
+        let truth = Truth::Unknown(table.rows);
+        let warn = &mut |text| warnings.push(text);
+        let preparation = Preparation::fit(table, &truth, &Recipes::new(), warn).unwrap();
         (preparation, warnings)
     }
 
@@ -433,7 +433,8 @@ mod tests {
     fn identifiers_are_refused_and_many_levels_are_cut() {
         let ids: Vec<String> = (0..200).map(|row| format!("c{row}")).collect();
         let table = Table::from_frame(&df!("id" => &ids).unwrap(), &[]).unwrap();
-        let error = Preparation::fit(&table, &mut |_| ())
+        let (truth, recipes) = (Truth::Unknown(200), Recipes::new());
+        let error = Preparation::fit(&table, &truth, &recipes, &mut |_| ())
             .unwrap_err()
             .to_string();
         assert!(
