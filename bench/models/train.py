@@ -263,7 +263,7 @@ PIPELINE = """
 name: score
 tasks:
   rows: {extract: parquet, with: {path: rows.parquet}, persist: false}
-  scores: {predict: model, from: rows, with: {model: model.onnx}, persist: false}
+  scores: {predict: model, from: rows, with: {model: model.onnx}}
   kept: {load: parquet, from: scores, with: {path: scores.parquet}}
 """
 PEER = """
