@@ -127,15 +127,15 @@ fn levels(
         }
         None => place(&most_frequent),
     };
-    let unknown = |encoding: Encoding| Ok(Some(encoding));
+    let encoded = |encoding: Encoding| Ok(Some(encoding));
     match recipe.encode.unwrap_or(Encode::OneHot) {
-        Encode::OneHot => unknown(Encoding::OneHot {
+        Encode::OneHot => encoded(Encoding::OneHot {
             levels,
             fill: filled.unwrap_or(0),
         }),
         Encode::Ordinal => {
             let values: Vec<f64> = (0u32..).take(levels.len()).map(f64::from).collect();
-            unknown(Encoding::Levels {
+            encoded(Encoding::Levels {
                 missing: filled.map_or(-1.0, |place| values[place]),
                 values,
                 levels,
@@ -150,7 +150,7 @@ fn levels(
                 .iter()
                 .map(|level| means.of_level(text, level))
                 .collect();
-            unknown(Encoding::Levels {
+            encoded(Encoding::Levels {
                 missing: match (recipe.impute, filled) {
                     (Some(_), Some(place)) => values[place],
                     _ => means.of_level(text, ""),
