@@ -410,7 +410,7 @@ mod tests {
         };
         let styled = preparation.styled(&style).unwrap();
         let matrix = styled.transform(&table).unwrap();
-        assert_eq!(matrix.row(1), [5.0, 0.0, 1.0]);
+        assert_eq!(matrix.row(0), [1.0, 1.0, 1.0]);
         let [age, city, ok] = matrix.row(3) else {
             panic!("three features")
         };

@@ -89,7 +89,7 @@ mod tests {
         settings.candidates = serde_json::from_value(json!({"linear_regression": {}})).unwrap();
         let single = Single::learn(&frame, &settings, &Hooks::silent()).unwrap();
         for (found, wanted) in single.answers(&frame).unwrap().iter().zip(&y) {
-            assert!((found - wanted).abs() < 1e-9);
+            assert!((found - wanted).abs() < 1e-6);
         }
         settings.candidates = serde_json::from_value(json!({"ridge": {"alpha": [1, 2]}})).unwrap();
         assert_eq!(
