@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 
-from measure import Table, machine, measured, pipectl, project, python, remove
+from measure import Cost, Table, by_turns, machine, measured, pipectl, project, python, remove
 
 PEERS = ("duckdb==1.4.2", "polars==1.35.2", "pandas==2.3.3", "pyarrow==22.0.0", "numpy==2.3.5")
 COLUMNS = "id,customer,amount,quantity,price,country,status,day,note,score"
@@ -144,15 +144,28 @@ def speed(rows: int, times: int) -> None:
     table = Table(f"CSV {csv.stat().st_size / 1e9:.2f} GB → SQL → Parquet", base="pipectl, persist: false")
     answers = set()
     out = place() / "out.parquet"
-    for name, persist in [("pipectl, persist: false", False), ("pipectl, datasets kept", True)]:
+
+    def ours(persist: bool) -> Cost:
         root = pipeline(csv, QUERY, persist)
-        table.add(name, measured([pipectl(), "run", "bench"], cwd=root, times=times))
+        cost = measured([pipectl(), "run", "bench"], cwd=root)
         answers.add(check(root / "out.parquet"))
         remove(root)
-    for name, code in [("DuckDB", DUCKDB), ("polars (Python)", POLARS), ("pandas", PANDAS)]:
-        command = [python(*PEERS), "-c", code, csv, out, QUERY]
-        table.add(name, measured(command, times=1 if name == "pandas" else times))
+        return cost
+
+    def theirs(code: str) -> Cost:
+        cost = measured([python(*PEERS), "-c", code, csv, out, QUERY])
         answers.add(check(out))
+        return cost
+
+    candidates = {
+        "pipectl, persist: false": lambda: ours(persist=False),
+        "pipectl, datasets kept": lambda: ours(persist=True),
+        "DuckDB": lambda: theirs(DUCKDB),
+        "polars (Python)": lambda: theirs(POLARS),
+    }
+    for name, cost in by_turns(candidates, times=times).items():
+        table.add(name, cost)
+    table.add("pandas", theirs(PANDAS))
     if len(answers) != 1:
         raise SystemExit(f"the candidates differ: {answers}")
     table.print()

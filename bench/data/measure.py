@@ -53,12 +53,28 @@ def measured(command, *, cwd=None, env=None, stdin=None, check=True, times=1, be
         if before is not None:
             before()
         costs.append(_once([str(part) for part in command], cwd, env, stdin, check))
+    return _median(costs)
+
+
+def by_turns(candidates, *, times=1) -> dict[str, Cost]:
+    """Runs candidates (a name and what measures it once) one after the other, `times` times, and gives the medians.
+
+    On a machine that others use too a candidate is then as lucky as the next one.
+    """
+    costs = {name: [] for name in candidates}
+    for _ in range(times):
+        for name, once in candidates.items():
+            costs[name].append(once())
+    return {name: _median(several) for name, several in costs.items()}
+
+
+def _median(costs) -> Cost:
     return Cost(
         wall=statistics.median(cost.wall for cost in costs),
         cpu=statistics.median(cost.cpu for cost in costs),
         memory=max(cost.memory for cost in costs),
         output=costs[-1].output,
-        times=times,
+        times=len(costs),
     )
 
 

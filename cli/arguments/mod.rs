@@ -19,7 +19,7 @@ use clap_complete::Shell;
 pub(crate) use features::{Features, FeaturesGet, FeaturesShow, SchemaOf};
 pub(crate) use models::{
     AliasRemove, AliasSet, Models, ModelsAlias, ModelsCompare, ModelsExport, ModelsImport,
-    ModelsPromote, ModelsShow,
+    ModelsPromote, ModelsShow, Noted,
 };
 pub(crate) use runs::{Runs, RunsFiles, RunsList, RunsLogs, RunsPreview, RunsShow};
 pub(crate) use service::{

@@ -34,6 +34,17 @@ pub(crate) struct ModelsShow {
     pub(crate) format: Format,
 }
 
+/// What every change of an alias says besides.
+#[derive(Debug, Args)]
+pub(crate) struct Noted {
+    /// Why, for those who look at it later
+    #[arg(long, default_value = "by hand")]
+    pub(crate) note: String,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ModelsPromote {
     /// A version, as in `churn:7`
@@ -41,12 +52,8 @@ pub(crate) struct ModelsPromote {
     /// The alias
     #[arg(long, default_value = "champion")]
     pub(crate) alias: String,
-    /// Why, for those who look at it later
-    #[arg(long, default_value = "by hand")]
-    pub(crate) note: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) noted: Noted,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,24 +70,16 @@ pub(crate) struct AliasSet {
     pub(crate) model: String,
     /// The alias, as in `challenger`
     pub(crate) alias: String,
-    /// Why, for those who look at it later
-    #[arg(long, default_value = "by hand")]
-    pub(crate) note: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) noted: Noted,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AliasRemove {
     /// The alias with its model, as in `churn@challenger`
     pub(crate) model: String,
-    /// Why, for those who look at it later
-    #[arg(long, default_value = "by hand")]
-    pub(crate) note: String,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) noted: Noted,
 }
 
 #[derive(Debug, Args)]

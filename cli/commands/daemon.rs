@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     arguments,
+    commands::supervisor,
     exit::{Exit, Problem},
     project::Context,
     wire::{self, House},
@@ -55,8 +56,9 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
         let tasks = TaskTracker::new();
         let mut listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(ears.clone())];
         let store = Arc::clone(&house.store);
-        if let Some(exports) = Exports::start(&house.project.env, store, &tasks) {
-            listeners.push(Arc::new(exports));
+        let exports = Exports::start(&house.project.env, store, &ears).map(Arc::new);
+        if let Some(exports) = &exports {
+            listeners.push(Arc::clone(exports) as _);
         }
         let runner = house.runner_as(Role::Daemon, arguments.slots, listeners)?;
         let services = runner.parts().services.clone();
@@ -73,12 +75,14 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             let (daemon, house, edited) = (Arc::clone(&daemon), house.files(), Arc::clone(&edited));
             let mut project = Arc::clone(&project);
             move || {
+                supervisor::reloading();
                 if let Some(new) = settings_anew(&project) {
                     project = Arc::new(new);
                     house.take(Arc::clone(&project));
                     daemon.take(Arc::clone(&project));
                 }
                 edited.notify_one();
+                supervisor::ready();
             }
         };
         listen_to_signals(&stop, reload, &tasks)?;
@@ -92,16 +96,11 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
         if !arguments.no_serve {
             serve(context, address, &daemon, &drained, &tasks).await;
         }
-        tasks.spawn(keep_the_watchdog_quiet());
-        tasks.spawn({
-            let stop = stop.clone();
-            async move {
-                stop.cancelled().await;
-                notify_supervisor(&[sd_notify::NotifyState::Stopping]);
-            }
-        });
-        notify_supervisor(&[sd_notify::NotifyState::Ready]);
+        tasks.spawn(supervisor::tell(Arc::clone(&daemon), stop.clone()));
         let end = daemon.run(&stop, edited).await;
+        if let Some(exports) = exports {
+            exports.finish().await;
+        }
         drained.cancel();
         end.map_err(|error| {
             Problem::environment("the run history cannot be reached").because(error)
@@ -293,24 +292,5 @@ async fn serve(
                 "cannot listen on {address}: {error}; the daemon works without its port"
             ));
         }
-    }
-}
-
-/// Tells systemd's watchdog, when it wants that, that this process is alive.
-async fn keep_the_watchdog_quiet() {
-    let mut micros = 0;
-    if !sd_notify::watchdog_enabled(false, &mut micros) || micros == 0 {
-        return;
-    }
-    loop {
-        notify_supervisor(&[sd_notify::NotifyState::Watchdog]);
-        tokio::time::sleep(Duration::from_micros(micros / 3)).await;
-    }
-}
-
-fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
-    // Without systemd nobody hears it.
-    if let Err(error) = sd_notify::notify(false, states) {
-        tracing::debug!(%error, "systemd does not hear");
     }
 }

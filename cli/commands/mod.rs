@@ -20,6 +20,7 @@ mod runs;
 mod schedules;
 mod schema;
 mod sensors;
+mod supervisor;
 mod task;
 mod test;
 mod upcoming;

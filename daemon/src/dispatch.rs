@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{desk::Desk, sensed::superseded};
+use crate::{desk::Desk, pulse::Pulse, sensed::superseded};
 
 /// How often the queue is looked at when nobody says that it has changed.
 const POLL: Duration = Duration::from_secs(1);
@@ -92,6 +92,7 @@ impl Listener for Active {
 pub(crate) struct Dispatcher {
     pub(crate) desk: Desk,
     pub(crate) active: Arc<Active>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) tasks: TaskTracker,
     /// Only runs of this backfill.
     pub(crate) backfill: Option<Uuid>,
@@ -106,6 +107,8 @@ impl Dispatcher {
     pub(crate) async fn run(&self) {
         let mut freed = self.desk.runner.parts().slots.freed();
         while !self.stop.is_cancelled() {
+            self.pulse.dispatcher.next();
+            failpoint::stall("queue_stalls").await;
             freed.borrow_and_update();
             let changed = self.desk.store().changed();
             let room = self.room();
@@ -122,6 +125,7 @@ impl Dispatcher {
                 () = tokio::time::sleep(POLL) => {}
             }
         }
+        self.pulse.dispatcher.end();
     }
 
     /// For how many runs there are free slots.
@@ -181,11 +185,8 @@ impl Dispatcher {
             runs.filter(|run| !active.contains_key(run)).collect()
         };
         let strays: Vec<RunId> = {
-            let mut before = self
-                .active
-                .strays
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let before = &self.active.strays;
+            let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
             let strays = unknown.intersection(&before).copied().collect();
             *before = unknown;
             strays

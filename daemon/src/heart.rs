@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pipectl_engine::{
+    failpoint,
     runner::{LEASE, RunnerError},
     store::StoreError,
     time::Timestamp,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// How often it beats.
-const BEAT: Duration = Duration::from_millis(2_500);
+pub(crate) const BEAT: Duration = Duration::from_millis(2_500);
 /// How long it waits for more news before it looks whether something is to be cancelled.
 const HEARING: Duration = Duration::from_millis(200);
 /// How many lost runs are adopted at once.
@@ -25,14 +26,16 @@ const ADOPTED: u32 = 100;
 pub(crate) async fn beat(dispatcher: &Dispatcher, started: Timestamp, stop: &CancellationToken) {
     let mut next = tokio::time::Instant::now();
     loop {
+        failpoint::stall("heart_stalls").await;
         if let Err(error) = once(dispatcher, started).await {
             say("the heart cannot beat", &error);
         }
         next += BEAT;
         loop {
+            dispatcher.pulse.heart.next();
             let changed = dispatcher.desk.store().changed();
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return dispatcher.pulse.heart.end(),
                 () = tokio::time::sleep_until(next) => break,
                 // Perhaps somebody wants a run to be cancelled.
                 () = changed => tokio::time::sleep(HEARING).await,

@@ -26,6 +26,8 @@ struct Counts {
     attempts: BTreeMap<(String, TaskState), u64>,
     seconds: BTreeMap<String, Histogram>,
     lag: Histogram,
+    /// What collectors have taken, and what was left out.
+    exports: BTreeMap<&'static str, [u64; 2]>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,14 @@ impl Measures {
     /// How late a scheduled run was made.
     pub(crate) fn late(&self, seconds: f64) {
         self.lock().lag.add(seconds);
+    }
+
+    /// So many of what is exported to a collector were taken, so many left out.
+    pub(crate) fn exported(&self, to: &'static str, taken: u64, left_out: u64) {
+        let mut counts = self.lock();
+        let [all_taken, all_left_out] = counts.exports.entry(to).or_default();
+        *all_taken += taken;
+        *all_left_out += left_out;
     }
 
     /// What was counted, and what is given with it: `(name, help, labels, value)`.
@@ -131,6 +141,7 @@ impl Measures {
         counts
             .lag
             .write(&mut text, "pipectl_schedule_lag_seconds", "");
+        write_exports(&mut text, &counts.exports);
         let mut last = "";
         for gauge in gauges {
             if gauge.name != last {
@@ -148,6 +159,29 @@ impl Measures {
             );
         }
         text
+    }
+}
+
+/// What was exported, of a daemon that exports something.
+fn write_exports(text: &mut String, exports: &BTreeMap<&'static str, [u64; 2]>) {
+    let kinds = [
+        ("sent", "Events and traces that a collector has taken."),
+        (
+            "dropped",
+            "Events and traces that were left out, because a collector did not take them.",
+        ),
+    ];
+    for (index, (kind, help)) in kinds.into_iter().enumerate() {
+        let name = format!("pipectl_exports_{kind}_total");
+        if !exports.is_empty() {
+            head(text, &name, "counter", help);
+        }
+        for (to, counts) in exports {
+            line(
+                text,
+                format_args!("{name}{{to=\"{to}\"}} {}", counts[index]),
+            );
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Watches the sensors of `schedule: {sensor: …}` outside any run: each thing that one senses makes a run.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use pipectl_connections::{Connector, Sight, list_many};
+use pipectl_connections::{Connector, Sight};
 use pipectl_engine::{
     operator::{Existing, Senses, TaskError, Thing, Wait},
     plan::Plan,
@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alarm::Alarm,
     desk::{Desk, queued},
-    dispatch::say,
     errands::Errands,
+    looking::Seen,
     sensed::thing_key,
 };
 
 /// How long to sleep at most.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 /// How long putting away may take when the daemon stops.
 const LAST: Duration = Duration::from_secs(5);
 /// How many things get their runs in one transaction.
@@ -42,7 +42,7 @@ pub(crate) struct Sensing {
     /// Wakes for changes in local directories.
     pub(crate) watchers: JoinSet<()>,
     /// Listings under way: a place that hangs delays no other, and is not listed twice at once.
-    listings: Errands<String, Vec<Seen>>,
+    pub(crate) listings: Errands<String, Vec<Seen>>,
     /// Sensors whose things are being put away.
     pub(crate) clearing: Errands<SensorKey, ()>,
     /// Whether there was something to be put away by somebody who was busy.
@@ -55,9 +55,21 @@ pub(crate) struct Sensing {
 pub(crate) struct Sensor {
     pub(crate) plan: Arc<Plan>,
     pub(crate) senses: Senses,
+    /// What is listed for it at once with others.
+    pub(crate) place: String,
     pub(crate) due: Timestamp,
     /// Whether the ledger knows it: then what is there at first has been dealt with.
     pub(crate) record: Option<SensorRecord>,
+}
+
+impl Sensor {
+    /// How long it may be between two looks.
+    pub(crate) fn poll(&self) -> Duration {
+        match &self.senses.wait {
+            Wait::Things { poll, .. } => *poll,
+            _ => LONGEST,
+        }
+    }
 }
 
 impl Sensing {
@@ -121,130 +133,25 @@ impl Sensing {
 
     fn pause(&self) -> Duration {
         let now = self.desk.now();
-        let idle = self.sensors.iter();
-        let idle =
-            idle.filter(|(key, sensor)| !self.listings.busy(&place(key, &sensor.senses.wait)));
-        let next = idle.map(|(_, sensor)| sensor.due).min();
+        let idle = self.sensors.values();
+        let idle = idle.filter(|sensor| !self.listings.busy(&sensor.place));
+        let next = idle.map(|sensor| sensor.due).min();
         let pause = next.map_or(LONGEST, |next| (next - now).to_std().unwrap_or_default());
         pause.clamp(Duration::from_millis(20), LONGEST)
     }
 
-    /// Has somebody look where it is time to look. Sensors of one place share one listing.
-    async fn look(&mut self) {
-        let now = self.desk.now();
-        let due: Vec<SensorKey> = self
-            .sensors
-            .iter()
-            .filter(|(key, sensor)| {
-                sensor.due <= now && !self.listings.busy(&place(key, &sensor.senses.wait))
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        let due = self.in_time(due, now);
-        let due = self.unpaused(due, now).await;
-        let mut places: BTreeMap<String, Vec<(SensorKey, Wait)>> = BTreeMap::new();
-        for key in due {
-            let wait = self.sensors[&key].senses.wait.clone();
-            let place = place(&key, &wait);
-            places.entry(place).or_default().push((key, wait));
-        }
-        for (place, sensors) in places {
-            let (connector, project) = (self.connector(), self.desk.project());
-            self.listings.start(place, async move {
-                let (keys, waits): (Vec<_>, Vec<_>) = sensors.into_iter().unzip();
-                let sights = list_many(&connector, &project, &waits, now).await;
-                let seen = keys.into_iter().zip(waits).zip(sights);
-                seen.map(|((key, wait), sight)| Seen { key, wait, sight })
-                    .collect()
-            });
-        }
-    }
-
-    /// What a listing has found.
-    async fn listed(&mut self, listed: &str, seen: Option<Vec<Seen>>) {
-        let Some(seen) = seen else {
-            tracing::error!("a listing panicked; it is tried again");
-            let later = self.desk.now() + LONGEST;
-            for (key, sensor) in &mut self.sensors {
-                if place(key, &sensor.senses.wait) == listed {
-                    sensor.due = later;
-                }
-            }
-            return;
-        };
-        for Seen { key, wait, sight } in seen {
-            // What an edit has changed meanwhile is looked for anew.
-            let sensor = self.sensors.get(&key);
-            if sensor.is_none_or(|sensor| sensor.senses.wait != wait) {
-                continue;
-            }
-            if let Err(error) = self.found(&key, sight).await {
-                say(
-                    &format!(
-                        "cannot write down what `{}` of `{}` senses",
-                        key.task, key.pipeline
-                    ),
-                    &error,
-                );
-            }
-        }
-    }
-
-    /// Those whose schedule is in force; the others are due again soon.
-    fn in_time(&mut self, mut due: Vec<SensorKey>, now: Timestamp) -> Vec<SensorKey> {
-        due.retain(|key| {
-            let Some(sensor) = self.sensors.get_mut(key) else {
-                return false;
-            };
-            let schedule = sensor.plan.schedule.as_ref();
-            let within = schedule.is_none_or(|schedule| schedule.includes(now));
-            if !within {
-                sensor.due = now + LONGEST;
-            }
-            within
-        });
-        due
-    }
-
-    /// Those whose pipeline is not paused; the others are due again soon: somebody may let them go on.
-    async fn unpaused(&mut self, mut due: Vec<SensorKey>, now: Timestamp) -> Vec<SensorKey> {
-        if due.is_empty() {
-            return due;
-        }
-        let paused: HashSet<String> = match self.desk.store().schedules().await {
-            Ok(schedules) => schedules
-                .into_iter()
-                .filter(|schedule| schedule.paused)
-                .map(|schedule| schedule.pipeline)
-                .collect(),
-            Err(error) => {
-                say("cannot read which pipelines are paused", &error);
-                due.iter().map(|key| key.pipeline.clone()).collect()
-            }
-        };
-        for key in due.extract_if(.., |key| paused.contains(&key.pipeline)) {
-            if let Some(sensor) = self.sensors.get_mut(&key) {
-                sensor.due = now + LONGEST;
-            }
-        }
-        due
-    }
-
-    async fn found(
+    /// What a listing that was over at `now` has found for a sensor.
+    pub(crate) async fn found(
         &mut self,
         key: &SensorKey,
         found: Result<Sight, TaskError>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
-        let now = self.desk.now();
         let store = Arc::clone(self.desk.store());
         let Some(sensor) = self.sensors.get_mut(key) else {
             return Ok(());
         };
-        let poll = match &sensor.senses.wait {
-            Wait::Things { poll, .. } => *poll,
-            _ => LONGEST,
-        };
-        sensor.due = now + poll;
+        sensor.due = now + sensor.poll();
         let first = sensor.record.is_none();
         if first {
             sensor.record = Some(store.sensor(key, now).await?);
@@ -258,6 +165,9 @@ impl Sensing {
             Err(error) => {
                 let text = error.full_message();
                 let failures = store.looked(key, now, Some(&text)).await?;
+                if let Some(record) = &mut sensor.record {
+                    record.failures = failures;
+                }
                 tracing::warn!(
                     pipeline = key.pipeline,
                     task = key.task,
@@ -270,6 +180,12 @@ impl Sensing {
                     .await;
             }
         };
+        let troubled = sensor.record.as_ref();
+        let troubled = troubled.is_some_and(|record| record.failures > 0);
+        if troubled {
+            let record = store.sensor(key, now).await?;
+            self.alarm.sensor_recovered(&sensor.plan, &record).await?;
+        }
         let was_new = sensor
             .record
             .as_ref()
@@ -279,7 +195,7 @@ impl Sensing {
         }
         let plan = Arc::clone(&sensor.plan);
         self.sense(key, &plan, things, now).await?;
-        if first || was_new {
+        if first || was_new || troubled {
             store.looked(key, now, None).await?;
             if let Some(sensor) = self.sensors.get_mut(key) {
                 sensor.record = Some(store.sensor(key, now).await?);
@@ -333,25 +249,6 @@ impl Sensing {
             }
         }
         Ok(())
-    }
-}
-
-/// What one sensor of a listing has seen.
-#[derive(Debug)]
-struct Seen {
-    key: SensorKey,
-    wait: Wait,
-    sight: Result<Sight, TaskError>,
-}
-
-/// What is listed at once: a connection's buckets, or a local sensor's own files.
-fn place(key: &SensorKey, wait: &Wait) -> String {
-    match wait {
-        Wait::Things {
-            connection: Some(connection),
-            ..
-        } => format!("connection {connection}"),
-        _ => format!("sensor {} {}", key.pipeline, key.task),
     }
 }
 

@@ -56,13 +56,15 @@ pub struct Daemon {
     measures: Arc<Measures>,
     settings: Settings,
     started: Timestamp,
+    /// Told when it works.
+    works: CancellationToken,
 }
 
 /// What a daemon hears of its runs: given to the runner before the daemon is made of it.
 #[derive(Clone, Debug, Default)]
 pub struct Ears {
     active: Arc<Active>,
-    measures: Arc<Measures>,
+    pub(crate) measures: Arc<Measures>,
 }
 
 impl Listener for Ears {
@@ -84,7 +86,19 @@ impl Daemon {
             measures: Arc::clone(&ears.measures),
             settings,
             started,
+            works: CancellationToken::new(),
         }
+    }
+
+    /// Waits until it works.
+    pub async fn works(&self) {
+        self.works.cancelled().await;
+    }
+
+    /// What of it has stood still for longer than `limit`, though it should not, and for how long: then nothing but a new
+    /// start helps.
+    pub fn stuck(&self, limit: Duration) -> Option<(&'static str, Duration)> {
+        self.dispatcher.pulse.stuck(limit)
     }
 
     /// Goes on by these settings: what begins from now on, and what is watched and sent. The history, the artifacts and the
@@ -142,6 +156,7 @@ impl Daemon {
             .dispatcher
             .tasks
             .spawn(async move { dispatcher.run().await });
+        self.works.cancel();
         stop.cancelled().await;
         self.drain().await;
         heart_stop.cancel();
@@ -332,6 +347,7 @@ fn dispatcher(desk: &Desk, ears: &Ears, backfill: Option<Uuid>) -> Dispatcher {
     Dispatcher {
         desk: desk.clone(),
         active: Arc::clone(&ears.active),
+        pulse: Arc::default(),
         tasks: TaskTracker::new(),
         backfill,
         stop: CancellationToken::new(),

@@ -2,12 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use pipectl_engine::{
     plan::{Plan, testing},
@@ -16,8 +14,8 @@ use pipectl_engine::{
     services::Services,
     state::RunState,
     store::{
-        ArtifactStore, Change, MemoryStore, NewRun, PipelineVersion, RunChange, RunFilter,
-        RunRecord, RunStore as _, RunWrite, StoreError, Writer, conformance::run_at,
+        Change, MemoryStore, NewRun, PipelineVersion, RunChange, RunFilter, RunRecord,
+        RunStore as _, RunWrite, Writer, conformance::run_at, testing::NoArtifacts,
     },
     time::{Clock as _, ManualClock, Timestamp},
     trigger::{Schedule, Trigger},
@@ -81,33 +79,6 @@ impl Pipelines for Nothing {
     }
 }
 
-#[async_trait]
-impl ArtifactStore for Nothing {
-    async fn put(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn put_file(&self, _: &str, _: PathBuf) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        Err(StoreError::NotFound(key.to_owned()))
-    }
-
-    async fn local(&self, key: &str) -> Result<PathBuf, StoreError> {
-        Err(StoreError::NotFound(key.to_owned()))
-    }
-
-    async fn remove_below(&self, _: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn temporary(&self) -> PathBuf {
-        PathBuf::new()
-    }
-}
-
 /// A daemon's surroundings.
 pub(crate) struct Bench {
     pub(crate) store: Arc<MemoryStore>,
@@ -141,7 +112,7 @@ impl Bench {
         let runner = Runner::new(Parts {
             writer: Writer::start(Arc::clone(&store) as _),
             store: store as _,
-            artifacts: Arc::new(Nothing),
+            artifacts: Arc::new(NoArtifacts),
             project: Arc::new(self.project.clone()),
             services: Services::default(),
             clock: Arc::clone(&self.clock) as _,

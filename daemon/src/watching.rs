@@ -10,6 +10,7 @@ use pipectl_engine::{
 use tokio::task::JoinSet;
 
 use crate::{
+    looking::place,
     sensed::senses,
     sensing::{Sensing, Sensor},
 };
@@ -36,6 +37,7 @@ impl Sensing {
                         self.watch(&key, &senses.wait);
                         let sensor = Sensor {
                             plan: Arc::clone(&plan),
+                            place: place(&key, &senses.wait),
                             due: old
                                 .as_ref()
                                 .filter(|old| old.senses == senses)

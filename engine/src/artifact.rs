@@ -54,6 +54,29 @@ pub fn sha256_of_file(path: &Path) -> io::Result<(String, u64)> {
     }
 }
 
+/// Why a file is not what it is said to be.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It cannot be read.
+    #[error("the file cannot be read")]
+    Unreadable(#[from] io::Error),
+    /// Its bytes are others.
+    #[error("the file has changed since it was written: its SHA-256 is not {0}")]
+    Changed(String),
+}
+
+/// Compares a file with the SHA-256 that it had when it was written.
+///
+/// # Errors
+/// When it is another one, or cannot be read.
+pub fn check_file(path: &Path, fingerprint: &str) -> Result<(), Damage> {
+    let (found, _) = sha256_of_file(path)?;
+    if found == fingerprint {
+        return Ok(());
+    }
+    Err(Damage::Changed(fingerprint.to_owned()))
+}
+
 fn digits(digest: &[u8]) -> String {
     digest
         .iter()

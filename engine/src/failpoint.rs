@@ -1,6 +1,6 @@
-//! Named points at which a test lets the process die, as if it had been killed.
+//! Named points at which a test lets the process die, as if it had been killed, or lets something in it stand still.
 //!
-//! `PIPECTL_FAILPOINT=name` ends the process the first time it comes to the point `name`, `name:3` the third time.
+//! `PIPECTL_FAILPOINT=name` does so the first time that the process comes to the point `name`, `name:3` the third time.
 
 use std::{
     cell::Cell,
@@ -37,11 +37,22 @@ pub fn arm(wish: &str) -> Result<(), String> {
 
 /// The process comes to the point `name`.
 pub fn hit(name: &str) {
-    let Some(armed) = ARMED.get() else { return };
-    if armed.name == name && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+    if is_now(name) {
         // No destructor, no flush: like a kill.
         std::process::abort();
     }
+}
+
+/// What waits for this waits for ever from the point `name` on.
+pub async fn stall(name: &str) {
+    if is_now(name) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn is_now(name: &str) -> bool {
+    let armed = ARMED.get().filter(|armed| armed.name == name);
+    armed.is_some_and(|armed| armed.left.fetch_sub(1, Ordering::SeqCst) == 1)
 }
 
 /// A mistake that a test plants to see whether the simulation of daemons finds it.

@@ -22,6 +22,7 @@ pub mod data;
 pub mod drift;
 mod error;
 mod estimators;
+pub mod explain;
 mod features;
 mod matrix;
 mod measure;

@@ -28,7 +28,8 @@ pub(crate) const MIGRATIONS: &[Migration] = migrations![
     "0005_rate_limits",
     "0006_order",
     "0007_version",
-    "0008_cascade"
+    "0008_cascade",
+    "0009_parts"
 ];
 
 /// The steps that are missing in a database that has gone through those `applied`.

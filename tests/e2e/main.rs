@@ -20,6 +20,8 @@ mod features;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod isolation;
+mod large;
+mod live;
 mod losses;
 mod mail;
 mod mlflow;
@@ -27,6 +29,7 @@ mod models;
 mod neighbours;
 mod parts;
 mod plugins;
+mod pruning;
 mod readme;
 mod schedules;
 mod seen;

@@ -5,7 +5,7 @@ use std::{fs, process::Command, time::Duration};
 
 use super::{
     daemons::{Daemon, backfill, begun, runs},
-    harness::{Project, waiting::wait_for},
+    harness::{BINARY, Project, waiting::wait_for},
 };
 
 /// A run beside the troubled one that begins before the trouble and must end well.
@@ -309,6 +309,62 @@ fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
         error.contains("the task's process was killed by SIGABRT"),
         "{error}"
     );
+    assert!(daemon.is_alive());
+}
+
+/// A daemon that the system gives no more than this, in KiB, of memory of its own: what asks for more dies, as it does when
+/// the kernel has none left. The limit stands for the kernel's killer, which no test may wake on a machine that others use.
+fn starving(project: &Project, limit: u32) -> Daemon {
+    let script = format!("ulimit -d {limit}; exec {BINARY} daemon --no-serve");
+    Daemon::of(project, "daemon", project.program("sh", &["-c", &script]))
+}
+
+/// Without `memory:` nobody watches what a task takes.
+#[test]
+fn what_takes_all_memory_without_a_limit_is_named_and_the_others_succeed() {
+    let ids: String = (0..40_000).map(|row| format!("{row}\n")).collect();
+    let project = project(
+        "  ids:\n    extract: csv\n    with: {path: data/ids.csv}\n  eats:\n    transform: sql\n    from: ids\n    with: {query: 'select a.id as one, b.id as two from ids a cross join ids b order by two, one'}\n",
+    );
+    project.write("data/ids.csv", format!("id\n{ids}"));
+    let mut daemon = starving(&project, 1_500_000).works();
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let mut losses = 0;
+    wait_for(Duration::from_secs(60), || {
+        if !daemon.is_alive() {
+            losses += 1;
+            daemon = starving(&project, 1_500_000);
+        }
+        let runs = runs(&project);
+        let open = runs.iter().any(|run| run["ended"].is_null());
+        let said = || format!("{losses} losses; {runs:?}\n{}", daemon.log());
+        if open { Err(said()) } else { Ok(()) }
+    });
+    assert!(losses <= 3, "{losses} losses");
+    the_one_beside_went_on(&project);
+    let error = failure(&project, "eats");
+    println!("{losses} losses of the daemon; {error}");
+    assert!(
+        error.contains("the task's process was killed by SIGABRT") || error.contains("memory"),
+        "{error}"
+    );
+    assert!(daemon.is_alive());
+}
+
+#[test]
+fn a_script_that_takes_all_memory_without_a_limit_is_named_and_the_daemon_lives() {
+    let script =
+        "\n        kept = []\n        while True: kept.append(bytearray(b\"x\" * 4_000_000))";
+    let project = project(&format!(
+        "  eats:\n    run: python\n    with:\n      script: |{script}\n"
+    ));
+    let mut daemon = starving(&project, 600_000).works();
+    enqueue(&project, "beside");
+    enqueue(&project, "troubled");
+    let error = failure(&project, "eats");
+    assert!(error.contains("MemoryError"), "{error}");
+    the_one_beside_went_on(&project);
     assert!(daemon.is_alive());
 }
 

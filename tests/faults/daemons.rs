@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -36,18 +36,18 @@ impl Daemon {
 
     /// The binary with these arguments, which make a daemon of it.
     pub(crate) fn spawn(project: &Project, name: &str, arguments: &[&str]) -> Self {
+        Self::of(project, name, project.command(arguments))
+    }
+
+    /// What this command becomes.
+    pub(crate) fn of(project: &Project, name: &str, mut command: Command) -> Self {
         let log = project.path(format!("{name}.log"));
         let file = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let child = project
-            .command(arguments)
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Self { child, log }
     }
 

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     daemons::{all_succeeded, backfill, begun},
     harness::{Project, waiting::wait_for},
+    health::{ask, serving},
 };
 
 /// Answers every request with 200 and passes its path and body on.
@@ -134,4 +135,71 @@ fn a_collector_that_is_away_holds_up_no_run() {
         }
     });
     assert_eq!(daemon.terminate(), Some(0));
+}
+
+/// Takes every connection and answers none.
+fn hanging() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    url
+}
+
+/// What a measure stands at.
+fn measured(port: u16, measure: &str) -> u64 {
+    let text = ask(port, "/metrics").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(measure));
+    let value = line.unwrap_or_else(|| panic!("no {measure} in {text}"));
+    value.trim().parse().unwrap()
+}
+
+#[test]
+fn a_collector_that_hangs_is_left_out_counted_and_said_once() {
+    let mut project = Project::with(
+        "a",
+        "name: a\ninterval: 1d\nmax_active_runs: 16\ntasks:\n  a:\n    run: noop\n",
+    );
+    project.set("OTEL_EXPORTER_OTLP_ENDPOINT", hanging());
+    let file = project.path("lineage.jsonl").display().to_string();
+    project.set("OPENLINEAGE__TRANSPORT__LOG_FILE_PATH", file);
+    let (daemon, port) = serving(&project);
+    // 300 traces, of which 256 may wait and one is under way.
+    backfill(&project, "a", "2026-10-28");
+    wait_for(Duration::from_secs(150), || all_succeeded(&project, 300));
+    let dropped = "pipectl_exports_dropped_total{to=\"opentelemetry\"}";
+    assert!(measured(port, dropped) >= 300 - 256 - 3);
+    let said = daemon.log();
+    let said = said.matches("left out of the export to opentelemetry");
+    assert_eq!(said.count(), 1, "{}", daemon.log());
+    // The other collector has heard all.
+    let sent = "pipectl_exports_sent_total{to=\"openlineage\"}";
+    wait_for(Duration::from_secs(10), || {
+        let sent = measured(port, sent);
+        (sent == 2 * 300).then_some(()).ok_or(sent.to_string())
+    });
+    let start = Instant::now();
+    let log = project.path("daemon.log");
+    assert_eq!(daemon.terminate(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        start.elapsed()
+    );
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("left out of the exports at the end"), "{log}");
+}
+
+#[test]
+fn what_waits_for_a_collector_is_sent_before_the_end() {
+    let mut project = Project::with(
+        "a",
+        "name: a\ninterval: 1d\nmax_active_runs: 8\ntasks:\n  a:\n    run: noop\n",
+    );
+    let (url, told) = collector();
+    project.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+    let daemon = begun(&project, "daemon");
+    backfill(&project, "a", "2026-01-31");
+    wait_for(Duration::from_secs(60), || all_succeeded(&project, 30));
+    assert_eq!(daemon.terminate(), Some(0));
+    assert_eq!(told.try_iter().count(), 30);
 }

@@ -26,13 +26,13 @@ tasks:
 ";
 
 /// A port that is free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// What the daemon answers, its status line first; nothing when its port is closed.
-fn ask(port: u16, path: &str) -> Option<String> {
+pub(crate) fn ask(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -45,7 +45,7 @@ fn ask(port: u16, path: &str) -> Option<String> {
     Some(answer)
 }
 
-fn serving(project: &Project) -> (Daemon, u16) {
+pub(crate) fn serving(project: &Project) -> (Daemon, u16) {
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
     let daemon = Daemon::spawn(

@@ -1,9 +1,6 @@
 //! `kill -9` at every state change and at any moment: every run ends, and no effect is doubled or lost.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 use pipectl_test_support::TestPostgres;
 
@@ -29,7 +26,7 @@ tasks:
   each:
     run: shell
     foreach: {items: [1, 2, 3]}
-    with: {script: 'true'}
+    with: {script: 'echo $PIPECTL_RUN $PIPECTL_TASK $PIPECTL_ATTEMPT >> said'}
     needs: table
   child:
     run: pipeline
@@ -69,6 +66,33 @@ pub(crate) fn every_effect_once(project: &Project, runs: usize) {
     for table in ["counted", "counted_by_children"] {
         assert_eq!(counted(project, table), runs * ROWS, "{table}");
     }
+    let children = self::runs(project);
+    let children = children.iter().filter(|run| run["kind"] == "child");
+    assert_eq!(children.count(), runs);
+    every_script_has_spoken(project, runs);
+}
+
+/// A script may have been under way when its daemon died, so that it is tried again: each element of each run has spoken
+/// at least once, and no attempt twice.
+#[track_caller]
+fn every_script_has_spoken(project: &Project, runs: usize) {
+    let said = project.read("said");
+    let attempts: BTreeSet<&str> = said.lines().collect();
+    assert_eq!(
+        attempts.len(),
+        said.lines().count(),
+        "an attempt has spoken twice"
+    );
+    let spoken: BTreeSet<&str> = attempts
+        .iter()
+        .filter_map(|attempt| Some(attempt.rsplit_once(' ')?.0))
+        .collect();
+    assert_eq!(spoken.len(), runs * 3, "{spoken:?}");
+    println!(
+        "{runs} runs: {} scripts in {} attempts",
+        spoken.len(),
+        attempts.len()
+    );
 }
 
 /// Waits until every run is over. What was lost three times has failed by the rule, and is done again by hand; so is what
@@ -171,17 +195,29 @@ fn killed_at_any_moment() {
     let project = project();
     let mut dice = Dice::new(7);
     let first = begun(&project, "daemon");
-    enqueue(&project, "2026-01-01", "2026-02-10");
+    let (kills, days) = (repeated(15, 200), repeated(40, 200));
+    enqueue(
+        &project,
+        "2026-01-01",
+        if days == 40 {
+            "2026-02-10"
+        } else {
+            "2026-07-20"
+        },
+    );
     first.kill();
-    let (mut kills, start) = (0, Instant::now());
-    while kills < repeated(15, 200) && start.elapsed() < Duration::from_secs(900) {
+    let mut under_way = 0;
+    for _ in 0..kills {
         let daemon = Daemon::start(&project, "daemon");
         sleep(Duration::from_millis(30 + dice.roll(250)));
         daemon.kill();
-        kills += 1;
+        let open = runs(&project).iter().any(|run| run["ended"].is_null());
+        under_way += u32::from(open);
     }
+    println!("{kills} kills, {under_way} of them with work under way");
     let daemon = Daemon::start(&project, "daemon");
-    all_end(&project, 80, Duration::from_secs(120));
+    let days = days as usize;
+    all_end(&project, 2 * days, Duration::from_secs(120 + days as u64));
     drop(daemon);
-    every_effect_once(&project, 40);
+    every_effect_once(&project, days);
 }

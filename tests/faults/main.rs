@@ -25,10 +25,12 @@ mod harness;
 mod health;
 mod kills;
 mod many;
+mod objects;
 mod pools;
 mod sensing;
 mod service;
 mod starved;
+mod supervised;
 mod time;
 mod waiting;
 

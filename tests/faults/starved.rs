@@ -156,6 +156,15 @@ fn open_for_mail(port: u16, server: u16) {
     });
 }
 
+/// A project's settings for mail to this server, reached at `port`.
+pub(crate) fn mail_settings(server: &TestSmtp, port: u16) -> String {
+    let ca_file = server.ca_file().display();
+    let password = PASSWORD.replace(' ', "%20");
+    format!(
+        "smtp: {{url: \"smtp://{USER}:{password}@localhost:{port}\", from: pipectl@example.com, ca_file: \"{ca_file}\"}}\n"
+    )
+}
+
 #[test]
 fn mails_arrive_once_each_when_the_server_is_back_after_an_hour() {
     let server = TestSmtp::start(Security::StartTls);
@@ -166,12 +175,7 @@ fn mails_arrive_once_each_when_the_server_is_back_after_an_hour() {
         "fails",
         "name: fails\ninterval: 1d\nmax_active_runs: 3\nalerts:\n  - {when: [failure], email: [team@example.com]}\ntasks:\n  a:\n    run: shell\n    with: {script: 'exit 3'}\n",
     );
-    let ca_file = server.ca_file().display();
-    let password = PASSWORD.replace(' ', "%20");
-    project.write(
-        "pipectl.yaml",
-        format!("smtp: {{url: \"smtp://{USER}:{password}@localhost:{port}\", from: pipectl@example.com, ca_file: \"{ca_file}\"}}\n"),
-    );
+    project.write("pipectl.yaml", mail_settings(&server, port));
     let clock = project.path("clock").display().to_string();
     project.set("PIPECTL_CLOCK", clock);
     project.write("clock", "0");

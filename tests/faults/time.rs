@@ -2,14 +2,16 @@
 
 use std::{
     sync::OnceLock,
+    thread::sleep,
     time::{Duration, SystemTime},
 };
 
-use pipectl_test_support::TestPostgres;
+use pipectl_test_support::{Security, TestPostgres, TestSmtp};
 
 use super::{
-    daemons::{Daemon, begun, runs},
+    daemons::{Daemon, begins, begun, runs},
     harness::{Project, waiting::wait_for},
+    starved::mail_settings,
 };
 
 fn scheduled(catchup: &str) -> Project {
@@ -143,4 +145,45 @@ fn daemons_whose_clocks_differ_by_an_hour_make_each_run_once() {
     starts.dedup();
     assert_eq!(starts.len(), 4, "{starts:?}");
     drop(daemons);
+}
+
+/// The mail about a deadline goes out once, whether the daemon died before it or after.
+#[test]
+fn a_deadline_is_told_once_though_daemons_die() {
+    let server = TestSmtp::start(Security::StartTls);
+    let project = Project::with(
+        "late",
+        "name: late\nschedule: {cron: '* * * * * *', overlap: skip}\ndeadline: 4s\nalerts:\n  - {when: [deadline], email: [team@example.com]}\ntasks:\n  wait:\n    run: shell\n    with: {script: 'echo begun >> begun; sleep 60'}\n",
+    );
+    project.write("pipectl.yaml", mail_settings(&server, server.port()));
+    let daemon = begun(&project, "daemon");
+    begins(&project);
+    daemon.kill();
+    assert!(server.mails().is_empty());
+    sleep(Duration::from_secs(4));
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(15), || {
+        let mails = server.mails().len();
+        (mails == 1)
+            .then_some(())
+            .ok_or(format!("{mails}\n{}", daemon.log()))
+    });
+    daemon.kill();
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(10), || {
+        let log = daemon.log();
+        if log.matches("adopted").count() == 2 {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+    sleep(Duration::from_secs(7));
+    let mails = server.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(
+        mails[0].content.contains("Subject: [pipectl] late is late"),
+        "{}",
+        mails[0].content
+    );
 }

@@ -103,7 +103,12 @@ impl Project {
 
     /// The binary with these arguments, not yet started. Of the surroundings it sees only the PATH.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        self.program(BINARY, arguments)
+    }
+
+    /// Any program, with what the binary sees.
+    pub(crate) fn program(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.root())

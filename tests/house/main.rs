@@ -10,6 +10,7 @@
 
 mod crates;
 mod pipelines;
+mod promises;
 mod rooms;
 mod sizes;
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::named::{self, Wish, numbered, parse};
 use crate::{
-    arguments::{AliasRemove, AliasSet, Format, ModelsPromote},
+    arguments::{AliasRemove, AliasSet, Format, ModelsPromote, Noted},
     exit::{Exit, Problem},
     project::Context,
     wire::House,
@@ -16,16 +16,8 @@ pub(super) async fn promote(
     house: &House,
     arguments: &ModelsPromote,
 ) -> anyhow::Result<Exit> {
-    let (model, alias) = (&arguments.model, &arguments.alias);
-    point(
-        context,
-        house,
-        model,
-        alias,
-        &arguments.note,
-        arguments.format,
-    )
-    .await
+    let wanted = (&*arguments.model, &*arguments.alias);
+    point(context, house, wanted, &arguments.noted).await
 }
 
 pub(super) async fn set(
@@ -33,34 +25,24 @@ pub(super) async fn set(
     house: &House,
     arguments: &AliasSet,
 ) -> anyhow::Result<Exit> {
-    let (model, alias) = (&arguments.model, &arguments.alias);
-    point(
-        context,
-        house,
-        model,
-        alias,
-        &arguments.note,
-        arguments.format,
-    )
-    .await
+    let wanted = (&*arguments.model, &*arguments.alias);
+    point(context, house, wanted, &arguments.noted).await
 }
 
 async fn point(
     context: &Context,
     house: &House,
-    model: &str,
-    alias: &str,
-    note: &str,
-    format: Format,
+    (model, alias): (&str, &str),
+    noted: &Noted,
 ) -> anyhow::Result<Exit> {
     let version = numbered(&*house.store, model).await?;
     checked_alias(alias)?;
     let (name, now) = (version.name.as_str(), house.clock().now());
     house
         .store
-        .set_alias(name, alias, version.version, note, now)
+        .set_alias(name, alias, version.version, &noted.note, now)
         .await?;
-    match format {
+    match noted.format {
         Format::Json => {
             let answer = json!({"name": name, "alias": alias, "version": version.version});
             context.output.json(&answer);
@@ -100,9 +82,9 @@ pub(super) async fn remove(
     let now = house.clock().now();
     house
         .store
-        .remove_alias(name, &alias, &arguments.note, now)
+        .remove_alias(name, &alias, &arguments.noted.note, now)
         .await?;
-    match arguments.format {
+    match arguments.noted.format {
         Format::Json => {
             let answer = json!({"name": name, "alias": alias, "version": null});
             context.output.json(&answer);

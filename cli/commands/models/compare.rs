@@ -3,6 +3,7 @@
 use std::{fs::File, path::Path};
 
 use pipectl_models::{Measured, measure, metrics::Metric, scorer::Model};
+use pipectl_operators::rooms;
 use polars::prelude::{
     CsvParseOptions, CsvReadOptions, DataFrame, NullValues, ParquetReader, PolarsResult, SerReader,
 };
@@ -42,7 +43,8 @@ pub(super) async fn run(
     let mut both = Vec::new();
     for name in [&arguments.one, &arguments.other] {
         let bytes = content(house, name).await?;
-        let model = Model::load(&bytes).map_err(|error| unusable(name, &error))?;
+        let model = Model::open(&bytes, &rooms(&house.project), &[])
+            .map_err(|error| unusable(name, &error))?;
         let measured = measure(&model, &frame, arguments.target.as_deref())
             .map_err(|error| unusable(&arguments.data.display().to_string(), &error))?;
         let missing = model.missing_columns(&frame);

@@ -8,9 +8,11 @@ use pipectl_engine::{
     store::StoreError,
 };
 use pipectl_models::{
+    ModelError,
     onnx::{Inspection, inspect},
     scorer::Model,
 };
+use pipectl_operators::rooms;
 use serde_json::{Value, json};
 
 use super::{
@@ -93,10 +95,15 @@ pub(super) async fn import(
     }
     let bytes = source(house, &arguments.file).await?;
     let found = inspect(&bytes).map_err(|error| unusable(&arguments.file, &error))?;
-    if let Err(error) = Model::load(&bytes) {
-        context
+    match Model::open(&bytes, &rooms(&house.project), &[]) {
+        Ok(_) => {}
+        // It only does not say which columns it reads.
+        Err(ModelError::Settings(message)) => context
             .output
-            .warning(format_args!("`predict: model` cannot use it: {error}"));
+            .warning(format_args!("for `predict: model`: {message}")),
+        Err(error) => context
+            .output
+            .warning(format_args!("`predict: model` cannot use it: {error}")),
     }
     let version = register(house, name, &found, bytes)
         .await

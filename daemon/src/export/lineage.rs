@@ -17,7 +17,7 @@ const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/
 
 /// Tells of runs as `OpenLineage` does.
 pub(super) struct Lineage {
-    place: Place,
+    pub(super) place: Place,
     namespace: String,
     store: Arc<dyn Store>,
 }
@@ -41,12 +41,13 @@ impl Lineage {
         })
     }
 
-    pub(super) async fn tell(&self, event: &RunEvent) {
+    /// What is told of an event, if anything.
+    pub(super) async fn document(&self, event: &RunEvent) -> Option<Value> {
         let What::Run { state, error } = &event.what else {
-            return;
+            return None;
         };
         let kind = match state {
-            RunState::Queued => return,
+            RunState::Queued => return None,
             RunState::Running => "START",
             RunState::Success => "COMPLETE",
             RunState::Failed => "FAIL",
@@ -70,7 +71,7 @@ impl Lineage {
                 json!({"message": error, "programmingLanguage": "YAML"}),
             );
         }
-        let document = json!({
+        Some(json!({
             "eventType": kind,
             "eventTime": event.at,
             "producer": PRODUCER,
@@ -79,8 +80,7 @@ impl Lineage {
             "job": {"namespace": self.namespace, "name": &*event.pipeline, "facets": {}},
             "inputs": [],
             "outputs": outputs,
-        });
-        self.place.send(&document).await;
+        }))
     }
 
     async fn interval(&self, event: &RunEvent) -> Value {

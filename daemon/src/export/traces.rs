@@ -1,6 +1,9 @@
 //! `OpenTelemetry`: a trace a run, a span an attempt, sent as OTLP over HTTP with JSON when the run is over.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+};
 
 use pipectl_engine::{
     artifact::sha256,
@@ -14,35 +17,37 @@ use serde_json::{Value, json};
 
 use super::Place;
 
-/// Spans of runs that are under way.
-pub(super) struct Traces {
-    place: Place,
-    runs: HashMap<RunId, Trace>,
-}
+/// How many runs are remembered; of those that another daemon has taken over no end is heard here.
+const RUNS: usize = 10_000;
 
+/// Spans of runs that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Traces(Mutex<BTreeMap<RunId, Trace>>);
+
+#[derive(Debug)]
 struct Trace {
     started: Timestamp,
     open: HashMap<TaskKey, (u32, Timestamp)>,
     spans: Vec<Value>,
 }
 
-impl Traces {
-    pub(super) fn of(env: &Env) -> Option<Self> {
-        let named = |name: &str| env.get(name).filter(|text| !text.is_empty());
-        let url = match named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            Some(url) => url.to_owned(),
-            None => format!(
-                "{}/v1/traces",
-                named("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/')
-            ),
-        };
-        Some(Self {
-            place: Place::url(url)?,
-            runs: HashMap::new(),
-        })
-    }
+/// Where traces go, when the environment says it.
+pub(super) fn place(env: &Env) -> Option<Place> {
+    let named = |name: &str| env.get(name).filter(|text| !text.is_empty());
+    let url = match named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
+        Some(url) => url.to_owned(),
+        None => format!(
+            "{}/v1/traces",
+            named("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/')
+        ),
+    };
+    Place::url(url)
+}
 
-    pub(super) async fn tell(&mut self, event: &RunEvent) {
+impl Traces {
+    /// Hears what happens in a run; when the run is over, its trace.
+    pub(super) fn hear(&self, event: &RunEvent) -> Option<String> {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.what {
             What::Run {
                 state: RunState::Running,
@@ -53,27 +58,16 @@ impl Traces {
                     open: HashMap::new(),
                     spans: Vec::new(),
                 };
-                self.runs.insert(event.run, trace);
+                runs.insert(event.run, trace);
+                if runs.len() > RUNS {
+                    runs.pop_first();
+                }
+                None
             }
             What::Run { state, error } if state.is_final() => {
-                if let Some(mut trace) = self.runs.remove(&event.run) {
-                    let failed = (*state != RunState::Success)
-                        .then(|| error.clone().unwrap_or_else(|| state.name().to_owned()));
-                    let attributes = [
-                        ("pipectl.run", event.run.to_string()),
-                        ("pipectl.state", state.name().to_owned()),
-                    ];
-                    let root = span(
-                        event.run,
-                        None,
-                        &event.pipeline,
-                        (trace.started, event.at),
-                        &attributes,
-                        failed.as_deref(),
-                    );
-                    trace.spans.push(root);
-                    self.place.send(&document(&trace.spans)).await;
-                }
+                let trace = runs.remove(&event.run)?;
+                drop(runs);
+                Some(trace.whole(event, *state, error.as_deref()))
             }
             What::Task {
                 key,
@@ -82,16 +76,29 @@ impl Traces {
                 note,
                 ..
             } => {
-                if let Some(trace) = self.runs.get_mut(&event.run) {
-                    trace.task(event, key, *state, *attempt, note.as_deref());
-                }
+                let trace = runs.get_mut(&event.run)?;
+                trace.task(event, key, *state, *attempt, note.as_deref());
+                None
             }
-            _ => {}
+            _ => None,
         }
     }
 }
 
 impl Trace {
+    /// The trace of a run that has ended.
+    fn whole(mut self, event: &RunEvent, state: RunState, error: Option<&str>) -> String {
+        let failed = (state != RunState::Success).then(|| error.unwrap_or_else(|| state.name()));
+        let attributes = [
+            ("pipectl.run", event.run.to_string()),
+            ("pipectl.state", state.name().to_owned()),
+        ];
+        let times = (self.started, event.at);
+        let root = span(event.run, None, &event.pipeline, times, &attributes, failed);
+        self.spans.push(root);
+        document(&self.spans).to_string()
+    }
+
     fn task(
         &mut self,
         event: &RunEvent,

@@ -123,7 +123,10 @@ fn headline(kind: AlertKind, pipeline: &str, task: Option<&str>) -> String {
             format!("The task `{task}` of the pipeline `{pipeline}` has failed")
         }
         (AlertKind::Failure, None) => format!("The pipeline `{pipeline}` has failed"),
-        (AlertKind::Recovery, _) => {
+        (AlertKind::Recovery, Some(task)) => {
+            format!("The task `{task}` of the pipeline `{pipeline}` works again")
+        }
+        (AlertKind::Recovery, None) => {
             format!("The pipeline `{pipeline}` has succeeded again after a failure")
         }
         (AlertKind::Warning, Some(task)) => {

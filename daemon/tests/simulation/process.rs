@@ -8,7 +8,10 @@ use pipectl_engine::{
     project::Project,
     runner::{Owner, Parts, Pipelines, Role, Runner, Slots},
     services::Services,
-    store::{MemoryStore, Writer, testing::Wrapped},
+    store::{
+        MemoryStore, Writer,
+        testing::{NoArtifacts, Wrapped},
+    },
     time::{Clock, Timestamp},
 };
 use tokio::{
@@ -21,7 +24,7 @@ use crate::{
     chance::Chance,
     connection::Connection,
     witness::Witness,
-    world::{Ledger, NoArtifacts, Plans},
+    world::{Ledger, Plans},
 };
 
 /// What all processes share.

@@ -2,13 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use pipectl_daemon::{Entry, Library};
 use pipectl_engine::{
     alert::{Alert, AlertKind},
@@ -20,7 +18,7 @@ use pipectl_engine::{
     runner::Pipelines,
     spec::Template,
     state::RunState,
-    store::{ArtifactStore, PipelineVersion, StoreError},
+    store::PipelineVersion,
     time::Timestamp,
     trigger::{Cadence, Catchup, Schedule, Trigger},
 };
@@ -298,36 +296,5 @@ impl Library for Plans {
 
     async fn version(&self, version: PipelineVersion) -> Result<Arc<Plan>, String> {
         self.plan(&version.pipeline).await
-    }
-}
-
-/// Nothing is kept: these tasks put no data out.
-#[derive(Debug)]
-pub(crate) struct NoArtifacts;
-
-#[async_trait]
-impl ArtifactStore for NoArtifacts {
-    async fn put(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn put_file(&self, _: &str, _: PathBuf) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        Err(StoreError::NotFound(key.to_owned()))
-    }
-
-    async fn local(&self, key: &str) -> Result<PathBuf, StoreError> {
-        Err(StoreError::NotFound(key.to_owned()))
-    }
-
-    async fn remove_below(&self, _: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn temporary(&self) -> PathBuf {
-        PathBuf::new()
     }
 }

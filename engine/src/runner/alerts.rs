@@ -128,7 +128,12 @@ pub fn late_mails(
 /// The identity of the mail about a deadline: the same for everybody who sees that it has passed.
 fn late_id(run: RunId, task: Option<&PlannedTask>, redo: u32) -> Uuid {
     let task = task.map_or("", |task| &task.name);
-    let hash = sha256(format!("deadline {run} {redo} {task}").as_bytes());
+    mail_id(&format!("deadline {run} {redo} {task}"))
+}
+
+/// The identity of the mail about an occasion: the same for everybody who sees it, so that it is sent once.
+pub fn mail_id(occasion: &str) -> Uuid {
+    let hash = sha256(occasion.as_bytes());
     let half: String = hash.chars().take(32).collect();
     let number = u128::from_str_radix(&half, 16).unwrap_or_default();
     uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid()

@@ -9,11 +9,11 @@ use super::{
     Parts,
     cache::{self, Wanted},
     job::{End, Job, Message},
-    persist,
+    persist::{self, Persisted},
 };
 use crate::{
     failpoint,
-    operator::{Isolator, Outcome, TaskContext, TaskError},
+    operator::{DynOperator, ErasedConfig, Isolator, Outcome, TaskContext, TaskError},
     time::human_duration,
 };
 
@@ -33,17 +33,26 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         slot,
         log,
     } = job;
-    let cache = match cache {
-        Some(wanted) => wanted.made_of(operator, &config, &context).await,
-        None => None,
+    let left = || due.map(|due| (due - parts.clock.now()).to_std().unwrap_or(Duration::ZERO));
+    let asked = looked_up(&parts, operator, &config, &context, cache);
+    // What is asked for `cache` may hang too.
+    let asked = tokio::select! {
+        asked = asked => Ok(asked),
+        () = after(left()) => Err(late()),
+        () = context.cancel.cancelled() => Err(TaskError::external("the attempt was stopped")),
     };
-    if let Some(wanted) = &cache
-        && let Some(found) = cache::find(&parts, &context, wanted).await
-    {
-        let end = End::Done(Box::new(found));
-        return Message::Attempt { unit, end, log };
-    }
-    let time = due.map(|due| (due - parts.clock.now()).to_std().unwrap_or(Duration::ZERO));
+    let cache = match asked {
+        Ok(Asked::Anew(cache)) => cache,
+        Ok(Asked::Found(found)) => {
+            let end = End::Done(found);
+            return Message::Attempt { unit, end, log };
+        }
+        Err(error) => {
+            let end = fail(&parts, &context, error).await;
+            return Message::Attempt { unit, end, log };
+        }
+    };
+    let time = left();
     let cancel = context.cancel.clone();
     let shared = Arc::new(context);
     let work = {
@@ -78,6 +87,45 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
     Message::Attempt { unit, end, log }
 }
 
+/// What there is for `cache`.
+enum Asked {
+    /// Nothing: the work is done, and its output kept for others if they can find it.
+    Anew(Option<Wanted>),
+    /// What an earlier run has put out.
+    Found(Box<Persisted>),
+}
+
+async fn looked_up(
+    parts: &Arc<Parts>,
+    operator: &dyn DynOperator,
+    config: &ErasedConfig,
+    context: &TaskContext,
+    wanted: Option<Wanted>,
+) -> Asked {
+    let Some(wanted) = wanted else {
+        return Asked::Anew(None);
+    };
+    let wanted = wanted.made_of(operator, config, context).await;
+    let found = match &wanted {
+        Some(wanted) => cache::find(parts, context, wanted).await,
+        None => None,
+    };
+    found.map_or(Asked::Anew(wanted), |found| Asked::Found(Box::new(found)))
+}
+
+/// A time that may never be over.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn late() -> TaskError {
+    TaskError::external("took longer than its `timeout`")
+        .hint("raise `timeout:`, or make the work smaller")
+}
+
 /// The work's result, or a failure as soon as its time is over; the work is then told to stop.
 async fn limited(
     parts: &Parts,
@@ -85,22 +133,16 @@ async fn limited(
     time: Option<Duration>,
     context: &TaskContext,
 ) -> Result<Outcome, TaskError> {
-    let late = async {
-        match time {
-            Some(time) => tokio::time::sleep(time).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         result = &mut work => result.unwrap_or_else(|_| Err(TaskError::external("the process is shutting down"))),
-        () = late => {
+        () = after(time) => {
             context.cancel.cancel();
             let abort = work.abort_handle();
             parts.tasks.spawn(async move {
                 tokio::time::sleep(GRACE).await;
                 abort.abort();
             });
-            Err(TaskError::external("took longer than its `timeout`").hint("raise `timeout:`, or make the work smaller"))
+            Err(late())
         }
     }
 }

@@ -35,7 +35,7 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
 pub use crate::slot::{Slot, Slots};
-pub use alerts::{late_mails, recipients};
+pub use alerts::{late_mails, mail_id, recipients};
 pub use leave::GONE;
 pub use log::{log_directory, log_path};
 pub use options::{Options, Redo, Reuse};

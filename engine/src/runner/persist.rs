@@ -6,6 +6,7 @@ use polars::error::PolarsError;
 
 use super::Parts;
 use crate::{
+    artifact::check_file,
     dataset::{Dataset, StoredDataset, WriteError},
     id::RunId,
     operator::{Artifact, NewModel, Output, TaskContext, TaskError},
@@ -124,15 +125,27 @@ async fn store_dataset(
     if dataset.in_memory().is_some() {
         return Ok(dataset.with_stored(stored));
     }
-    open(parts, stored).await
+    opened(parts, stored, false).await
 }
 
-/// Opens a durable dataset.
+/// Opens a durable dataset, if its file is still the one that was written.
 pub(super) async fn open(parts: &Arc<Parts>, stored: StoredDataset) -> Result<Dataset, TaskError> {
+    opened(parts, stored, true).await
+}
+
+async fn opened(
+    parts: &Arc<Parts>,
+    stored: StoredDataset,
+    check: bool,
+) -> Result<Dataset, TaskError> {
     let what = format!("cannot read the dataset `{}`", stored.name);
     let failed = |error| TaskError::external(what.clone()).because(error);
     let path = parts.artifacts.local(&stored.key).await.map_err(failed)?;
     blocking(move || {
+        if check {
+            let checked = check_file(&path, &stored.fingerprint);
+            checked.map_err(|error| TaskError::external(what.clone()).because(error))?;
+        }
         Dataset::from_stored(stored, path).map_err(|error| TaskError::external(what).because(error))
     })
     .await

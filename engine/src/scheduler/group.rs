@@ -13,6 +13,8 @@ pub(super) struct Group {
     /// How many have been let go and are not final.
     active: u32,
     parallel: u32,
+    /// Whether no further element may start.
+    stopped: bool,
 }
 
 impl Group {
@@ -23,12 +25,21 @@ impl Group {
             upcoming: 0,
             active: 0,
             parallel: parallel.unwrap_or(u32::MAX),
+            stopped: false,
         }
+    }
+
+    /// Lets no further element go.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
     }
 
     /// The next element that may start beside those that are under way.
     pub(super) fn release(&mut self) -> Option<u32> {
-        while self.active < self.parallel && (self.upcoming as usize) < self.states.len() {
+        while !self.stopped
+            && self.active < self.parallel
+            && (self.upcoming as usize) < self.states.len()
+        {
             let element = self.upcoming;
             self.upcoming += 1;
             if self.states[element as usize] == TaskState::None {

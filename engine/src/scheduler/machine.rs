@@ -232,9 +232,15 @@ impl Scheduler {
     /// Cancels all that is not under way and returns it; units that are running are cancelled when their attempts end.
     pub fn cancel(&mut self, decisions: &mut Vec<Decision>) -> Vec<Unit> {
         self.ready.clear();
+        // What could have started, and waits for its answer, may not any more.
+        decisions
+            .retain(|decision| matches!(decision, Decision::Ended(..) | Decision::Gathered(..)));
         let mut cancelled = Vec::new();
         for node in &mut self.nodes {
             node.decided = true;
+            if let Some(group) = &mut node.group {
+                group.stop();
+            }
         }
         for index in 0..self.nodes.len() {
             let task = NodeIndex::new(index);

@@ -86,6 +86,42 @@ async fn what_was_made_of_the_same_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_the_cache_ends_with_the_timeout() {
+    let world = World::new();
+    let mut plan = cached(&[1, 2], None);
+    let mut all = plan.graph.node_indices();
+    let b = all.find(|task| &*plan.graph[*task].name == "b").unwrap();
+    plan.graph[b].with = Template::new(TemplateNode::Map(vec![(
+        "steps".into(),
+        expression("['unanswered']"),
+    )]));
+    plan.graph[b].timeout = Some(Duration::from_millis(100));
+    let (run, state) = world.run(plan).await;
+    assert_eq!(state, RunState::Failed);
+    let b = world.task(run, "b").await;
+    assert_eq!(b.error.unwrap().message, "took longer than its `timeout`");
+    assert_eq!(world.counter.of("b"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_not_taken() {
+    let world = World::new();
+    let (first, _) = world.run(cached(&[1, 2], None)).await;
+    let runner = world.runner(1);
+    let artifacts = &runner.parts().artifacts;
+    let key = format!("runs/{first}/b/1/data.parquet");
+    let mut content = artifacts.get(&key).await.unwrap().to_vec();
+    content[6] ^= 1;
+    artifacts.put(&key, content.into()).await.unwrap();
+    let (second, state) = world.run(cached(&[1, 2], None)).await;
+    assert_eq!((state, world.counter.of("b")), (RunState::Success, 2));
+    assert_eq!(
+        world.task(second, "c").await.output.unwrap().metrics["seen"],
+        7.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_taken_is_made_anew() {
     let world = World::new();
     let (first, _) = world.run(cached(&[1, 2], None)).await;

@@ -17,8 +17,8 @@ use pipectl_engine::{
     event::{RunEvent, What},
     id::RunId,
     operator::{
-        Interval, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError, Wait,
-        Woken,
+        Interval, Kind, MadeOf, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError,
+        Wait, Woken,
     },
     plan::Plan,
     project::Project,
@@ -67,6 +67,13 @@ impl Operator for Act {
 
     fn outputs(_: &Settings) -> Outputs {
         Outputs::table()
+    }
+
+    async fn made_of(config: &Settings, _: &TaskContext) -> MadeOf {
+        if config.steps.iter().any(|step| step == "unanswered") {
+            std::future::pending::<()>().await;
+        }
+        MadeOf::Inputs
     }
 
     async fn run(config: Settings, context: &TaskContext) -> Result<Outcome, TaskError> {

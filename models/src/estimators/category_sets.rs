@@ -79,6 +79,13 @@ impl CategorySets {
 }
 
 impl CategorySet {
+    /// The share of rows that do not go left.
+    #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+    pub(crate) fn share(&self, rows: &Matrix) -> f64 {
+        let values = rows.column(self.feature);
+        values.filter(|value| self.takes_right(*value)).count() as f64 / rows.rows.max(1) as f64
+    }
+
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -173,6 +173,29 @@ impl Ensemble {
         })
     }
 
+    /// How many of the rows come through every node, tree after tree.
+    pub(crate) fn cover(&self, rows: &[f64]) -> Vec<u32> {
+        let trees: Vec<Vec<u32>> = (0..self.len())
+            .into_par_iter()
+            .map(|tree| {
+                let root = self.roots[tree];
+                let end = self.roots.get(tree + 1).copied();
+                let end = end.map_or(self.nodes.len(), |end| end as usize);
+                let mut cover = vec![0; end - root as usize];
+                for row in rows.chunks_exact(self.width.max(1)) {
+                    let mut place = root;
+                    cover[0] += 1;
+                    while self.nodes[place as usize].feature != LEAF {
+                        place = self.nodes[place as usize].next(row);
+                        cover[(place - root) as usize] += 1;
+                    }
+                }
+                cover
+            })
+            .collect();
+        trees.concat()
+    }
+
     /// The scores of rows, one after the other.
     pub(crate) fn scores(&self, rows: &[f64], combine: Combine) -> Vec<f64> {
         let count = rows.len() / self.width.max(1);
@@ -288,6 +311,14 @@ mod tests {
         assert_eq!(ensemble.scores(&rows, Combine::Sum), [2.5, 4.5, 3.5]);
         assert_eq!(ensemble.scores(&rows, Combine::Average), [1.5, 2.5, 2.0]);
         assert_eq!(ensemble.scores(&rows, Combine::Maximum), [1.5, 2.5, 2.5]);
+    }
+
+    #[test]
+    fn rows_are_counted_at_every_node() {
+        let mut ensemble = Ensemble::new(1, 1, vec![0.0], false);
+        ensemble.push(&stump(0.1, true), &[]).unwrap();
+        ensemble.push(&stump(0.5, false), &[]).unwrap();
+        assert_eq!(ensemble.cover(&[0.1, 0.2, f64::NAN]), [3, 2, 1, 3, 2, 1]);
     }
 
     #[test]

@@ -80,6 +80,27 @@ impl Fitted {
         }
     }
 
+    /// Of trees: the rows that come through every node, tree after tree.
+    pub(crate) fn cover(&self, rows: &Matrix) -> Vec<u32> {
+        match self {
+            Self::Trees { ensemble, .. } => ensemble.cover(&rows.values),
+            Self::Categories { sets, inner } => {
+                let mut cover: Vec<u32> = Vec::new();
+                for from in (0..rows.rows).step_by(BLOCK) {
+                    let to = (from + BLOCK).min(rows.rows);
+                    let some = inner.cover(&sets.extend(rows, from, to));
+                    cover.resize(some.len(), 0);
+                    cover
+                        .iter_mut()
+                        .zip(some)
+                        .for_each(|(all, rows)| *all += rows);
+                }
+                cover
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Those numbers of every row, row after row.
     pub(crate) fn answer(&self, matrix: &Matrix) -> Vec<f64> {
         match self {

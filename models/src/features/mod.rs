@@ -16,7 +16,7 @@ use crate::data::{Column, ColumnKind, ColumnSpec, Table, Values};
 use crate::error::{ModelError, Result};
 use crate::onnx::proto::element;
 use crate::onnx::{Builder, Value};
-use crate::scorer::{Elements, Graph, Session, column_tensor, run_rows};
+use crate::scorer::{Elements, Graph, Questions, Session};
 use expression::{Expression, Kind};
 
 /// A derived feature.
@@ -86,18 +86,15 @@ impl Feature {
         };
         builder.output(&value, "pipectl/feature", element, &[None, Some(1)]);
         let graph = Graph::load(&builder.finish())?;
+        let questions = Questions::single(table.columns.len());
         let values = if text {
-            let inputs = table
-                .columns
-                .iter()
-                .map(|column| column_tensor(column, 0, table.rows))
-                .collect();
+            let inputs = questions.tensors(table, 0, table.rows)?;
             match graph.run(inputs)?.pop().map(|tensor| tensor.elements) {
                 Some(Elements::Text(text)) => Values::Text(text),
                 _ => return Err(ModelError::internal("a text feature that is no text")),
             }
         } else {
-            Values::Number(run_rows(&graph, table, 0)?)
+            Values::Number(questions.run(&graph, table, 0)?)
         };
         Ok(Column {
             name: self.name.clone(),

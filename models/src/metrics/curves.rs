@@ -1,10 +1,12 @@
 //! Curves of a two-class model, thinned to what a chart can show.
 
 use crate::metrics::ranking::steps;
-use crate::onnx::Curve;
+use crate::onnx::{Curve, ThresholdCurves};
 
 /// Points of a curve.
 const POINTS: usize = 100;
+/// Steps between the thresholds of a threshold curve.
+const THRESHOLDS: u8 = 50;
 /// Groups of a calibration curve.
 const GROUPS: usize = 10;
 /// Bars of the histogram of probabilities.
@@ -49,6 +51,40 @@ pub fn precision_recall_curve(hits: &[bool], scores: &[f64]) -> Curve {
         )
     }));
     thinned(points)
+}
+
+/// Precision, recall and F1 at fifty thresholds, up to the last one from which on a row is called positive.
+#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+pub fn threshold_curves(hits: &[bool], scores: &[f64]) -> ThresholdCurves {
+    let positives = hits.iter().filter(|hit| **hit).count() as f64;
+    let mut sorted: Vec<(f64, bool)> = scores.iter().copied().zip(hits.iter().copied()).collect();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut curves = ThresholdCurves::default();
+    let (mut called, mut right) = (0, 0);
+    for place in (0..=THRESHOLDS).rev() {
+        let threshold = f64::from(place) / f64::from(THRESHOLDS);
+        while let Some((_, hit)) = sorted.get(called).filter(|(score, _)| *score >= threshold) {
+            called += 1;
+            right += usize::from(*hit);
+        }
+        if called > 0 && positives > 0.0 {
+            curves.thresholds.push(threshold);
+            curves.precision.push(right as f64 / called as f64);
+            curves.recall.push(right as f64 / positives);
+            curves
+                .f1
+                .push(2.0 * right as f64 / (called as f64 + positives));
+        }
+    }
+    for list in [
+        &mut curves.thresholds,
+        &mut curves.precision,
+        &mut curves.recall,
+        &mut curves.f1,
+    ] {
+        list.reverse();
+    }
+    curves
 }
 
 #[allow(
@@ -119,5 +155,24 @@ mod tests {
             misses.iter().sum::<usize>() + hits.iter().sum::<usize>(),
             5000
         );
+    }
+
+    #[test]
+    fn at_every_threshold_rows_are_counted() {
+        let curves = super::threshold_curves(&[true, false, true], &[0.9, 0.5, 0.3]);
+        let at = |threshold: f64| {
+            let known = curves.thresholds.iter();
+            let place = known.clone().position(|one| *one == threshold).unwrap();
+            [
+                curves.precision[place],
+                curves.recall[place],
+                curves.f1[place],
+            ]
+        };
+        assert_eq!(at(0.0), [2.0 / 3.0, 1.0, 0.8]);
+        assert_eq!(at(0.5), [0.5, 0.5, 0.5]);
+        assert_eq!(at(0.52), [1.0, 0.5, 2.0 / 3.0]);
+        // From there on nothing is called positive.
+        assert_eq!(curves.thresholds.last(), Some(&0.9));
     }
 }

@@ -6,15 +6,15 @@ use crate::estimators::{
     Scaling,
 };
 use crate::onnx::builder::{
-    Builder, Value, doubles, int, integers, ints, string, strings, tensor_attribute,
+    Builder, Value, doubles, floats, int, integers, ints, string, strings, tensor_attribute,
 };
-use crate::onnx::export::size;
+use crate::onnx::export::{Parts, size};
 use crate::onnx::proto::element;
 use crate::train::{Calibration, EDGE};
 
 /// The answer of the estimator to a matrix of features, `[n, width]`.
-pub(super) fn estimate(builder: &mut Builder, fitted: &Fitted, matrix: &str) -> Value {
-    match fitted {
+pub(super) fn estimate(builder: &mut Builder, parts: &Parts<'_>, matrix: &str) -> Value {
+    match parts.fitted {
         Fitted::Constant(values) => {
             // A column of the matrix makes the right number of rows.
             let first = builder.constant(integers(&[1], &[0]));
@@ -29,12 +29,16 @@ pub(super) fn estimate(builder: &mut Builder, fitted: &Fitted, matrix: &str) -> 
             apply(builder, *link, scores, linear.outputs)
         }
         Fitted::Trees { ensemble, link } => {
-            let scores = trees(builder, ensemble, matrix);
+            let scores = trees(builder, ensemble, parts.cover, matrix);
             apply(builder, *link, scores, ensemble.targets)
         }
         Fitted::Categories { sets, inner } => {
             let wide = category_sets(builder, sets, matrix);
-            estimate(builder, inner, &wide)
+            let inner = Parts {
+                fitted: inner,
+                ..*parts
+            };
+            estimate(builder, &inner, &wide)
         }
         Fitted::Gaussian(gaussian) => gaussian_scores(builder, gaussian, matrix),
         Fitted::Neighbours(neighbours) => near(builder, neighbours, matrix),
@@ -333,7 +337,7 @@ impl TreeLists {
     }
 }
 
-fn trees(builder: &mut Builder, ensemble: &Ensemble, matrix: &str) -> Value {
+fn trees(builder: &mut Builder, ensemble: &Ensemble, cover: &[u32], matrix: &str) -> Value {
     let mut lists = TreeLists::default();
     for tree in 0..ensemble.len() {
         for (node, view) in ensemble.tree(tree).enumerate() {
@@ -342,6 +346,8 @@ fn trees(builder: &mut Builder, ensemble: &Ensemble, matrix: &str) -> Value {
     }
     let exact =
         |name: &str, values: &[f64]| tensor_attribute(name, doubles(&[size(values.len())], values));
+    #[allow(clippy::cast_precision_loss, reason = "the operator's own precision")]
+    let hits = cover.iter().map(|rows| *rows as f32).collect();
     let scores = builder.ml_node(
         "TreeEnsembleRegressor",
         &[matrix],
@@ -351,6 +357,7 @@ fn trees(builder: &mut Builder, ensemble: &Ensemble, matrix: &str) -> Value {
             int("n_targets", size(ensemble.targets)),
             ints("nodes_falsenodeids", lists.no),
             ints("nodes_featureids", lists.features),
+            floats("nodes_hitrates", hits),
             ints("nodes_missing_value_tracks_true", lists.missing),
             strings("nodes_modes", lists.modes),
             ints("nodes_nodeids", lists.nodes),

@@ -22,6 +22,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) features: &'a [Feature],
     pub(crate) preparation: &'a Preparation,
     pub(crate) fitted: &'a Fitted,
+    /// Of trees: the training rows that came through every node, tree after tree.
+    pub(crate) cover: &'a [u32],
     pub(crate) calibration: Option<&'a Calibration>,
     pub(crate) goal: Goal,
     pub(crate) classes: &'a Classes,
@@ -29,8 +31,9 @@ pub(crate) struct Parts<'a> {
 }
 
 /// The graph: an input for every raw column, and outputs by what the model is for. Classes: `label` and `probabilities`;
-/// a quantity: `prediction`; clusters: `label` and `distances`; anomalies: `label` and `score`.
-pub(crate) fn export(parts: &Parts<'_>) -> Result<ModelProto> {
+/// a quantity: `prediction`; clusters: `label` and `distances`; anomalies: `label` and `score`. Beside it the name of what
+/// the estimator reads.
+pub(crate) fn export(parts: &Parts<'_>) -> Result<(ModelProto, Value)> {
     for reserved in ["label", parts.goal.output()] {
         if parts.columns.iter().any(|column| column.name == reserved) {
             return Err(ModelError::data(format!(
@@ -49,7 +52,7 @@ pub(crate) fn export(parts: &Parts<'_>) -> Result<ModelProto> {
         values.insert(feature.name.clone(), value);
     }
     let matrix = prepare(&mut builder, parts, &values)?;
-    let mut answer = estimate(&mut builder, parts.fitted, &matrix);
+    let mut answer = estimate(&mut builder, parts, &matrix);
     if let Some(calibration) = parts.calibration {
         answer = calibrate(&mut builder, calibration, &answer);
     }
@@ -63,7 +66,7 @@ pub(crate) fn export(parts: &Parts<'_>) -> Result<ModelProto> {
         element::DOUBLE,
         &[None, Some(width)],
     );
-    Ok(builder.finish())
+    Ok((builder.finish(), matrix))
 }
 
 /// What the answer means in a word: the class, the group, whether the row is odd.

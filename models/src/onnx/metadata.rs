@@ -47,6 +47,16 @@ pub struct Metadata {
     pub evaluation: Evaluation,
     /// How much the metric falls when a column is shuffled, largest first.
     pub importances: Vec<Importance>,
+    /// How far columns and derived features move the score, on average, largest first; of trees and linear models, unless
+    /// the trees are so large that it would take long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
+    /// How the answer depends on the most important columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependence: Vec<Dependence>,
+    /// The metric over the number of rows that were learned from, when that was asked for.
+    #[serde(default, skip_serializing_if = "Curve::is_empty")]
+    pub learning: Curve,
     /// Rows that were learned from.
     pub rows: usize,
     /// Rows of every class.
@@ -59,10 +69,31 @@ pub struct Metadata {
     pub folds: usize,
     /// The largest difference between the file's probabilities and those in memory, on a sample.
     pub max_difference: f64,
+    /// What reasons are compared with; none of groups and anomalies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
     /// What the columns looked like in training.
     pub reference: Vec<ColumnStatistics>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What the estimator reads, and what that was in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Background {
+    /// The name of the matrix in the graph.
+    pub matrix: String,
+    /// The columns and derived features, in the matrix's order.
+    pub columns: Vec<ColumnMeans>,
+}
+
+/// What a column has become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnMeans {
+    /// The column or derived feature.
+    pub name: String,
+    /// The mean of every number that it has become.
+    pub means: Vec<f64>,
 }
 
 /// A metric with its value.
@@ -109,6 +140,26 @@ pub struct Curve {
     pub y: Vec<f64>,
 }
 
+impl Curve {
+    /// Whether it has no points.
+    pub fn is_empty(&self) -> bool {
+        self.x.is_empty()
+    }
+}
+
+/// What becomes of held-out rows at every threshold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ThresholdCurves {
+    /// The thresholds.
+    pub thresholds: Vec<f64>,
+    /// Of the rows called positive, the share that is.
+    pub precision: Vec<f64>,
+    /// Of the positive rows, the share that is called so.
+    pub recall: Vec<f64>,
+    /// The harmonic mean of both.
+    pub f1: Vec<f64>,
+}
+
 /// What held-out rows show.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -122,6 +173,9 @@ pub struct Evaluation {
     pub calibration: Curve,
     /// Of two classes: how many rows of the negative and positive class got a probability in each of 20 groups.
     pub histogram: [Vec<usize>; 2],
+    /// Of two classes: what becomes of rows at every threshold.
+    #[serde(default)]
+    pub thresholds: ThresholdCurves,
     /// Of quantities: predictions over truths, of some rows.
     #[serde(default)]
     pub predicted: Curve,
@@ -134,6 +188,34 @@ pub struct Importance {
     pub column: String,
     /// How much worse the metric becomes when the column is shuffled.
     pub loss: f64,
+}
+
+/// How far a column moves the score, by its mean absolute Shapley value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The column or derived feature.
+    pub column: String,
+    /// The mean over some training rows.
+    pub effect: f64,
+}
+
+/// The mean answer when a column has the same value in all rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dependence {
+    /// The column.
+    pub column: String,
+    /// Its kind.
+    pub kind: ColumnKind,
+    /// The values of numbers, and of dates in days since 1970.
+    pub places: Vec<f64>,
+    /// The values of texts and booleans.
+    pub levels: Vec<String>,
+    /// For every value the mean answer: of two classes the probability of the second, of more that of every class, of
+    /// quantities the number.
+    pub answers: Vec<Vec<f64>>,
+    /// The share of the rows that have each level; of numbers and dates in equally wide bars from the first place to the
+    /// last.
+    pub shares: Vec<f64>,
 }
 
 /// What a column looked like.

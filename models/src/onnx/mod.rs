@@ -12,6 +12,7 @@ pub(crate) use builder::{Builder, Value};
 pub(crate) use export::{Parts, export};
 pub use inspect::{Inspection, inspect};
 pub use metadata::{
-    ColumnStatistics, Curve, Evaluation, Importance, METADATA_KEY, Metadata, MetricValue, Trial,
+    Background, ColumnMeans, ColumnStatistics, Curve, Dependence, Effect, Evaluation, Importance,
+    METADATA_KEY, Metadata, MetricValue, ThresholdCurves, Trial,
 };
 pub(crate) use metadata::{read_metadata, write_metadata};

@@ -10,20 +10,23 @@ use crate::error::{ModelError, Result};
 use crate::onnx::Curve;
 
 /// Stands for the page's text colour.
-const INK: RGBColor = RGBColor(1, 2, 3);
+pub(super) const INK: RGBColor = RGBColor(1, 2, 3);
 const INK_TEXT: &str = "#010203";
 /// The first series: the reference, the model.
-const FIRST: RGBColor = RGBColor(59, 130, 196);
+pub(super) const FIRST: RGBColor = RGBColor(59, 130, 196);
 /// The second series: today, the other class.
-const SECOND: RGBColor = RGBColor(230, 126, 34);
+pub(super) const SECOND: RGBColor = RGBColor(230, 126, 34);
 
-fn drawn(error: impl std::fmt::Display) -> ModelError {
+pub(super) fn drawn(error: impl std::fmt::Display) -> ModelError {
     ModelError::internal(format!("a chart cannot be drawn: {error}"))
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-fn chart(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+pub(super) fn chart(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<String> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();

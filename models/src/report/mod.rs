@@ -2,6 +2,8 @@
 
 mod charts;
 mod drift;
+mod explained;
+mod lines;
 mod model;
 mod numbers;
 mod page;

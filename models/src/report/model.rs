@@ -7,14 +7,11 @@ use crate::error::Result;
 use crate::metrics::Metric;
 use crate::onnx::{ColumnStatistics, Metadata, Trial};
 use crate::report::charts::{probabilities, scatter, unit_curve};
+use crate::report::explained;
 use crate::report::numbers::{count, metric, percent, score};
 use crate::report::page::{
-    CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, ImportanceRow,
-    MetricRow, ModelPage,
+    CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, MetricRow, ModelPage,
 };
-
-/// Columns whose importance is shown.
-const IMPORTANT: usize = 20;
 
 impl ModelPage {
     /// The page about a model; `digest` is that of its file.
@@ -30,12 +27,10 @@ impl ModelPage {
             metric: metadata.metric.map_or("", Metric::name),
             candidates: metadata.trials.iter().map(candidate).collect(),
             confusion: confusion(&metadata.evaluation.confusion, &classes),
-            charts: match (metadata.goal, classes.len()) {
-                (Goal::Classes, 2) => charts(metadata, &classes)?,
-                (Goal::Quantity, _) => vec![against_truth(metadata)?],
-                _ => Vec::new(),
-            },
-            importances: importances(metadata),
+            charts: charts(metadata, &classes)?,
+            importances: explained::importances(metadata),
+            unit: explained::unit(metadata),
+            dependence: explained::dependence(metadata, &classes)?,
             columns: metadata
                 .reference
                 .iter()
@@ -228,11 +223,26 @@ fn confusion(counts: &[Vec<usize>], classes: &[String]) -> Vec<ConfusionRow> {
 }
 
 fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
+    let mut charts = match (metadata.goal, classes) {
+        (Goal::Classes, [_, positive]) => {
+            let mut charts = ranking(metadata, classes)?;
+            charts.extend(explained::thresholds(metadata, positive)?);
+            charts
+        }
+        (Goal::Quantity, _) => vec![against_truth(metadata)?],
+        _ => Vec::new(),
+    };
+    charts.extend(explained::learning(metadata)?);
+    Ok(charts)
+}
+
+/// How well two classes are told apart.
+fn ranking(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
     let seen = &metadata.evaluation;
     let positive = &classes[1];
     Ok(vec![
         Chart {
-            title: "Receiver operating characteristic",
+            title: "Receiver operating characteristic".to_owned(),
             note: "The further above the diagonal, the better; the diagonal is guessing."
                 .to_owned(),
             svg: unit_curve(
@@ -244,14 +254,14 @@ fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
             )?,
         },
         Chart {
-            title: "Precision and recall",
+            title: "Precision and recall".to_owned(),
             note: format!(
                 "How many of those called {positive} are so, when that share of them is found."
             ),
             svg: unit_curve(&seen.precision_recall, "recall", "precision", false, false)?,
         },
         Chart {
-            title: "Calibration",
+            title: "Calibration".to_owned(),
             note: "On the diagonal a probability means what it says.".to_owned(),
             svg: unit_curve(
                 &seen.calibration,
@@ -262,7 +272,7 @@ fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
             )?,
         },
         Chart {
-            title: "Probabilities",
+            title: "Probabilities".to_owned(),
             note: format!(
                 "Blue: rows that are {}; orange: rows that are {positive}.",
                 classes[0]
@@ -274,35 +284,10 @@ fn charts(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
 
 fn against_truth(metadata: &Metadata) -> Result<Chart> {
     Ok(Chart {
-        title: "Predictions and truth",
+        title: "Predictions and truth".to_owned(),
         note: "On the diagonal the prediction is right; rows that were held out.".to_owned(),
         svg: scatter(&metadata.evaluation.predicted, "truth", "prediction")?,
     })
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a percentage"
-)]
-fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
-    let largest = metadata
-        .importances
-        .first()
-        .map_or(0.0, |first| first.loss)
-        .max(1e-12);
-    metadata
-        .importances
-        .iter()
-        .take(IMPORTANT)
-        .map(|importance| ImportanceRow {
-            column: importance.column.clone(),
-            loss: score(importance.loss),
-            width: (importance.loss / largest * 100.0)
-                .clamp(0.0, 100.0)
-                .round() as u32,
-        })
-        .collect()
 }
 
 fn column_row(column: &ColumnStatistics, metadata: &Metadata) -> ColumnRow {

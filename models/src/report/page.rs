@@ -63,6 +63,10 @@ pub struct ImportanceRow {
     pub loss: String,
     /// The length of its bar, in percent.
     pub width: u32,
+    /// How far it moves the score, on average.
+    pub effect: String,
+    /// The length of that bar, in percent.
+    pub effect_width: u32,
 }
 
 /// A column in training.
@@ -116,6 +120,10 @@ pub struct ModelPage {
     pub charts: Vec<Chart>,
     /// The columns that matter most.
     pub importances: Vec<ImportanceRow>,
+    /// In which unit they move the score; empty when that is not known.
+    pub unit: &'static str,
+    /// How the answer depends on the most important columns.
+    pub dependence: Vec<Chart>,
     /// The columns.
     pub columns: Vec<ColumnRow>,
     /// Derived features.
@@ -130,7 +138,7 @@ pub struct ModelPage {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chart {
     /// What it shows.
-    pub title: &'static str,
+    pub title: String,
     /// How to read it.
     pub note: String,
     /// The drawing.

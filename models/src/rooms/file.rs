@@ -165,7 +165,7 @@ impl ModelFile {
         self.path.as_deref().filter(|_| self.weights_are_outside())
     }
 
-    pub(super) fn nodes(&self) -> &[NodeProto] {
+    pub(crate) fn nodes(&self) -> &[NodeProto] {
         &self.graph.node
     }
 

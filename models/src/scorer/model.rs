@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 
 use polars::prelude::DataFrame;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::{Column, ColumnKind, ColumnSpec, Goal, Table, TextColumn, Values, hexadecimal};
 use crate::error::{ModelError, Result};
 use crate::onnx::{Metadata, read_metadata};
+use crate::rooms::{ModelFile, Rooms};
 use crate::scorer::answer::Answer;
+use crate::scorer::foreign;
 use crate::scorer::graph::{ElementKind, Graph, Session, decode};
+use crate::scorer::questions::{Questions, numbers};
 use crate::scorer::tensor::{Elements, Tensor};
-
-/// Rows that go through the graph together.
-const CHUNK: usize = 1024;
 
 /// A value of a single row.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,8 +47,12 @@ pub struct Model {
     session: Box<dyn Session>,
     digest: String,
     places: HashMap<String, usize>,
+    /// How columns become the graph's inputs.
+    questions: Questions,
     /// Which of the graph's outputs is the answer.
     output: usize,
+    /// Whether others have written it, so that nothing is imputed.
+    foreign: bool,
 }
 
 impl std::fmt::Debug for Model {
@@ -70,19 +73,55 @@ impl Model {
         })?;
         let session = Box::new(Graph::load(&stored)?);
         let output = check_ports(&metadata, session.as_ref())?;
+        let questions = Questions::single(metadata.columns.len());
+        Ok(Self::new(bytes, metadata, session, questions, output))
+    }
+
+    /// Loads any ONNX file that answers to tables. Of one that others have written, `columns` names what an input
+    /// reads that is several columns wide.
+    ///
+    /// # Errors
+    /// When it cannot be run, or it is not known what it reads and answers.
+    pub fn open(bytes: &[u8], rooms: &Rooms, columns: &[String]) -> Result<Self> {
+        let stored = decode(bytes)?;
+        if read_metadata(&stored)?.is_some() {
+            if columns.is_empty() {
+                return Self::load(bytes);
+            }
+            return Err(ModelError::settings(
+                "the model knows the names of its columns: leave `columns` out",
+            ));
+        }
+        let file = ModelFile::from_bytes(bytes.to_vec())?;
+        let told = foreign::describe(&stored, &file, columns)?;
+        let session = rooms.open(&file)?.session;
+        let mut model = Self::new(bytes, told.metadata, session, told.questions, told.output);
+        model.foreign = true;
+        Ok(model)
+    }
+
+    fn new(
+        bytes: &[u8],
+        metadata: Metadata,
+        session: Box<dyn Session>,
+        questions: Questions,
+        output: usize,
+    ) -> Self {
         let places = metadata
             .columns
             .iter()
             .enumerate()
             .map(|(place, column)| (column.name.clone(), place))
             .collect();
-        Ok(Self {
+        Self {
             metadata,
             session,
             digest: hexadecimal(&Sha256::digest(bytes)),
             places,
+            questions,
             output,
-        })
+            foreign: false,
+        }
     }
 
     /// What the model says about itself.
@@ -95,8 +134,21 @@ impl Model {
         &self.digest
     }
 
+    /// How columns become the graph's inputs.
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
     /// Scores every row of a frame; columns that it lacks are imputed as in training.
+    ///
+    /// # Errors
+    /// When a column cannot be read, or is missing and the model, which others have written, imputes nothing.
     pub fn predict(&self, frame: &DataFrame, threshold: Option<f64>) -> Result<Answer> {
+        if let (true, [missing, ..]) = (self.foreign, self.missing_columns(frame).as_slice()) {
+            return Err(ModelError::data(format!(
+                "the rows have no column `{missing}`, which the model reads"
+            )));
+        }
         let table = Table::for_model(frame, &self.metadata.columns)?;
         Ok(self.answer(self.values(&table)?, threshold))
     }
@@ -123,7 +175,13 @@ impl Model {
 
     /// The numbers behind the answers to a table that has the model's columns in its order.
     pub(crate) fn values(&self, table: &Table) -> Result<Vec<f64>> {
-        run_rows(self.session.as_ref(), table, self.output)
+        let values = self
+            .questions
+            .run(self.session.as_ref(), table, self.output)?;
+        if self.foreign {
+            foreign::check(&self.metadata, &values, table.rows)?;
+        }
+        Ok(values)
     }
 
     /// Scores one row; columns that are left out are imputed, a name that the model does not have is an error.
@@ -146,8 +204,15 @@ impl Model {
             .iter()
             .zip(given)
             .map(|(column, cell)| cell_tensor(column, &cell))
-            .collect::<Result<_>>()?;
-        let values = numbers(self.session.run(inputs)?, self.output, 1)?;
+            .collect::<Result<Vec<_>>>()?;
+        let values = if self.foreign {
+            self.values(&Table {
+                rows: 1,
+                columns: foreign::columns(&self.metadata.columns, inputs),
+            })?
+        } else {
+            numbers(self.session.run(inputs)?, self.output, 1)?
+        };
         let (label, class) = match self.answer(values.clone(), threshold) {
             Answer::Classes(prediction) => {
                 let class = prediction.codes.first().map_or(0, |code| *code as usize);
@@ -201,38 +266,6 @@ fn check_ports(metadata: &Metadata, session: &dyn Session) -> Result<usize> {
         .iter()
         .position(|port| port.name == wanted && port.width == Some(width))
         .ok_or_else(|| ModelError::format(format!("its graph has no output `{wanted}`")))
-}
-
-/// Runs a graph over the rows of a table, in chunks on all threads; the doubles of one output.
-pub(crate) fn run_rows(session: &dyn Session, table: &Table, output: usize) -> Result<Vec<f64>> {
-    let starts: Vec<usize> = (0..table.rows).step_by(CHUNK).collect();
-    let chunks = starts
-        .into_par_iter()
-        .map(|start| {
-            let end = (start + CHUNK).min(table.rows);
-            let inputs = table
-                .columns
-                .iter()
-                .map(|column| column_tensor(column, start, end))
-                .collect();
-            numbers(session.run(inputs)?, output, end - start)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(chunks.concat())
-}
-
-fn numbers(outputs: Vec<Tensor>, output: usize, rows: usize) -> Result<Vec<f64>> {
-    let tensor = outputs
-        .into_iter()
-        .nth(output)
-        .ok_or_else(|| ModelError::format("an output is missing"))?;
-    if tensor.matrix_shape().0 != rows {
-        return Err(ModelError::format("an output with a wrong number of rows"));
-    }
-    match tensor.elements {
-        Elements::Double(values) => Ok(values),
-        _ => tensor.to_doubles(),
-    }
 }
 
 /// Rows of a column as a `[n, 1]` tensor.

@@ -33,6 +33,14 @@ struct Lists<'a> {
 
 /// Reads the attributes; `prefix` is `target` of a regressor and `class` of a classifier.
 pub(crate) fn read(attributes: &Attributes<'_>, prefix: &str) -> Result<Trees> {
+    read_trees(attributes, prefix).map(|(trees, _)| trees)
+}
+
+/// Reads them with the rows that came through every node, tree after tree, when they are told.
+pub(crate) fn read_trees(
+    attributes: &Attributes<'_>,
+    prefix: &str,
+) -> Result<(Trees, Option<Vec<f64>>)> {
     let lists = Lists::read(attributes, prefix)?;
     let mut base = attributes.doubles("base_values")?;
     base.resize(lists.targets, 0.0);
@@ -55,25 +63,28 @@ pub(crate) fn read(attributes: &Attributes<'_>, prefix: &str) -> Result<Trees> {
     let trees = attributes.ints("nodes_treeids");
     let numbers = attributes.ints("nodes_nodeids");
     let mut known = Vec::new();
+    let mut places = Vec::with_capacity(trees.len());
     for (tree, number) in trees.iter().zip(numbers) {
         // The first node of a tree is its root.
         if known.last() != Some(tree) && !known.contains(tree) {
             known.push(*tree);
-            let (nodes, weights) = lists.tree(*tree, *number)?;
+            let (nodes, weights) = lists.tree(*tree, *number, &mut places)?;
             ensemble.push(&nodes, &weights)?;
         }
     }
+    let cover = lists.cover(&attributes.doubles("nodes_hitrates")?, &places);
     let all_positive = lists
         .leaves
         .iter()
         .flatten()
         .all(|(_, weight)| *weight >= 0.0);
     let combine = combine(attributes.text("aggregate_function", "SUM")?)?;
-    Ok(Trees {
+    let trees = Trees {
         ensemble,
         combine,
         all_positive,
-    })
+    };
+    Ok((trees, cover))
 }
 
 impl<'a> Lists<'a> {
@@ -146,14 +157,34 @@ impl<'a> Lists<'a> {
         self.leaves.iter().flatten().all(|leaf| leaf.0 == target)
     }
 
-    /// One tree, its children side by side. Every node may be reached once.
-    fn tree(&self, tree: i64, root: i64) -> Result<(Vec<Node>, Vec<f64>)> {
+    /// What `nodes_hitrates` tells of every node, when the rows of a branch are those of its children: converters that do
+    /// not know it write the same number everywhere.
+    fn cover(&self, rates: &[f64], order: &[usize]) -> Option<Vec<f64>> {
+        let trees = self.places.iter();
+        let adds_up = rates.len() == self.modes.len()
+            && trees.into_iter().all(|((tree, _), place)| {
+                let rate = |number: i64| {
+                    let place = self.places.get(&(*tree, number));
+                    place.map_or(f64::NAN, |place| rates[*place])
+                };
+                let rows = rates[*place];
+                self.modes[*place] == "LEAF"
+                    || (rate(self.yes[*place]) + rate(self.no[*place]) - rows).abs() <= rows * 1e-3
+            });
+        adds_up.then(|| order.iter().map(|place| rates[*place]).collect())
+    }
+
+    /// One tree, its children side by side. Every node may be reached once. `order` learns where its nodes stand.
+    fn tree(&self, tree: i64, root: i64, order: &mut Vec<usize>) -> Result<(Vec<Node>, Vec<f64>)> {
+        let start = order.len();
         let broken = || ModelError::format("a tree with a broken or circular branch");
         let mut nodes = vec![Node::single(0, 0.0)];
         let mut weights = Vec::new();
         let mut open = vec![(self.place(tree, root)?, 0)];
         let mut reached = 0;
+        order.push(0);
         while let Some((place, at)) = open.pop() {
+            order[start + at] = place;
             reached += 1;
             if reached > self.modes.len() {
                 return Err(broken());
@@ -164,6 +195,7 @@ impl<'a> Lists<'a> {
             }
             let left = nodes.len();
             nodes.extend([Node::single(0, 0.0); 2]);
+            order.extend([0; 2]);
             let (threshold, swapped) = self.threshold(place)?;
             let feature = u32::try_from(self.features[place]).map_err(|_| broken())?;
             let missing_yes = self.missing_yes.get(place).is_some_and(|flag| *flag != 0);

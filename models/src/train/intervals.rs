@@ -20,7 +20,7 @@ const POINT: f64 = 1.959_963_984_540_054;
 pub(crate) fn intervals(
     problem: &Problem<'_>,
     (truth, values): (&Truth, &[f64]),
-    threshold: f64,
+    called: &[u32],
     found: &[Option<f64>],
 ) -> Vec<Option<[f64; 2]>> {
     let rows = truth.rows();
@@ -38,7 +38,11 @@ pub(crate) fn intervals(
                 .flat_map(|row| &values[*row as usize * width..(*row as usize + 1) * width])
                 .copied()
                 .collect();
-            measures(problem, &truth.take(&picked), &answers, threshold)
+            let called: Vec<u32> = picked
+                .iter()
+                .filter_map(|row| called.get(*row as usize).copied())
+                .collect();
+            measures(problem, &truth.take(&picked), &answers, &called)
         })
         .collect();
     Metric::of_goal(problem.settings.goal)

@@ -1,12 +1,17 @@
 //! Training: candidates, honest validation, the best one refitted and written as a model file.
 
+#[cfg(test)]
+mod bad_input;
 mod calibration;
 mod candidates;
+mod dependence;
 mod folds;
 mod groups;
 mod held_out;
 mod importance;
+mod inputs;
 mod intervals;
+mod learning;
 mod outcome;
 mod prepared;
 mod resample;
@@ -26,7 +31,7 @@ use crate::error::{ModelError, Result};
 use crate::estimators::Cancel;
 use crate::features::{Feature, extend};
 use crate::metrics::Metric;
-use crate::onnx::Metadata;
+use crate::onnx::{Curve, Metadata};
 use crate::prepare::Recipes;
 use crate::scorer::added_columns;
 pub(crate) use calibration::{Calibration, EDGE};
@@ -62,6 +67,9 @@ pub struct Settings {
     pub calibration: Option<Method>,
     /// The probability from which the positive class is predicted.
     pub threshold: Threshold,
+    /// Whether it is also told what the chosen candidate is worth when it learns from fewer rows: three fits more, of at
+    /// most half the rows.
+    pub learning_curve: bool,
     /// The seed of all randomness.
     pub seed: u64,
 }
@@ -213,6 +221,7 @@ impl Settings {
             resample: None,
             calibration: None,
             threshold: Threshold::Fixed(0.5),
+            learning_curve: false,
             seed: 0,
         }
     }
@@ -373,5 +382,14 @@ pub fn train(frame: &DataFrame, settings: &Settings, hooks: &Hooks<'_>) -> Resul
     let folds = folds::divide(frame, &problem)?;
     let found = search::search(&mut problem, &folds, hooks, &cancel)?;
     let importances = importance::importances(&problem, &folds[0], &found, &cancel)?;
-    outcome::finish(frame, &problem, &found, importances, &cancel)
+    let learning = if settings.learning_curve {
+        learning::learning_curve(&problem, &folds[0], &found, &cancel)?
+    } else {
+        Curve::default()
+    };
+    let looked = outcome::Looked {
+        importances,
+        learning,
+    };
+    outcome::finish(frame, &problem, &found, looked, &cancel)
 }

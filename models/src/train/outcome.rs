@@ -1,28 +1,29 @@
 //! Refits the best candidate on all rows and writes the model file.
 
-use indexmap::IndexMap;
 use polars::prelude::{DataFrame, IdxCa};
 use prost::Message;
-use serde_json::Value;
 
-use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Truth};
+use crate::data::{Classes, ColumnSpec, Goal, Truth};
 use crate::error::{ModelError, Result};
 use crate::estimators::{Cancel, Estimator, Fitted};
+use crate::explain::mean_effects;
 use crate::metrics::{
     Confusion, Metric, calibration, precision_recall_curve, probability_histogram, roc_curve,
+    threshold_curves,
 };
 use crate::onnx::{
     Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata,
 };
-use crate::prepare::{DAY, Encoding, Preparation};
-use crate::scorer::{Answer, Graph, Session, run_rows};
+use crate::scorer::{Answer, Graph, Questions, Session};
 use crate::train::candidates::Candidate;
+use crate::train::dependence::dependence;
+use crate::train::inputs::{background, imputed, inputs, narrowed};
 use crate::train::intervals::intervals;
 use crate::train::prepared::Prepared;
 use crate::train::resample::resampled;
 use crate::train::search::{Found, measures};
 use crate::train::statistics::statistics;
-use crate::train::threshold::threshold;
+use crate::train::threshold::{honestly_called, threshold};
 use crate::train::{Calibration, Problem, Trained};
 
 /// Rows on which the file is compared with the model in memory.
@@ -34,12 +35,18 @@ const POINTS: usize = 500;
 /// A held-out ranking this good is too good.
 const SUSPICIOUS: f64 = 0.9999;
 
+/// What was looked at before, by models of the folds.
+pub(crate) struct Looked {
+    pub(crate) importances: Vec<Importance>,
+    pub(crate) learning: Curve,
+}
+
 /// Refits, writes, checks.
 pub(crate) fn finish(
     frame: &DataFrame,
     problem: &Problem<'_>,
     found: &Found,
-    importances: Vec<Importance>,
+    looked: Looked,
     cancel: &Cancel<'_>,
 ) -> Result<Trained> {
     let settings = problem.settings;
@@ -70,15 +77,23 @@ pub(crate) fn finish(
         held_out.values.clone(),
         threshold,
     );
-    let metrics = all_metrics(problem, &held_out, threshold);
-    if let Some(warning) = too_good(&metrics) {
+    let called = honestly_called(
+        settings.threshold,
+        &held_out.truth,
+        &held_out.values,
+        &found.held_out.folds,
+    );
+    let metrics = all_metrics(problem, &held_out, &called);
+    if let Some(warning) = too_good(&metrics, &looked.importances) {
         warnings.push(warning);
     }
     let mut metadata = learned.metadata(problem, &found.chosen, warnings)?;
     metadata.metrics = metrics;
     metadata.trials.clone_from(&found.trials);
-    metadata.evaluation = evaluation(&held_out, &answer);
-    metadata.importances = importances;
+    metadata.evaluation = evaluation(&held_out, &called);
+    metadata.importances = looked.importances;
+    metadata.learning = looked.learning;
+    metadata.dependence = dependence(problem, &learned, &metadata, cancel)?;
     Ok(Trained {
         bytes: Some(learned.write(problem, &mut metadata)?),
         metadata,
@@ -187,12 +202,16 @@ impl Learned<'_> {
             trials: Vec::new(),
             evaluation: Evaluation::default(),
             importances: Vec::new(),
+            effects: Vec::new(),
+            dependence: Vec::new(),
+            learning: Curve::default(),
             rows: problem.table.rows,
             class_counts: problem.target.counts(),
             fingerprint: problem.table.fingerprint(Some(&problem.target)),
             seed: settings.seed,
             folds: settings.validation.folds,
             max_difference: 0.0,
+            background: None,
             reference: statistics(&narrowed(&problem.table, &columns)?),
             columns,
             warnings,
@@ -201,16 +220,25 @@ impl Learned<'_> {
 
     /// The model file, compared with the model in memory.
     pub(crate) fn write(&self, problem: &Problem<'_>, metadata: &mut Metadata) -> Result<Vec<u8>> {
-        let mut stored = export(&Parts {
+        let rows = self.prepared.rows(self.estimator)?;
+        let preparation = self.prepared.styled(self.estimator)?;
+        let cover = self.fitted.cover(rows);
+        let (mut stored, matrix) = export(&Parts {
             columns: &metadata.columns,
             features: &problem.features,
-            preparation: self.prepared.styled(self.estimator)?,
+            preparation,
             fitted: self.fitted,
+            cover: &cover,
             calibration: self.calibration,
             goal: metadata.goal,
             classes: self.classes,
             threshold: self.threshold,
         })?;
+        if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
+            let background = background(matrix, preparation, self.fitted, rows);
+            metadata.effects = mean_effects(self.fitted, &cover, &background, rows);
+            metadata.background = Some(background);
+        }
         let graph = Graph::load(&stored)?;
         metadata.max_difference = self.difference(problem, &metadata.columns, &graph)?;
         write_metadata(&mut stored, metadata)?;
@@ -239,7 +267,7 @@ impl Learned<'_> {
             .iter()
             .position(|port| port.name == problem.settings.goal.output())
             .ok_or_else(|| ModelError::internal("the model file lacks its output"))?;
-        let file = run_rows(graph, &raw, output)?;
+        let file = Questions::single(columns.len()).run(graph, &raw, output)?;
         let unit = memory
             .iter()
             .fold(1.0, |largest: f64, value| largest.max(value.abs()));
@@ -257,45 +285,14 @@ impl Learned<'_> {
     }
 }
 
-/// The raw columns that the model reads, directly or through a feature.
-fn inputs(problem: &Problem<'_>, preparation: &Preparation) -> Vec<ColumnSpec> {
-    let prepared = |name: &str| preparation.columns.iter().any(|column| column.name == name);
-    let read = |name: &str| {
-        problem
-            .features
-            .iter()
-            .any(|feature| feature.columns().contains(&name))
-    };
-    let mut columns = problem.table.specs();
-    columns.retain(|column| prepared(&column.name) || read(&column.name));
-    columns
-}
-
-/// The table with the model's columns alone.
-fn narrowed(table: &Table, columns: &[ColumnSpec]) -> Result<Table> {
-    let columns = columns
-        .iter()
-        .map(|spec| {
-            table
-                .column(&spec.name)
-                .cloned()
-                .ok_or_else(|| ModelError::internal("a column of the model is gone"))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Table {
-        rows: table.rows,
-        columns,
-    })
-}
-
-fn all_metrics(problem: &Problem<'_>, held_out: &Honest, threshold: f64) -> Vec<MetricValue> {
+fn all_metrics(problem: &Problem<'_>, held_out: &Honest, called: &[u32]) -> Vec<MetricValue> {
     let Honest { truth, values, .. } = held_out;
     let metrics = Metric::of_goal(problem.settings.goal);
-    let found: Vec<Option<f64>> = measures(problem, truth, values, threshold)
+    let found: Vec<Option<f64>> = measures(problem, truth, values, called)
         .into_iter()
         .map(|value| value.is_finite().then_some(value))
         .collect();
-    let intervals = intervals(problem, (truth, values), threshold, &found);
+    let intervals = intervals(problem, (truth, values), called, &found);
     metrics
         .iter()
         .zip(found.into_iter().zip(intervals))
@@ -307,21 +304,25 @@ fn all_metrics(problem: &Problem<'_>, held_out: &Honest, threshold: f64) -> Vec<
         .collect()
 }
 
-fn too_good(metrics: &[MetricValue]) -> Option<String> {
-    let ranking = metrics
-        .iter()
-        .find(|entry| entry.metric == Metric::RocAuc)?
-        .value?;
-    (ranking >= SUSPICIOUS).then(|| {
-        "held-out rows are predicted almost without error: does a column tell the target?"
-            .to_owned()
+/// What is told of a model that is hardly ever wrong: the column that matters most may tell the target.
+fn too_good(metrics: &[MetricValue], importances: &[Importance]) -> Option<String> {
+    let suspicious = metrics.iter().any(|entry| {
+        matches!(entry.metric, Metric::RocAuc | Metric::R2)
+            && entry.value.is_some_and(|value| value >= SUSPICIOUS)
+    });
+    let which = match importances.first() {
+        Some(first) => format!("does the column `{}` tell it?", first.column),
+        None => "does a column tell it?".to_owned(),
+    };
+    suspicious.then(|| {
+        format!("the target of held-out rows is predicted almost without error: {which} `exclude` leaves a column out")
     })
 }
 
-fn evaluation(held_out: &Honest, answer: &Answer) -> Evaluation {
-    match (&held_out.truth, answer) {
-        (Truth::Classes { classes, codes }, Answer::Classes(prediction)) => {
-            let confusion = Confusion::new(codes, &prediction.codes, classes.len()).counts;
+fn evaluation(held_out: &Honest, called: &[u32]) -> Evaluation {
+    match &held_out.truth {
+        Truth::Classes { classes, codes } => {
+            let confusion = Confusion::new(codes, called, classes.len()).counts;
             if classes.len() != 2 {
                 return Evaluation {
                     confusion,
@@ -337,10 +338,11 @@ fn evaluation(held_out: &Honest, answer: &Answer) -> Evaluation {
                 precision_recall: precision_recall_curve(&hits, &scores),
                 calibration: calibration(&hits, &scores),
                 histogram: probability_histogram(&hits, &scores),
+                thresholds: threshold_curves(&hits, &scores),
                 ..Evaluation::default()
             }
         }
-        (Truth::Quantity(truth), _) => {
+        Truth::Quantity(truth) => {
             let step = truth.len().div_ceil(POINTS).max(1);
             Evaluation {
                 predicted: Curve {
@@ -350,25 +352,6 @@ fn evaluation(held_out: &Honest, answer: &Answer) -> Evaluation {
                 ..Evaluation::default()
             }
         }
-        _ => Evaluation::default(),
+        Truth::Unknown(_) => Evaluation::default(),
     }
-}
-
-fn imputed(preparation: &Preparation) -> IndexMap<String, Value> {
-    preparation
-        .columns
-        .iter()
-        .map(|column| {
-            let value = match &column.encoding {
-                Encoding::Number { fill, .. } if column.kind == ColumnKind::Boolean => {
-                    Value::from(*fill != 0.0)
-                }
-                Encoding::Number { fill, .. } => Value::from(*fill),
-                Encoding::OneHot { levels, fill } => Value::from(levels[*fill].as_str()),
-                Encoding::Levels { missing, .. } => Value::from(*missing),
-                Encoding::Parts { fill, .. } => Value::from(fill / DAY),
-            };
-            (column.name.clone(), value)
-        })
-        .collect()
 }

@@ -117,6 +117,11 @@ impl Prepared {
         })
     }
 
+    /// The features of the training rows, for an estimator.
+    pub(crate) fn rows(&self, estimator: &Estimator) -> Result<&Matrix> {
+        Ok(&self.form(estimator)?.matrix)
+    }
+
     /// The features of other rows, for an estimator.
     pub(crate) fn transform(&self, table: &Table, estimator: &Estimator) -> Result<Matrix> {
         self.form(estimator)?.preparation.transform(table)

@@ -17,6 +17,7 @@ use crate::train::held_out::HeldOut;
 use crate::train::prepared::Prepared;
 use crate::train::resample::resampled;
 use crate::train::rounds::{Round, rounds};
+use crate::train::threshold::called;
 use crate::train::{Hooks, Problem, Progress};
 
 /// Predictions of held-out rows are kept of all candidates while they need less than this; else the chosen one's are
@@ -42,25 +43,20 @@ pub(crate) fn measure(metric: Metric, truth: &Truth, values: &[f64], threshold: 
     }
 }
 
-/// All metrics of answers against the truth.
+/// All metrics of answers against the truth; `called` are the classes that rows were called.
 pub(crate) fn measures(
     problem: &Problem<'_>,
     truth: &Truth,
     values: &[f64],
-    threshold: f64,
+    called: &[u32],
 ) -> Vec<f64> {
-    let metrics = Metric::of_goal(problem.settings.goal);
+    let metrics = Metric::of_goal(problem.settings.goal).iter();
     match truth {
-        Truth::Classes { classes, codes } => {
-            let prediction = Prediction::new(classes.clone(), values.to_vec(), threshold);
-            metrics
-                .iter()
-                .map(|metric| metric.of_classes(codes, &prediction.codes, values, classes.len()))
-                .collect()
-        }
+        Truth::Classes { classes, codes } => metrics
+            .map(|metric| metric.of_classes(codes, called, values, classes.len()))
+            .collect(),
         _ => metrics
-            .iter()
-            .map(|metric| measure(*metric, truth, values, threshold))
+            .map(|metric| measure(*metric, truth, values, 0.5))
             .collect(),
     }
 }
@@ -226,7 +222,7 @@ impl Looker<'_, '_> {
                 let fitted =
                     prepared.fit(&candidate.estimator, problem.settings.seed, self.cancel)?;
                 let values = fitted.answer(matrices.of(&candidate.estimator)?);
-                let measures = measures(problem, &truth, &values, 0.5);
+                let measures = measures(problem, &truth, &values, &called(&truth, &values, 0.5));
                 report(&candidate.name);
                 Ok((measures, values))
             })
@@ -235,7 +231,7 @@ impl Looker<'_, '_> {
 }
 
 /// So many of the rows at random, ascending.
-fn some(rows: &[u32], wanted: Option<usize>, seed: u64) -> Vec<u32> {
+pub(crate) fn some(rows: &[u32], wanted: Option<usize>, seed: u64) -> Vec<u32> {
     let Some(wanted) = wanted.filter(|wanted| *wanted < rows.len()) else {
         return rows.to_vec();
     };

@@ -91,6 +91,9 @@ pub(crate) struct Config {
     /// How much may be in a packed file, as in `20GiB`. When it is left out: two hundred times its size, and 1 GiB at the
     /// least.
     pub(crate) max_unpacked: Option<SizeText>,
+    /// How many columns a file may have: with more of them it is most often something else, or the delimiter is another one.
+    #[serde(default = "max_columns")]
+    pub(crate) max_columns: usize,
     /// Leaves out records with too few or too many fields, and those with a value that is not of its column's type. They
     /// are kept beside the run as `rejects.csv`, and a warning says how many. Without this the first one is an error.
     pub(crate) rejects: Option<Rejects>,
@@ -110,6 +113,10 @@ fn auto() -> String {
 
 fn yes() -> bool {
     true
+}
+
+fn max_columns() -> usize {
+    50_000
 }
 
 fn infer_rows() -> usize {

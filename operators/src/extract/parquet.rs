@@ -10,6 +10,7 @@ use pipectl_engine::{
     },
 };
 use polars::prelude::*;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -18,7 +19,7 @@ use crate::support::{
     frame::polars_error,
     gather::{Gathering, Rules, SchemaRule},
     location::{Files, Wanted, check_read, open_files},
-    polars_sql,
+    pages, polars_sql,
     spill::{LARGE, Reading},
     text::count,
 };
@@ -108,6 +109,12 @@ impl Operator for Parquet {
 fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output, TaskError> {
     let mut gathering = Gathering::new(config.rules());
     let total = files.found.len() as u64;
+    // A condition may be on columns that are not kept.
+    let all = config.r#where.is_some();
+    let wanted = if all { &[] } else { config.columns.as_slice() };
+    let checked = files.found.par_iter();
+    let checked = checked.map(|(file, _)| pages::check(&file.path, &file.shown, wanted));
+    checked.collect::<Result<(), _>>()?;
     for (index, (file, partitions)) in files.found.iter().enumerate() {
         let mut plan = scan(&file.path).map_err(|error| unread(file, &error))?;
         let schema = plan
@@ -219,6 +226,53 @@ mod tests {
             .unwrap();
         assert!(frame(&output).equals(&df!["id" => [1i64, 2, 3, 4]].unwrap()));
         assert_eq!(output.values["files"], json!(2));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_that_is_damaged_is_named() {
+        const SCRIPT: &str = "\
+import pyarrow as pa, pyarrow.parquet as pq, sys
+rows = pa.table({'id': list(range(100000)), 'name': [str(n) for n in range(100000)]})
+for path, checksums in [(sys.argv[1], True), (sys.argv[2], False)]:
+    pq.write_table(rows, path, compression='none', use_dictionary=False, write_page_checksum=checksums, data_page_size=65536)
+";
+        let project = TestProject::new();
+        let [with, without] =
+            ["with.parquet", "without.parquet"].map(|path| project.write(path, ""));
+        let written = std::process::Command::new("python3")
+            .args(["-c", SCRIPT])
+            .args([&with, &without])
+            .status()
+            .unwrap();
+        assert!(written.success(), "pip install pyarrow");
+        let read = json!({"path": "with.parquet"});
+        let table = project.run::<Parquet>(read.clone()).await.unwrap();
+        assert_eq!(frame(&table).height(), 100_000);
+        for path in [&with, &without] {
+            let mut content = std::fs::read(path).unwrap();
+            let place = content
+                .windows(8)
+                .position(|bytes| bytes == 70_000_i64.to_le_bytes())
+                .unwrap();
+            content[place] ^= 1;
+            std::fs::write(path, content).unwrap();
+        }
+        let error = project.run::<Parquet>(read).await.unwrap_err();
+        assert_eq!(
+            (error.fault, error.message.as_str()),
+            (
+                Fault::User,
+                "`with.parquet` is damaged: a page of `id` is not what its checksum says"
+            )
+        );
+        // Of the columns that are not read nobody asks; and a file without checksums does not tell.
+        for read in [
+            json!({"path": "with.parquet", "columns": ["name"]}),
+            json!({"path": "without.parquet"}),
+        ] {
+            let table = project.run::<Parquet>(read).await.unwrap();
+            assert_eq!(frame(&table).height(), 100_000);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

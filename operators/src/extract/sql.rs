@@ -1,11 +1,8 @@
 //! `extract: sql`: reads a table or a query from Postgres or SQLite.
 
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext,
-        SqlText, Takes, TaskContext, TaskError,
-    },
+use pipectl_engine::operator::{
+    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext, SqlText,
+    Takes, TaskContext, TaskError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -128,7 +125,7 @@ impl Operator for Sql {
             cursor,
         };
         let found = database::read(context, &config.connection.0, &request).await?;
-        let mut output = Output::table(Dataset::from_frame(found.frame));
+        let mut output = Output::table(found.rows);
         if let (Some(incremental), Some(after)) = (&config.incremental, found.cursor) {
             output = output.remember(json!({"cursor": incremental.cursor, "after": after}));
         }

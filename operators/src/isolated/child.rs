@@ -13,7 +13,7 @@ use std::{
 use futures::FutureExt as _;
 use nix::unistd::setsid;
 use pipectl_engine::{
-    artifact::ArtifactStore,
+    artifact::{ArtifactStore, check_file},
     dataset::Dataset,
     id::{RunId, TaskKey},
     model::ModelRegistry,
@@ -259,15 +259,18 @@ async fn context(
 }
 
 fn open_input(input: Input) -> Result<Dataset, TaskError> {
+    let unread = || TaskError::external(format!("cannot read the dataset `{}`", input.name));
+    if let Some(stored) = &input.stored {
+        let checked = check_file(&input.path, &stored.fingerprint);
+        checked.map_err(|error| unread().because(error))?;
+    }
     let opened = match input.stored {
         Some(stored) => Dataset::from_stored(stored, input.path),
         None => PlRefPath::try_from_path(&input.path)
             .and_then(|path| LazyFrame::scan_parquet(path, ScanArgsParquet::default()))
             .and_then(Dataset::from_lazy),
     };
-    opened.map_err(|error| {
-        TaskError::external(format!("cannot read the dataset `{}`", input.name)).because(error)
-    })
+    opened.map_err(|error| unread().because(error))
 }
 
 /// Makes a dataset durable, under the key that it would have from the parent.

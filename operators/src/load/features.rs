@@ -1,9 +1,11 @@
 //! `load: features`: keeps the newest values of a feature view in a table of a database.
 
+mod incremental;
+
 use pipectl_engine::{
     operator::{
-        ConnectionName, FeatureViewName, Kind, Operator, Outcome, Output, Outputs, ProbeContext,
-        Takes, TaskContext, TaskError, ValueType,
+        Complaints, ConnectionName, FeatureViewName, Kind, Operator, Outcome, Output, Outputs,
+        ProbeContext, Takes, TaskContext, TaskError, ValueType,
     },
     project::feature::FeatureView,
     time::Timestamp,
@@ -13,9 +15,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use self::incremental::Reached;
 use crate::support::{
     asof::{Direction, Tables, join},
-    database::{self, Job, Mode, Once, TableName},
+    database::{self, Given, Job, Mode, Once, TableName},
     features::{all_columns, rows, view},
     frame::{collect, polars_error},
     instants::{Scale, instants, raw, scale, without},
@@ -37,6 +40,13 @@ pub(crate) struct Config {
     /// The view, by name: the file `features/<name>.yaml`. Its rows come from its source, or from the dataset of `from:` if
     /// there is one: then only these, new ones for example.
     view: FeatureViewName,
+    /// Reads of a view's table or query only what was created since this task's last success, by `created_time`. A row that
+    /// is changed without a new one is not seen, nor is one that is committed late with an earlier one.
+    #[serde(default)]
+    incremental: bool,
+    /// Reads all rows once more, as if no run had been before: when the online table was removed, for example.
+    #[serde(default)]
+    full: bool,
 }
 
 impl Operator for Features {
@@ -63,6 +73,17 @@ impl Operator for Features {
             .value("feature_views", ValueType::Any, "the view's version")
     }
 
+    fn check(config: &Config, found: &mut Complaints) {
+        if config.full && !config.incremental {
+            found
+                .error(
+                    &["full"],
+                    "`full` is about `incremental`, which is not asked for",
+                )
+                .hint("leave it out: all rows are read");
+        }
+    }
+
     async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
         let Ok(view) = FeatureView::load(&context.project, &config.view.0) else {
             // Complained about by `validate` where it stands.
@@ -77,29 +98,24 @@ impl Operator for Features {
         let table = TableName::parse(&view.online.table).ok_or_else(|| {
             TaskError::user(format!("`{}` is no table's name", view.online.table))
         })?;
-        let wanted = all_columns(&view, &view.columns);
-        let frame = match context.inputs.iter().next() {
-            Some((name, dataset)) => {
-                let frame = collect(context, name, dataset).await?;
-                columns(name, &frame, &wanted)?;
-                frame
-                    .select(&wanted)
-                    .map_err(|error| polars_error(&format!("read `{name}`"), &error))?
-            }
-            None => rows(context, &view, wanted).await?,
-        };
+        let (frame, mut reached) = config.rows(context, &view).await?;
         let until = context
             .run
             .interval
             .map_or_else(|| context.clock.now(), |interval| interval.end);
         let (latest, inner) = (view.clone(), until);
-        let frame = context
-            .compute(move || newest(&latest, &frame, inner))
+        let (frame, reached) = context
+            .compute(move || {
+                if let Some(reached) = &mut reached {
+                    reached.advance(&latest, &frame, inner)?;
+                }
+                Ok((newest(&latest, &frame, inner)?, reached))
+            })
             .await?;
         let newer = std::iter::once(view.event_time.clone()).chain(view.created_time.clone());
         let job = Job {
             name: view.name.clone(),
-            frame,
+            rows: Given::frame(frame),
             table,
             mode: Mode::Upsert,
             key: view.entity.clone(),
@@ -127,12 +143,48 @@ impl Operator for Features {
             until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             view.online.table
         ));
-        let output = Output::default()
+        let mut output = Output::default();
+        if let Some(reached) = reached {
+            output = output.remember(reached.state());
+        }
+        let output = output
             .value("table", view.online.table.as_str())
             .value("connection", connection.as_str())
             .value("rows", rows)
             .value("feature_views", json!({view.name.as_str(): view.version()}));
         Ok(Outcome::Done(output))
+    }
+}
+
+impl Config {
+    /// The rows that are looked at; and for who reads only what is new, how far that was before.
+    async fn rows(
+        &self,
+        context: &TaskContext,
+        view: &FeatureView,
+    ) -> Result<(DataFrame, Option<Reached>), TaskError> {
+        let wanted = all_columns(view, &view.columns);
+        if let Some((name, dataset)) = context.inputs.iter().next() {
+            if self.incremental {
+                return Err(TaskError::user(
+                    "`incremental` is about the view's source, and the rows come from a task",
+                )
+                .hint("leave `incremental` or `from:` out"));
+            }
+            let frame = collect(context, name, dataset).await?;
+            columns(name, &frame, &wanted)?;
+            let frame = frame.select(&wanted);
+            let fail = |error| polars_error(&format!("read `{name}`"), &error);
+            return Ok((frame.map_err(fail)?, None));
+        }
+        let reached = if self.incremental {
+            Some(Reached::load(context, view, self.full).await?)
+        } else {
+            None
+        };
+        let since = reached.as_ref().and_then(Reached::since);
+        let frame = rows(context, view, wanted, since.as_ref()).await?;
+        Ok((frame, reached))
     }
 }
 
@@ -213,7 +265,7 @@ mod tests {
     const VIEW: &str = "name: bills\nentity: customer\nevent_time: at\ncreated_time: known\ncolumns: [amount]\n\
                         source: {path: bills.csv}\n";
 
-    fn projects() -> [TestProject; 2] {
+    pub(super) fn projects() -> [TestProject; 2] {
         let with = |url: &str| {
             let project = TestProject::new()
                 .with_connection("warehouse", url)
@@ -247,7 +299,7 @@ mod tests {
             .unwrap()
     }
 
-    async fn online(project: &TestProject) -> Vec<(String, i64)> {
+    pub(super) async fn online(project: &TestProject) -> Vec<(String, i64)> {
         let query = json!({"connection": "warehouse", "query": "select customer, amount from features_bills order by customer"});
         let output = Box::pin(run_in::<extract::sql::Sql>(&project.context(), query))
             .await
@@ -262,7 +314,7 @@ mod tests {
             .collect()
     }
 
-    fn expected(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
+    pub(super) fn expected(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
         rows.iter()
             .map(|(name, amount)| ((*name).to_owned(), *amount))
             .collect()

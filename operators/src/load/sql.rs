@@ -8,8 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::support::{
-    database::{self, Job, Mode, Once, RowsInterval, TableName},
-    frame::only_input,
+    database::{self, Given, Job, Mode, Once, RowsInterval, TableName},
     settings::Names,
     text::count,
 };
@@ -108,12 +107,15 @@ impl Operator for Sql {
         let interval = interval
             .map(|column| RowsInterval::of(context, column))
             .transpose()?;
-        let (name, frame) = only_input(context).await?;
+        // Where rows are told apart by their key, they are looked at before the first is written.
+        let once = config.mode != Mode::Upsert
+            && (config.mode != Mode::DeleteInsert || interval.is_some());
+        let (name, rows) = Given::input(context, once).await?;
         let table = TableName::parse(&config.table)
             .ok_or_else(|| TaskError::user("this is no table's name"))?;
         let job = Job {
             name,
-            frame,
+            rows,
             table,
             mode: config.mode,
             key: config.key.0,

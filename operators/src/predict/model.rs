@@ -1,27 +1,32 @@
 //! `predict: model`: scores rows by a model.
 
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{
-        Complaints, Kind, MadeOf, ModelRef, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
-    },
+mod scoring;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pipectl_engine::operator::{
+    Complaints, Kind, MadeOf, ModelRef, Operator, Outcome, Output, Outputs, Takes, TaskContext,
+    TaskError, ValueType,
 };
+use polars::prelude::DataFrame;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::scoring::{Scored, Scoring};
 use crate::support::{
-    frame::only_input,
-    model::{load, made_of, model_error},
+    frame::{batches, collect},
+    model::{made_of, open},
+    spill::are_large,
     text::{count, list},
 };
 
 /// `predict: model`.
 pub(crate) struct Model;
 
-/// By which model, and from where on a row is positive.
+/// By which model, from where on a row is positive, and what else is told of the rows.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"model": "churn", "keep": ["customerID"], "reasons": 3, "least_certain": 100}]))]
 pub(crate) struct Config {
     /// The model: `churn` (its champion), `churn@challenger`, `churn:7`, `{name: churn, best: f1}` (the best of its
     /// versions), `zoo:churn` (one that ships), `mlflow://churn@champion`, an `.onnx` file, or what a `train` task puts
@@ -32,6 +37,46 @@ pub(crate) struct Config {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
     threshold: Option<f64>,
+    /// The columns that an imported model reads, in its order, when its file has one input for all of them and so no names.
+    #[serde(default)]
+    columns: Vec<String>,
+    /// The columns of the rows that are kept beside the answers; all when not said.
+    keep: Option<Vec<String>>,
+    /// Adds the column `reasons`: JSON text with so many columns that moved the row's score most, each with its value and
+    /// how far it moved the score. Of trees, forests, boosting and linear models.
+    #[schemars(range(min = 1, max = 100))]
+    reasons: Option<usize>,
+    /// Adds the most probable classes of every row, so many: `top_1`, `top_1_probability`, `top_2` and so on.
+    #[schemars(range(min = 1, max = 100))]
+    top_k: Option<usize>,
+    /// Puts so many rows of which the model is least certain into a second dataset, `uncertain`, the least certain first:
+    /// those from which it would learn most if somebody labelled them. They have a column `certainty`.
+    #[schemars(range(min = 1))]
+    least_certain: Option<usize>,
+}
+
+impl Config {
+    /// What is wrong with it, and where.
+    fn wrong(&self) -> Vec<(&'static str, &'static str)> {
+        let mut found = Vec::new();
+        let outside = |threshold| !(0.0..=1.0).contains(&threshold);
+        if self.threshold.is_some_and(outside) {
+            found.push(("threshold", "a threshold is a probability, from 0 to 1"));
+        }
+        if self
+            .reasons
+            .is_some_and(|reasons| !(1..=100).contains(&reasons))
+        {
+            found.push(("reasons", "a row has 1 to 100 reasons"));
+        }
+        if self.top_k.is_some_and(|top| !(1..=100).contains(&top)) {
+            found.push(("top_k", "1 to 100 classes of a row can be told"));
+        }
+        if self.least_certain == Some(0) {
+            found.push(("least_certain", "one row at least"));
+        }
+        found
+    }
 }
 
 impl Operator for Model {
@@ -42,18 +87,19 @@ impl Operator for Model {
         "Scores rows by a model: keeps their columns, adds `prediction` and what is behind it.";
     const TAKES: Takes = Takes::One;
 
-    fn outputs(_: &Config) -> Outputs {
-        Outputs::table()
+    fn outputs(config: &Config) -> Outputs {
+        let outputs = match config.least_certain {
+            Some(_) => Outputs::tables([Outputs::MAIN, "uncertain"]),
+            None => Outputs::table(),
+        };
+        outputs
             .value("model", ValueType::String, "the model that was used")
             .value("digest", ValueType::String, "SHA-256 of its file")
     }
 
     fn check(config: &Config, found: &mut Complaints) {
-        if config
-            .threshold
-            .is_some_and(|threshold| !(0.0..=1.0).contains(&threshold))
-        {
-            found.error(&["threshold"], "a threshold is a probability, from 0 to 1");
+        for (key, message) in config.wrong() {
+            found.error(&[key], message);
         }
     }
 
@@ -62,43 +108,26 @@ impl Operator for Model {
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
-        if config
-            .threshold
-            .is_some_and(|threshold| !(0.0..=1.0).contains(&threshold))
-        {
-            return Err(TaskError::user("`threshold` is a probability, from 0 to 1"));
+        if let Some((key, message)) = config.wrong().first() {
+            return Err(TaskError::user(format!("`{key}`: {message}")));
         }
-        let model = load(context, &config.model.0).await?;
-        let (_, frame) = only_input(context).await?;
-        let missing: Vec<String> = model
-            .missing_columns(&frame)
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        let inner = model.clone();
-        let (scored, summary) = context
-            .compute(move || {
-                let answer = inner
-                    .predict(&frame, config.threshold)
-                    .map_err(model_error)?;
-                let scored = answer.append_to(&frame).map_err(model_error)?;
-                Ok((scored, answer.summary()))
-            })
-            .await?;
-        let rows = scored.height();
-        context.log.info(format!(
-            "{} by `{}`",
-            count(rows as u64, "row"),
-            config.model.0
-        ));
-        let mut output = Output::table(Dataset::from_frame(scored))
-            .value("model", config.model.0)
-            .value("digest", model.digest());
-        for (name, value) in summary {
+        let opened = open(context, &config.model.0, &config.columns).await?;
+        let (name, digest) = (config.model.0.clone(), opened.model.digest().to_owned());
+        let scored = scored(context, Scoring::new(opened, config, context)?).await?;
+        context
+            .log
+            .info(format!("{} by `{name}`", count(scored.rows as u64, "row")));
+        let mut output = Output::table(scored.table)
+            .value("model", name)
+            .value("digest", digest);
+        if let Some(uncertain) = scored.uncertain {
+            output = output.dataset("uncertain", uncertain);
+        }
+        for (name, value) in scored.summary {
             output = output.metric(name, value);
         }
-        if !missing.is_empty() {
-            let missing = list(missing.iter().map(String::as_str));
+        if !scored.missing.is_empty() {
+            let missing = list(scored.missing.iter().map(String::as_str));
             output = output.warning(format!(
                 "the rows lack {missing}, which the model reads: imputed as in training"
             ));
@@ -107,106 +136,40 @@ impl Operator for Model {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use pipectl_engine::operator::{
-        Fault,
-        testing::{TestProject, frame, run_in},
-    };
-    use polars::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-    use crate::train::classifier::{Classifier, tests::customers};
-
-    async fn trained(project: &TestProject) {
-        let settings = json!({
-            "target": "Churn",
-            "exclude": ["customerID"],
-            "candidates": {"random_forest": {"n_estimators": 20}},
-            "path": "models/churn.onnx",
-        });
-        let output = project
-            .run_on::<Classifier>(customers(400), settings)
-            .await
-            .unwrap();
-        assert_eq!(output.values["model"], json!("models/churn.onnx"));
+/// All rows with their answers: at once when they are few, else in parts, so that they are never in memory together.
+async fn scored(context: &TaskContext, mut scoring: Scoring) -> Result<Scored, TaskError> {
+    let dataset = context.inputs.one()?.clone();
+    let name = context.inputs.iter().next();
+    let name = name.map_or_else(String::new, |(name, _)| name.to_owned());
+    if !are_large(&context.inputs) {
+        let frame = collect(context, &name, &dataset).await?;
+        return context
+            .compute(move || {
+                scoring.take(&frame)?;
+                scoring.finish()
+            })
+            .await;
     }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn rows_keep_their_columns_and_get_predictions() {
-        let project = TestProject::new();
-        trained(&project).await;
-        let today = customers(50).drop("Churn").unwrap();
-        let output = project
-            .run_on::<Model>(today.clone(), json!({"model": "models/churn.onnx"}))
-            .await
-            .unwrap();
-        let scored = frame(&output);
-        let names: Vec<&str> = scored
-            .get_column_names()
-            .into_iter()
-            .map(PlSmallStr::as_str)
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "customerID",
-                "tenure",
-                "TotalCharges",
-                "Contract",
-                "prediction",
-                "probability"
-            ]
-        );
-        assert!(output.warnings.is_empty());
-        let all = project
-            .run_on::<Model>(
-                today,
-                json!({"model": "models/churn.onnx", "threshold": 0.0}),
-            )
-            .await
-            .unwrap();
-        assert!((all.metrics["share_Yes"] - 1.0).abs() < 1e-12);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn columns_that_are_missing_are_imputed_with_a_warning() {
-        let project = TestProject::new();
-        trained(&project).await;
-        let rows = df!["tenure" => [3]].unwrap();
-        let output = project
-            .run_on::<Model>(rows, json!({"model": "models/churn.onnx"}))
-            .await
-            .unwrap();
-        assert_eq!(
-            output.warnings,
-            [
-                "the rows lack `TotalCharges`, `Contract`, which the model reads: imputed as in training"
-            ]
-        );
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_model_that_cannot_be_used_says_why() {
-        let project = TestProject::new();
-        project.write("a.onnx", [0x80, 4, 0x95]);
-        let rows = df!["tenure" => [3]].unwrap();
-        let context = project.context_with([("rows", rows)]);
-        let cases = [
-            ("none", "no model `none` is registered"),
-            ("none:3", "no model `none:3` is registered"),
-            (
-                "a.onnx",
-                "the model `a.onnx`: not a usable model: this is a Python pickle",
-            ),
-        ];
-        for (model, message) in cases {
-            let error = run_in::<Model>(&context, json!({"model": model}))
-                .await
-                .unwrap_err();
-            assert_eq!(error.fault, Fault::User);
-            assert!(error.message.starts_with(message), "{}", error.message);
-        }
-    }
+    scoring.spill(context)?;
+    context
+        .compute(move || {
+            let scoring = Arc::new(Mutex::new(scoring));
+            let each = {
+                let scoring = Arc::clone(&scoring);
+                move |frame: DataFrame| {
+                    let mut scoring = scoring.lock().unwrap_or_else(PoisonError::into_inner);
+                    scoring.take(&frame)
+                }
+            };
+            batches(&dataset, &format!("read `{name}`"), each)?;
+            let mut scoring = scoring.lock().unwrap_or_else(PoisonError::into_inner);
+            if scoring.has_seen_nothing() {
+                scoring.take(&DataFrame::empty_with_schema(dataset.schema()))?;
+            }
+            scoring.finish()
+        })
+        .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,6 +84,7 @@ mod tests {
             "exclude": ["customerID"],
             "features": {"short": "tenure < 12"},
             "candidates": {"logistic_regression": {}, "random_forest": {"n_estimators": 10}},
+            "learning_curve": true,
             "path": "models/churn.onnx",
         });
         project
@@ -101,10 +102,14 @@ mod tests {
             "Contract",
             "roc_auc",
             "chosen",
+            "How the answer depends on them",
+            "mean absolute Shapley value",
+            "Thresholds",
+            "Learning curve",
         ] {
             assert!(html.contains(part), "{part}");
         }
-        assert!(html.len() < 100_000, "{} bytes", html.len());
+        assert!(html.len() < 150_000, "{} bytes", html.len());
         assert!(!html.contains("<script") && !html.contains("src="));
         assert_eq!(output.artifacts[0].content, html.as_bytes());
         let again = project.run::<Model>(report).await.unwrap();

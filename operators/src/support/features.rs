@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    database::{self, Request, TableName, quoted_list},
+    database::{self, Request, TableName, quoted, quoted_list},
     frame::{collect, polars_error},
     keys::columns,
     location::tags,
@@ -70,7 +70,31 @@ pub(crate) fn all_columns<'a>(view: &'a FeatureView, features: &'a [String]) -> 
         .collect()
 }
 
-/// The rows of a view, with these columns in this order.
+/// The rows of a table or a query that are wanted: those whose column is not less than a value.
+#[derive(Debug)]
+pub(crate) struct Since {
+    /// The column.
+    pub(crate) column: String,
+    /// The value.
+    pub(crate) after: Value,
+}
+
+impl Since {
+    /// The condition in SQL, with `$1` for the value. SQLite has no type for moments, and its own function, which reads
+    /// them, is good for a millisecond.
+    fn condition(&self, context: &TaskContext, connection: &str) -> Result<String, TaskError> {
+        let name = quoted(&self.column);
+        let by_text = self.after.is_string();
+        let sqlite = context.connection(connection)?.scheme() == "sqlite";
+        Ok(if sqlite && by_text {
+            format!("julianday({name}) >= julianday($1) - 0.00000002")
+        } else {
+            format!("{name} >= $1")
+        })
+    }
+}
+
+/// The rows of a view, with these columns in this order; of a database only those that are wanted.
 ///
 /// # Errors
 /// When its source cannot be read, or lacks a column.
@@ -78,18 +102,22 @@ pub(crate) async fn rows(
     context: &TaskContext,
     view: &FeatureView,
     wanted: Vec<String>,
+    since: Option<&Since>,
 ) -> Result<DataFrame, TaskError> {
     let named = |mut error: TaskError| {
         error.message = format!("feature view `{}`: {}", view.name, error.message);
         error
     };
-    Box::pin(read(context, view, wanted)).await.map_err(named)
+    Box::pin(read(context, view, wanted, since))
+        .await
+        .map_err(named)
 }
 
 async fn read(
     context: &TaskContext,
     view: &FeatureView,
     wanted: Vec<String>,
+    since: Option<&Since>,
 ) -> Result<DataFrame, TaskError> {
     let select = || quoted_list(wanted.iter().map(String::as_str));
     match &view.source {
@@ -97,7 +125,7 @@ async fn read(
             let table = TableName::parse(table)
                 .ok_or_else(|| TaskError::user(format!("`{table}` is no table's name")))?;
             let sql = format!("select {} from {}", select(), table.quoted());
-            query(context, connection, sql).await
+            query(context, connection, sql, since).await
         }
         FeatureSource::Query {
             connection,
@@ -105,7 +133,7 @@ async fn read(
         } => {
             let text = text.trim().trim_end_matches(';');
             let sql = format!("select {} from ({text}) as view", select());
-            query(context, connection, sql).await
+            query(context, connection, sql, since).await
         }
         FeatureSource::Files { path, connection } => {
             files(context, connection.as_deref(), path, wanted).await
@@ -117,10 +145,17 @@ async fn query(
     context: &TaskContext,
     connection: &str,
     sql: String,
+    since: Option<&Since>,
 ) -> Result<DataFrame, TaskError> {
-    let query = SqlText {
-        sql,
-        values: Vec::new(),
+    let query = match since {
+        None => SqlText {
+            sql,
+            values: Vec::new(),
+        },
+        Some(since) => SqlText {
+            sql: format!("{sql} where {}", since.condition(context, connection)?),
+            values: vec![since.after.clone()],
+        },
     };
     let request = Request {
         query,
@@ -129,7 +164,7 @@ async fn query(
         partitions: None,
     };
     let found = database::read(context, connection, &request).await?;
-    Ok(found.frame)
+    collect(context, connection, &found.rows).await
 }
 
 /// Files, read as the operators of `extract` do; of Parquet only the columns that are wanted.

@@ -24,6 +24,7 @@ pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod outcomes;
 pub(crate) mod page;
+pub(crate) mod pages;
 pub(crate) mod partitions;
 pub(crate) mod performance;
 pub(crate) mod periods;

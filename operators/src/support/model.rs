@@ -10,6 +10,8 @@ use pipectl_engine::{
 };
 use pipectl_models::{ModelError, scorer::Model, zoo};
 
+use crate::inference::rooms;
+
 use super::{files::io_error, frame::polars_error, mlflow, text::list};
 
 /// Loads the model that a reference names; the digest of a registered one is checked.
@@ -21,15 +23,47 @@ pub(crate) async fn load(context: &TaskContext, reference: &str) -> Result<Arc<M
     let shown = reference.to_owned();
     context
         .compute(move || {
-            Model::load(&file).map(Arc::new).map_err(|error| {
-                let error = model_error(error);
-                TaskError {
-                    message: format!("the model `{shown}`: {}", error.message),
-                    ..error
-                }
-            })
+            Model::load(&file)
+                .map(Arc::new)
+                .map_err(|error| of_model(&shown, model_error(error)))
         })
         .await
+}
+
+/// A model that scores, with its file.
+pub(crate) struct Opened {
+    pub(crate) model: Model,
+    pub(crate) file: Bytes,
+}
+
+/// Opens the model that a reference names, whoever has written it; `columns` names what an input reads that is several
+/// columns wide.
+///
+/// # Errors
+/// As [`load`]; when it is not known what the model reads or answers.
+pub(crate) async fn open(
+    context: &TaskContext,
+    reference: &str,
+    columns: &[String],
+) -> Result<Opened, TaskError> {
+    let file = content(context, reference).await?;
+    let (shown, columns) = (reference.to_owned(), columns.to_vec());
+    let rooms = rooms(&context.project);
+    context
+        .compute(move || {
+            let model = Model::open(&file, &rooms, &columns)
+                .map_err(|error| of_model(&shown, model_error(error)))?;
+            Ok(Opened { model, file })
+        })
+        .await
+}
+
+/// The error, with the model's name before it.
+pub(crate) fn of_model(reference: &str, error: TaskError) -> TaskError {
+    TaskError {
+        message: format!("the model `{reference}`: {}", error.message),
+        ..error
+    }
 }
 
 /// What tells the model of a reference from another one: a version of the registry by its name, a file by its hash.

@@ -128,7 +128,7 @@ impl Operator for Features {
         for wanted in &config.views {
             let view = view(context, &wanted.0)?;
             let features = wanted_features(&config, &view)?;
-            let table = rows(context, &view, all_columns(&view, &features)).await?;
+            let table = rows(context, &view, all_columns(&view, &features), None).await?;
             versions.insert(view.name.clone(), view.version().into());
             let join = Join {
                 config: config.clone(),

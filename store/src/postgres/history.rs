@@ -28,6 +28,8 @@ const FREE: &str = "r.state in ('success', 'failed', 'cancelled')
     and not exists (select 1 from pipectl.things t where t.run = r.id and t.state = 'taken' and r.state = 'success')
     and not exists (select 1 from pipectl.runs c where c.parent_run = r.id and c.state in ('queued', 'running'))
     and not exists (select 1 from pipectl.runs c where c.id = r.parent_run and c.state in ('queued', 'running'))
+    and not exists (select 1 from pipectl.runs k where k.pipeline = r.pipeline and k.kind = 'manual'
+        and (k.trigger_data -> 'part') is not null and position(r.id::text in k.trigger_data -> 'part' ->> 'taken') > 0)
     and not (r.kind = 'after' and exists (select 1 from pipectl.schedules s join pipectl.runs u on u.id = (r.trigger_data->>'run')::uuid
         where s.pipeline = r.pipeline and r.created >= s.cursor - interval '10 minutes'))
     and not (r.parent_run is not null and exists (

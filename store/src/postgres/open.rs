@@ -87,10 +87,7 @@ pub(super) fn place(options: &PgConnectOptions) -> String {
 }
 
 fn unreachable(place: &str, cause: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
-    StoreError::unavailable(
-        format!("cannot reach {place}; is it running, and is the address right?"),
-        cause,
-    )
+    StoreError::unavailable(format!("cannot reach {place}"), cause)
 }
 
 async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {

@@ -29,6 +29,9 @@ const FREE: &str = "r.state in ('success', 'failed', 'cancelled')
     and not exists (select 1 from things t where t.run = r.id and t.state = 'taken' and r.state = 'success')
     and not exists (select 1 from runs c where c.parent_run = r.id and c.state in ('queued', 'running'))
     and not exists (select 1 from runs c where c.id = r.parent_run and c.state in ('queued', 'running'))
+    and not exists (select 1 from runs k where k.pipeline = r.pipeline and k.kind = 'manual'
+        and json_extract(k.trigger_data, '$.part') is not null
+        and instr(replace(json_extract(k.trigger_data, '$.part.taken'), '-', ''), lower(hex(r.id))) > 0)
     and not (r.kind = 'after' and exists (select 1 from schedules s join runs u on u.id = unhex(replace(json_extract(r.trigger_data, '$.run'), '-', ''))
         where s.pipeline = r.pipeline and r.created >= s.cursor - 600000000))
     and not (r.parent_run is not null and exists (

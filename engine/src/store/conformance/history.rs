@@ -1,5 +1,7 @@
 //! The care of history.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     operator::Promote,
     state::{RunState, TaskState},
     store::{
-        Change, Claimed, NewRun, ParentTask, PipelineVersion, PruneRule, Redo, RegisterModel,
+        Change, Claimed, NewRun, ParentTask, Part, PipelineVersion, PruneRule, Redo, RegisterModel,
         RunKind, Store,
     },
 };
@@ -99,6 +101,33 @@ pub async fn runs_of_models_stay(store: &dyn Store) {
         parent = child.run;
     }
     assert_eq!(prunable(store, before(100)).await, [other.run]);
+}
+
+/// A run stays as long as one that has taken data from it, or from one that has.
+pub async fn runs_whose_data_others_have_taken_stay(store: &dyn Store) {
+    let first = over(store, "churn", 0, 1).await;
+    let mut runs = vec![first];
+    for seconds in [1, 2] {
+        let part = Part {
+            taken: BTreeMap::from([("rows".to_owned(), runs[runs.len() - 1])]),
+            ..Part::default()
+        };
+        let run = NewRun {
+            trigger: part.to_trigger(),
+            ..new_run("churn", seconds)
+        };
+        let run = Owned::make_of(store, run).await;
+        run.end(RunState::Success, 1 + seconds).await;
+        runs.push(run.run);
+    }
+    let other = over(store, "churn", 3, 4).await;
+    assert_eq!(prunable(store, before(100)).await, [runs[2], other]);
+    assert_eq!(prunable(store, keep(2)).await, []);
+    for run in runs.into_iter().rev() {
+        assert!(prunable(store, before(100)).await.contains(&run));
+        assert_eq!(store.remove_runs(&[run]).await.unwrap(), 1);
+    }
+    assert_eq!(prunable(store, before(100)).await, [other]);
 }
 
 /// What follows a success stays for as long as that would start another one.

@@ -49,6 +49,7 @@ macro_rules! each_store_promise {
             backfills::a_cancelled_backfill_stops_its_runs,
             history::runs_go_by_age_and_number,
             history::runs_of_models_stay,
+            history::runs_whose_data_others_have_taken_stay,
             history::followers_stay_while_their_success_is_looked_at,
             history::pipelines_and_their_last_versions_are_known,
             history::runs_that_are_needed_stay,

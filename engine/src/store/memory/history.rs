@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Content, MemoryStore, RunEntry};
 use crate::{
     id::RunId,
-    store::{History, LATE, PipelineVersion, PruneRule, RunKind, StoreError},
+    store::{History, LATE, Part, PipelineVersion, PruneRule, RunKind, StoreError},
 };
 
 #[async_trait]
@@ -80,7 +80,12 @@ impl Content {
         let own = self.runs.get(&run).and_then(parent);
         let above: Vec<_> =
             std::iter::successors(Some(run), |run| self.runs.get(run).and_then(parent)).collect();
+        let takes = |entry: &RunEntry| {
+            let part = Part::of(&entry.record.run);
+            part.is_some_and(|part| part.taken.values().any(|taken| *taken == run))
+        };
         !self.may_start_again(run)
+            && !self.runs.values().any(takes)
             && !models.any(|slot| above.contains(&slot.run) && slot.registered.is_some())
             && !things.any(|thing| thing.run == Some(run) && self.is_due(thing))
             && !self

@@ -1,5 +1,6 @@
 //! A store between a store and its users, for tests: what passes through it may be watched, late, lost or refused.
 
+mod artifacts;
 mod daemons;
 
 use std::{
@@ -24,6 +25,8 @@ use crate::{
     state::RunState,
     time::Timestamp,
 };
+
+pub use artifacts::NoArtifacts;
 
 /// What a wrapper does with the calls that its store gets. What is not said is handed on as it is.
 pub trait Hooks: Send + Sync {

@@ -1,6 +1,7 @@
 //! One file: how it is written, which columns it has, and its rows.
 
 use std::{
+    collections::HashSet,
     ops::ControlFlow,
     sync::{Arc, OnceLock},
 };
@@ -20,7 +21,7 @@ use crate::support::{
     frame::polars_error,
     partitions::Partitions,
     plain::{Plain, decoded, marked, unpacked},
-    text::{hint_for_name, list},
+    text::{count, hint_for_name, list, thousands},
 };
 
 /// A file that is ready to be read: unpacked, and UTF-8.
@@ -107,6 +108,15 @@ fn inspected(
                 "a table without rows and header has no columns"
             }),
         );
+    }
+    if layout.fields > config.max_columns {
+        return Err(TaskError::user(format!(
+            "`{}` has {}, and {} are allowed",
+            plain.file.shown,
+            count(layout.fields as u64, "column"),
+            thousands(config.max_columns as u64)
+        ))
+        .hint("raise `max_columns`; or is the `delimiter` or `quote` another one?"));
     }
     if layout.records == 0 && layout.first.trim_ascii_end().contains(&b'\r') {
         return Err(TaskError::user(format!(
@@ -230,8 +240,9 @@ impl Source {
             .into_iter()
             .map(|cell| cell.text.into_owned())
             .collect();
-        for (index, name) in names.iter().enumerate() {
-            if names.iter().take(index).any(|other| other == name) {
+        let mut seen = HashSet::with_capacity(names.len());
+        for name in &names {
+            if !seen.insert(name) {
                 return Err(TaskError::user(format!(
                     "`{}` has two columns called `{name}`",
                     self.shown()
@@ -264,10 +275,11 @@ impl Source {
         }
         let mut types = Schema::default();
         if let Some(schema) = earlier {
-            self.lacks(names, schema)?;
+            let own: HashSet<&str> = names.iter().map(String::as_str).collect();
+            self.lacks(&own, schema)?;
             let known = schema
                 .iter()
-                .filter(|(name, _)| names.iter().any(|own| own == name.as_str()));
+                .filter(|(name, _)| own.contains(name.as_str()));
             types = known.map(|(name, of)| (name.clone(), of.clone())).collect();
         }
         for (name, of) in config.types.iter().filter(|(name, _)| names.contains(name)) {
@@ -276,11 +288,11 @@ impl Source {
         Ok(types)
     }
 
-    fn lacks(&self, names: &[String], schema: &Schema) -> Result<(), TaskError> {
+    fn lacks(&self, names: &HashSet<&str>, schema: &Schema) -> Result<(), TaskError> {
         let missing = schema
             .iter_names()
             .map(PlSmallStr::as_str)
-            .filter(|name| !names.iter().any(|have| have == name));
+            .filter(|name| !names.contains(name));
         let missing: Vec<_> = missing.collect();
         if missing.is_empty() {
             return Ok(());

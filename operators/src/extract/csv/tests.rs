@@ -45,6 +45,35 @@ async fn types_come_from_the_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn very_many_columns_are_refused_or_read_in_little_time() {
+    let line =
+        |cell: &dyn Fn(usize) -> String| (0..300_000).map(cell).collect::<Vec<_>>().join(",");
+    let header = line(&|number| format!("c{number}"));
+    let row = line(&|number| number.to_string());
+    let text = format!("{header}\n{row}\n{row}\n");
+    let error = extract(&text, json!({})).await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.message.as_str()),
+        (
+            Fault::User,
+            "`in/a.csv` has 300,000 columns, and 50,000 are allowed"
+        )
+    );
+    assert!(error.hint.unwrap().starts_with("raise `max_columns`"));
+    let begin = std::time::Instant::now();
+    let table = extract(&text, json!({"max_columns": 300_000}))
+        .await
+        .unwrap();
+    assert_eq!((table.height(), table.width()), (2, 300_000));
+    assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
+    let twice = format!("{header},c7\n{row},1\n");
+    let error = extract(&twice, json!({"max_columns": 400_000}))
+        .await
+        .unwrap_err();
+    assert_eq!(error.message, "`in/a.csv` has two columns called `c7`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_packed_file_comes_from_a_web_server() {
     let api = pipectl_test_support::TestApi::start();
     let content = b"id,name\n1,ada\n2,bob\n";

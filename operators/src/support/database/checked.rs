@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 impl Job {
-    /// What can be said without the database.
+    /// What can be said without the database. Computes: call it where blocking is allowed.
     ///
     /// # Errors
     /// When a key column is missing, empty or not unique.
@@ -26,16 +26,18 @@ impl Job {
         Ok(())
     }
 
-    /// Refuses numbers that are not finite, where a column does not hold them.
+    /// Refuses numbers that are not finite, where a column does not hold them. `before` rows come before the part.
     ///
     /// # Errors
     /// Names the first one.
     pub(super) fn check_finite(
         &self,
+        part: &DataFrame,
+        before: usize,
         holds: impl Fn(&TableColumn) -> bool,
         columns: &[TableColumn],
     ) -> Result<(), TaskError> {
-        for (column, target) in self.frame.columns().iter().zip(columns) {
+        for (column, target) in part.columns().iter().zip(columns) {
             if column.dtype().is_float()
                 && !holds(target)
                 && let Some(row) = not_finite(column)?
@@ -45,7 +47,7 @@ impl Job {
                     .map_or_else(|_| String::new(), |value| value.to_string());
                 return Err(TaskError::user(format!(
                     "row {} of `{}`: `{}` is {value}, which `{}` does not hold",
-                    row + 1,
+                    before + row + 1,
                     self.name,
                     column.name(),
                     self.table
@@ -58,59 +60,34 @@ impl Job {
 
     fn check_key(&self) -> Result<(), TaskError> {
         for name in &self.key {
-            let column = self.frame.column(name).map_err(|_| {
-                let known = self
-                    .frame
-                    .get_column_names()
-                    .into_iter()
-                    .map(PlSmallStr::as_str);
-                TaskError::user(format!(
+            if self.rows.column(name).is_none() {
+                return Err(TaskError::user(format!(
                     "`{}` has no column `{name}`, which is named under `key`",
                     self.name
                 ))
-                .hint(hint_for_name(name, "its columns are", known))
-            })?;
-            if let Some(row) = column.is_null().iter().position(|null| null == Some(true)) {
-                return Err(TaskError::user(format!(
-                    "row {} of `{}` has no `{name}`, which is part of the key",
-                    row + 1,
-                    self.name
-                ))
-                .hint("leave such rows out in a `transform: sql`"));
+                .hint(hint_for_name(name, "its columns are", self.rows.names())));
             }
         }
+        let keys = self.rows.only(&self.name, &self.key)?;
+        let name = self.name.clone();
+        keys.parts(&self.name, move |part, before| {
+            no_nulls(&name, &part, before)
+        })?;
         if self.mode == Mode::DeleteInsert {
             return Ok(());
         }
-        let fail = |error: PolarsError| polars_error("look for duplicate keys", &error);
-        let keys = self.frame.select(self.key.iter()).map_err(fail)?;
-        // Mostly there are none, and for a single column that is told sooner.
-        if let [key] = keys.columns()
-            && key.n_unique().map_err(fail)? == key.len()
-        {
+        let repeated = keys.repeated(&self.name)?;
+        if repeated.height() == 0 {
             return Ok(());
         }
-        let duplicated = keys.is_duplicated().map_err(fail)?;
-        let Some(first) = duplicated.iter().position(|twice| twice == Some(true)) else {
-            return Ok(());
-        };
-        let shown: Vec<_> = keys
-            .columns()
-            .iter()
-            .map(|column| {
-                format!(
-                    "`{}` = {}",
-                    column.name(),
-                    column
-                        .get(first)
-                        .map(|value| plain(&value))
-                        .unwrap_or_default()
-                )
-            })
-            .collect();
+        let shown = repeated.columns().iter().map(|column| {
+            let value = column.get(0).map(|value| plain(&value));
+            format!("`{}` = {}", column.name(), value.unwrap_or_default())
+        });
+        let shown: Vec<_> = shown.collect();
         Err(TaskError::user(format!(
             "{} of `{}` share their key with another row, the first with {}",
-            count(duplicated.sum().unwrap_or(0).into(), "row"),
+            count(repeated.height() as u64, "row"),
             self.name,
             shown.join(", ")
         ))
@@ -120,7 +97,7 @@ impl Job {
     /// The dataset's columns that the table does not have.
     pub(super) fn missing<'a>(&'a self, columns: &[TableColumn]) -> Vec<&'a Column> {
         let known = |name: &str| columns.iter().any(|column| column.name == name);
-        let all = self.frame.columns().iter();
+        let all = self.rows.columns().iter();
         all.filter(|column| !known(column.name())).collect()
     }
 
@@ -143,7 +120,7 @@ impl Job {
         }
         let required = columns
             .iter()
-            .filter(|column| column.required && self.frame.column(&column.name).is_err());
+            .filter(|column| column.required && self.rows.column(&column.name).is_none());
         let required: Vec<_> = required.map(|column| column.name.as_str()).collect();
         if !required.is_empty() {
             return Err(TaskError::user(format!(
@@ -154,14 +131,14 @@ impl Job {
             .hint("add the columns to the dataset, or give them a default in the table"));
         }
         let matched: Vec<_> = self
-            .frame
+            .rows
             .columns()
             .iter()
             .filter_map(|column| columns.iter().find(|target| target.name == **column.name()))
             .cloned()
             .collect();
         let wrong: Vec<_> = self
-            .frame
+            .rows
             .columns()
             .iter()
             .zip(&matched)
@@ -219,7 +196,7 @@ impl Job {
         type_of: impl Fn(&DataType) -> Option<String>,
     ) -> Result<String, TaskError> {
         let mut parts = Vec::new();
-        for column in self.frame.columns() {
+        for column in self.rows.columns() {
             let required = if self.key.iter().any(|key| key == column.name()) {
                 " not null"
             } else {
@@ -270,6 +247,21 @@ impl Job {
         })?;
         Ok(format!("{} {of}", quoted(column.name())))
     }
+}
+
+/// Refuses rows that lack a part of their key.
+fn no_nulls(name: &str, keys: &DataFrame, before: usize) -> Result<(), TaskError> {
+    for column in keys.columns() {
+        if let Some(row) = column.is_null().iter().position(|null| null == Some(true)) {
+            return Err(TaskError::user(format!(
+                "row {} of `{name}` has no `{}`, which is part of the key",
+                before + row + 1,
+                column.name()
+            ))
+            .hint("leave such rows out in a `transform: sql`"));
+        }
+    }
+    Ok(())
 }
 
 fn not_finite(column: &Column) -> Result<Option<usize>, TaskError> {

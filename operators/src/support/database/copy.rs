@@ -24,7 +24,12 @@ const ROWS: usize = 1 << 15;
 /// How much is sent at once.
 const CHUNK: usize = 1 << 18;
 
-/// Gives `send` the rows of a frame, piece by piece, until it wants no more.
+/// What stands before the first row.
+pub(super) const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What stands behind the last one.
+pub(super) const TAIL: &[u8] = &(-1_i16).to_be_bytes();
+
+/// Gives `send` the rows of a part of a dataset, piece by piece, until it wants no more; `start` rows come before.
 ///
 /// # Errors
 /// Names the first value that does not fit.
@@ -32,14 +37,13 @@ pub(super) fn encode(
     frame: &DataFrame,
     columns: &[TableColumn],
     dataset: &str,
+    start: usize,
     mut send: impl FnMut(Vec<u8>) -> bool,
 ) -> Result<(), TaskError> {
     let count = i16::try_from(columns.len())
         .map_err(|_| TaskError::user("a table cannot have so many columns"))?;
     let fresh = || Vec::with_capacity(CHUNK + CHUNK / 8);
     let mut out = fresh();
-    out.extend(b"PGCOPY\n\xff\r\n\0");
-    out.extend([0; 8]);
     for before in (0..frame.height()).step_by(ROWS) {
         let rows = ROWS.min(frame.height() - before);
         let cells = frame
@@ -58,7 +62,7 @@ pub(super) fn encode(
                     }
                     _ => column,
                 };
-                Cells::new(&column, target, dataset, before)
+                Cells::new(&column, target, dataset, start + before)
             })
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..rows {
@@ -71,7 +75,6 @@ pub(super) fn encode(
             }
         }
     }
-    out.extend((-1_i16).to_be_bytes());
     send(out);
     Ok(())
 }

@@ -1,12 +1,28 @@
 //! How far rows have been read.
 
 use chrono::{DateTime, SecondsFormat};
-use pipectl_engine::operator::TaskError;
+use pipectl_engine::{dataset::Dataset, operator::TaskError};
 use polars::prelude::*;
 use serde_json::Value;
 
 use super::fit::plain;
 use crate::support::{frame::polars_error, settings::type_name};
+
+/// The greatest value of a column of a table, as [`greatest`]. Computes: call it where blocking is allowed.
+///
+/// # Errors
+/// As [`greatest`]; when the table cannot be read.
+pub(super) fn greatest_of(rows: &Dataset, name: &str) -> Result<Option<Value>, TaskError> {
+    if let Some(frame) = rows.in_memory() {
+        return greatest(frame, name);
+    }
+    greatest(&DataFrame::empty_with_schema(rows.schema()), name)?;
+    let one = rows
+        .lazy()
+        .and_then(|plan| plan.select([col(name).max()]).collect());
+    let fail = |error: PolarsError| polars_error(&format!("find the greatest `{name}`"), &error);
+    greatest(&one.map_err(fail)?, name)
+}
 
 /// The greatest value of a column, as a value that a query can be given; `None` when there is none.
 ///

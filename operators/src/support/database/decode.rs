@@ -31,6 +31,8 @@ pub(super) struct Builder {
     values: Values,
     lists: Option<Lists>,
     parts: Vec<Part>,
+    /// How many digits behind the point its decimals have at least.
+    scale: u16,
     /// How many rows the open chunk has, and may have.
     rows: usize,
     chunk: usize,
@@ -60,9 +62,32 @@ impl Builder {
             values: Values::of(holds, FIRST_CHUNK)?,
             lists: list.then(Lists::default),
             parts: Vec::new(),
+            scale: 0,
             rows: 0,
             chunk: FIRST_CHUNK,
         })
+    }
+
+    /// Takes the values out; decimals that follow have no fewer digits than those before.
+    pub(super) fn emptied(&mut self) -> Self {
+        self.close();
+        self.scale = self.widest();
+        Self {
+            values: self.values.empty(0),
+            lists: self.lists.as_ref().map(|_| Lists::default()),
+            parts: std::mem::take(&mut self.parts),
+            scale: self.scale,
+            rows: 0,
+            chunk: 0,
+        }
+    }
+
+    fn widest(&self) -> u16 {
+        let scales = self.parts.iter().map(|part| match &part.values {
+            Closed::Numbers(numbers) => numbers.scale,
+            Closed::Array(_) => 0,
+        });
+        scales.max().unwrap_or(0).max(self.scale)
     }
 
     /// Adds a value.
@@ -104,11 +129,7 @@ impl Builder {
     pub(super) fn finish(mut self, name: &str) -> PolarsResult<Column> {
         self.close();
         let name = PlSmallStr::from_str(name);
-        let scales = self.parts.iter().map(|part| match &part.values {
-            Closed::Numbers(numbers) => numbers.scale,
-            Closed::Array(_) => 0,
-        });
-        let scale = scales.max().unwrap_or(0);
+        let scale = self.widest();
         let mut arrays = Vec::new();
         for part in self.parts {
             let values = match part.values {

@@ -68,10 +68,10 @@ impl Bounds {
 }
 
 impl Job {
-    /// The interval whose rows are to be deleted, once every new row is known to be in it.
+    /// The interval whose rows are to be deleted.
     ///
     /// # Errors
-    /// When there is no such column, it holds no dates or times, or a row is outside.
+    /// When there is no such column, or it holds no dates or times.
     pub(super) fn bounds(
         &self,
         interval: &RowsInterval,
@@ -80,18 +80,13 @@ impl Job {
         let name = interval.column.as_str();
         let position = columns.iter().position(|column| column.name == name);
         let Some((target, column)) = position.and_then(|position| {
-            Some((columns.get(position)?, self.frame.columns().get(position)?))
+            Some((columns.get(position)?, self.rows.columns().get(position)?))
         }) else {
-            let known = self.frame.get_column_names();
             return Err(TaskError::user(format!(
                 "`{}` has no column `{name}`, which is named under `interval_column`",
                 self.name
             ))
-            .hint(hint_for_name(
-                name,
-                "its columns are",
-                known.into_iter().map(PlSmallStr::as_str),
-            )));
+            .hint(hint_for_name(name, "its columns are", self.rows.names())));
         };
         if !matches!(column.dtype(), DataType::Date | DataType::Datetime(_, _)) {
             return Err(TaskError::user(format!(
@@ -101,18 +96,24 @@ impl Job {
             ))
             .hint("cast it in a `transform: sql`"));
         }
-        let bounds = Bounds::of(interval, target.holds)?;
-        self.all_within(column, &bounds, interval)?;
-        Ok(bounds)
+        Bounds::of(interval, target.holds)
     }
 
-    fn all_within(
+    /// Refuses rows that are not in the interval. `before` rows come before the part.
+    ///
+    /// # Errors
+    /// Names the first that is outside.
+    pub(super) fn all_within(
         &self,
-        column: &Column,
+        part: &DataFrame,
+        before: usize,
         bounds: &Bounds,
-        interval: &RowsInterval,
     ) -> Result<(), TaskError> {
         let fail = |error: PolarsError| polars_error("look at the rows' interval", &error);
+        let Some(interval) = &self.interval else {
+            return Ok(());
+        };
+        let column = part.column(&interval.column).map_err(fail)?;
         let micros = column
             .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
             .and_then(|moments| moments.cast(&DataType::Int64))
@@ -126,7 +127,7 @@ impl Job {
         let value = column.get(row).map_err(fail)?;
         Err(TaskError::user(format!(
             "row {} of `{}`: `{}` is {}, which is not in the run's interval from {} to {}",
-            row + 1,
+            before + row + 1,
             self.name,
             column.name(),
             plain(&value),

@@ -1,11 +1,10 @@
 //! What is to be written, and by whom.
 
 use pipectl_engine::operator::{TaskContext, TaskError};
-use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::table::TableName;
+use super::{given::Given, table::TableName};
 
 /// How new rows meet those that are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +28,7 @@ pub(crate) struct Job {
     /// The dataset's name.
     pub(crate) name: String,
     /// The rows.
-    pub(crate) frame: DataFrame,
+    pub(crate) rows: Given,
     /// Where they go.
     pub(crate) table: TableName,
     /// How they meet the rows that are there.

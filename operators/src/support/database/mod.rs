@@ -7,6 +7,7 @@ mod copy;
 mod cursor;
 mod decode;
 mod fit;
+mod given;
 mod interval;
 mod job;
 mod numbers;
@@ -25,6 +26,7 @@ mod postgres_table;
 mod request;
 mod rows;
 mod session;
+mod spool;
 mod sqlite_load;
 mod sqlite_read;
 mod sqlite_run;
@@ -46,6 +48,7 @@ use crate::support::text::hint_for_name;
 
 pub(crate) use self::{
     cursor::json_value,
+    given::Given,
     job::{Job, Mode, Once, RowsInterval},
     odbc_ledger::NONE as NO_LEDGER,
     request::{Cursor, Found, Partitions, Request},

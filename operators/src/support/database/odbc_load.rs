@@ -80,7 +80,7 @@ fn ready_table(session: &mut Session, job: &Job) -> Result<Vec<TableColumn>, Tas
 
 fn create_table(session: &Session, job: &Job) -> Result<String, TaskError> {
     let mut parts = Vec::new();
-    for column in job.frame.columns() {
+    for column in job.rows.columns() {
         parts.push(declared(session, job, column)?);
     }
     if !job.key.is_empty() && job.mode != Mode::DeleteInsert {
@@ -123,7 +123,13 @@ struct Load {
 
 impl Load {
     fn new(job: Job, columns: Vec<TableColumn>) -> Result<Self, TaskError> {
-        let given = job.frame.columns().iter().zip(&columns);
+        // A driver takes whole columns.
+        let frame = job.rows.whole(&job.name)?;
+        if let Some(interval) = &job.interval {
+            let bounds = job.bounds(interval, &columns)?;
+            job.all_within(&frame, 0, &bounds)?;
+        }
+        let given = frame.columns().iter().zip(&columns);
         let fitted = given.map(|(column, target)| {
             let piece = Piece {
                 column,
@@ -139,7 +145,7 @@ impl Load {
         });
         let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
         let fail = |error: PolarsError| polars_error("fit the rows to the table", &error);
-        let rows = DataFrame::new(job.frame.height(), fitted).map_err(fail)?;
+        let rows = DataFrame::new(frame.height(), fitted).map_err(fail)?;
         Ok(Self { job, columns, rows })
     }
 

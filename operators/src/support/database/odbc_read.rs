@@ -2,7 +2,10 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 use pipectl_connections::{OdbcDatabase, OdbcKind, OdbcValue};
-use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{SqlText, TaskContext, TaskError},
+};
 use polars::prelude::DataFrame;
 
 use super::{
@@ -34,7 +37,10 @@ pub(super) async fn read(
         };
         let rows = count(frame.height() as u64, "row");
         inner.log.info(format!("{rows} from `{connection}`"));
-        Ok(Found { frame, cursor })
+        Ok(Found {
+            rows: Dataset::from_frame(frame),
+            cursor,
+        })
     };
     context.compute(work).await
 }

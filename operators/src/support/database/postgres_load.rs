@@ -4,8 +4,10 @@ use pipectl_engine::{
     failpoint,
     operator::{TaskContext, TaskError},
 };
+use polars::prelude::DataFrame;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgDatabaseError};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     copy,
@@ -37,35 +39,30 @@ pub(super) async fn load(
     // When writing is given up in the middle of a `COPY`, the connection is of no more use.
     connection.close_on_drop();
     let mut transaction = connection.begin().await.map_err(fail)?;
-    let rows = job.frame.height() as u64;
-    if let Some(before) = session.enter(&mut transaction, &ledger, rows).await? {
+    let known = job.rows.known();
+    let entered = session.enter(&mut transaction, &ledger, known.unwrap_or(0));
+    if let Some(before) = entered.await? {
         return Ok(Once::Before(before));
     }
     if job.create || job.add_columns {
         session.lock_making(&mut transaction, &job.table).await?;
     }
     let columns = session.ready_table(&mut transaction, &job).await?;
-    let (job, columns, bounds) = context
-        .compute(move || {
-            let floats =
-                |column: &TableColumn| matches!(column.holds, Holds::Float32 | Holds::Float64);
-            job.check_finite(floats, &columns)?;
-            let bounds = job.interval.as_ref();
-            let bounds = bounds
-                .map(|interval| job.bounds(interval, &columns))
-                .transpose()?;
-            Ok((job, columns, bounds))
-        })
-        .await?;
+    let bounds = job.interval.as_ref();
+    let bounds = bounds.map(|interval| job.bounds(interval, &columns));
     let load = Load {
         session: &session,
         job: &job,
         columns: &columns,
+        bounds: bounds.transpose()?,
         context,
     };
-    tokio::select! {
-        done = load.write(&mut transaction, bounds.as_ref()) => done?,
+    let rows = tokio::select! {
+        rows = load.write(&mut transaction) => rows?,
         () = context.cancel.cancelled() => return Err(stopped_rows()),
+    };
+    if known.is_none() {
+        session.counted(&mut transaction, &ledger, rows).await?;
     }
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
@@ -81,17 +78,15 @@ struct Load<'a> {
     session: &'a Session,
     job: &'a Job,
     columns: &'a [TableColumn],
+    bounds: Option<Bounds>,
     context: &'a TaskContext,
 }
 
 impl Load<'_> {
-    async fn write(
-        &self,
-        session: &mut PgConnection,
-        bounds: Option<&Bounds>,
-    ) -> Result<(), TaskError> {
+    /// Gives how many rows were written.
+    async fn write(&self, session: &mut PgConnection) -> Result<u64, TaskError> {
         let table = self.job.table.quoted();
-        match (self.job.mode, bounds) {
+        match (self.job.mode, &self.bounds) {
             // Not `truncate`: others go on reading the old rows until we commit.
             (Mode::Replace, _) => {
                 let delete = format!("delete from {table}");
@@ -101,8 +96,8 @@ impl Load<'_> {
             _ => {}
         }
         let by_key = self.job.mode == Mode::Upsert
-            || (self.job.mode == Mode::DeleteInsert && bounds.is_none());
-        let given = self.job.frame.columns().iter();
+            || (self.job.mode == Mode::DeleteInsert && self.bounds.is_none());
+        let given = self.job.rows.columns().iter();
         let mut as_text = given
             .zip(self.columns)
             .map(|(have, want)| want.as_text(have.dtype()));
@@ -110,7 +105,7 @@ impl Load<'_> {
             return self.copy(session, &table).await;
         }
         self.stage(session).await?;
-        self.copy(session, STAGE).await?;
+        let rows = self.copy(session, STAGE).await?;
         if self.job.mode == Mode::DeleteInsert && by_key {
             let is_key = |name: &&str| self.job.key.iter().any(|key| key == name);
             let names = self.columns.iter().map(|column| column.name.as_str());
@@ -121,7 +116,8 @@ impl Load<'_> {
             self.session.run(session, delete).await?;
         }
         let insert = self.insert();
-        self.session.run(session, insert).await.map(|_| ())
+        self.session.run(session, insert).await?;
+        Ok(rows)
     }
 
     /// Deletes the rows of the run's interval.
@@ -158,7 +154,7 @@ impl Load<'_> {
 
     /// Makes the table that rows are gathered in: columns like the table's, or text for the server to read.
     async fn stage(&self, session: &mut PgConnection) -> Result<(), TaskError> {
-        let given = self.job.frame.columns().iter().zip(self.columns);
+        let given = self.job.rows.columns().iter().zip(self.columns);
         let columns: Vec<_> = given
             .map(|(have, want)| {
                 let name = quoted(&want.name);
@@ -179,7 +175,7 @@ impl Load<'_> {
 
     /// The gathered values of some columns, in the table's types.
     fn values(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let given = self.job.frame.columns().iter().zip(self.columns);
+        let given = self.job.rows.columns().iter().zip(self.columns);
         let values: Vec<_> = given
             .filter(|(_, want)| wanted(&want.name))
             .map(|(have, want)| {
@@ -208,27 +204,30 @@ impl Load<'_> {
         insert + &self.job.on_conflict(self.columns)
     }
 
-    /// Sends the rows while they are being brought into their form.
-    async fn copy(&self, session: &mut PgConnection, table: &str) -> Result<(), TaskError> {
+    /// Sends the rows while they are being read and brought into their form; gives how many they were.
+    async fn copy(&self, session: &mut PgConnection, table: &str) -> Result<u64, TaskError> {
         let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
         let statement = format!("copy {table} ({names}) from stdin with (format binary)");
         let fail = |error| self.session.fail(error);
         let mut copy = session.copy_in_raw(&statement).await.map_err(fail)?;
         let (sender, pieces) = mpsc::channel::<Vec<u8>>(AHEAD);
-        let (frame, columns) = (self.job.frame.clone(), self.columns.to_vec());
-        let (name, cancel) = (self.job.name.clone(), self.context.cancel.clone());
-        let encode = self.context.compute(move || {
-            copy::encode(&frame, &columns, &name, |piece| {
-                !cancel.is_cancelled() && sender.blocking_send(piece).is_ok()
-            })
-        });
+        let encoder = Encoder {
+            job: self.job.clone(),
+            columns: self.columns.to_vec(),
+            bounds: self.bounds.clone(),
+            cancel: self.context.cancel.clone(),
+            sender,
+        };
+        let encode = self.context.compute(move || encoder.all());
         let sending = &mut copy;
         let transfer = async move {
             // When sending fails, this end goes, and so the other one stops.
             let mut pieces = pieces;
+            sending.send(copy::HEAD).await?;
             while let Some(piece) = pieces.recv().await {
                 sending.send(piece).await?;
             }
+            sending.send(copy::TAIL).await?;
             Ok::<_, sqlx::Error>(())
         };
         let (encoded, sent) = tokio::join!(encode, transfer);
@@ -243,12 +242,14 @@ impl Load<'_> {
             drop(copy.abort("the rows cannot be sent").await);
             return Err(error);
         }
-        let done = copy.finish().await;
-        done.map(|_| ()).map_err(|error| self.refused(error))
+        match copy.finish().await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.refused(error).await),
+        }
     }
 
     /// The server's refusal, with the row and the value that it is about.
-    fn refused(&self, error: sqlx::Error) -> TaskError {
+    async fn refused(&self, error: sqlx::Error) -> TaskError {
         let postgres = error
             .as_database_error()
             .and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
@@ -264,21 +265,48 @@ impl Load<'_> {
             return failure;
         };
         let place = format!("row {row} of `{}`", self.job.name);
-        let value = column.and_then(|name| {
-            let value = self
-                .job
-                .frame
-                .column(&name)
-                .ok()?
-                .get(row.checked_sub(1)?)
-                .ok()?;
-            Some(format!(
-                "{place}: `{name}` is {}, which the table refuses",
-                plain(&value)
-            ))
+        let (given, number) = (self.job.rows.clone(), row.saturating_sub(1));
+        let value = self.context.compute(move || {
+            let value = column.and_then(|name| {
+                let value = plain(&given.value(&name, number)?);
+                Some(format!("`{name}` is {value}, which the table refuses"))
+            });
+            Ok(value)
         });
-        failure.message = value.unwrap_or_else(|| format!("{place}: the table refuses it"));
+        let value = value.await.ok().flatten();
+        let value = value.unwrap_or_else(|| "the table refuses it".to_owned());
+        failure.message = format!("{place}: {value}");
         failure
+    }
+}
+
+/// Brings rows into their form.
+struct Encoder {
+    job: Job,
+    columns: Vec<TableColumn>,
+    bounds: Option<Bounds>,
+    cancel: CancellationToken,
+    sender: mpsc::Sender<Vec<u8>>,
+}
+
+impl Encoder {
+    fn all(self) -> Result<(), TaskError> {
+        let (given, name) = (self.job.rows.clone(), self.job.name.clone());
+        given.parts(&name, move |part, before| self.part(&part, before))
+    }
+
+    fn part(&self, part: &DataFrame, before: usize) -> Result<(), TaskError> {
+        let floats = |column: &TableColumn| matches!(column.holds, Holds::Float32 | Holds::Float64);
+        self.job.check_finite(part, before, floats, &self.columns)?;
+        if let Some(bounds) = &self.bounds {
+            self.job.all_within(part, before, bounds)?;
+        }
+        let mut going = true;
+        copy::encode(part, &self.columns, &self.job.name, before, |piece| {
+            going = !self.cancel.is_cancelled() && self.sender.blocking_send(piece).is_ok();
+            going
+        })?;
+        if going { Ok(()) } else { Err(stopped_rows()) }
     }
 }
 

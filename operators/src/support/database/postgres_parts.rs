@@ -9,17 +9,18 @@ use super::{
     bound, named_column,
     postgres_read::{Plan, Source},
     request::{Partitions, VALUE, narrowed},
-    rows::{ReadColumn, Rows},
+    rows::ReadColumn,
+    spool::{Gathered, Room},
     table::{Holds, quoted},
 };
 
-/// Reads the ranges and puts them one behind the other.
+/// Reads the ranges, which stand one behind the other.
 pub(super) async fn read(
     source: &Source,
     session: &mut PgConnection,
     plan: &Plan,
     partitions: &Partitions,
-) -> Result<Rows, TaskError> {
+) -> Result<Vec<Gathered>, TaskError> {
     let fail = |error| source.fail(error);
     let column = named_column(
         &plan.columns,
@@ -57,6 +58,7 @@ pub(super) async fn read(
     )
     .await?;
     let queries = ranges(&plan.query, &name, &borders);
+    let room = Room::of(queries.len());
     let mut sessions = JoinSet::new();
     for (number, query) in queries.iter().enumerate().skip(1) {
         let reader = Reader {
@@ -64,25 +66,21 @@ pub(super) async fn read(
             snapshot: snapshot.clone(),
             query: query.clone(),
             columns: plan.columns.clone(),
+            room,
         };
         sessions.spawn(async move { reader.read().await.map(|rows| (number, rows)) });
     }
     let own = queries.first().unwrap_or(&plan.query);
     let prepared = bound::prepare(&mut transaction, own, fail).await?;
-    let mut rows = source
-        .copy(&mut transaction, &prepared, &plan.columns)
-        .await?;
-    let mut others = Vec::new();
+    let rows = source.copy(&mut transaction, &prepared, &plan.columns, room);
+    let mut all = vec![(0, rows.await?)];
     while let Some(done) = sessions.join_next().await {
         let done = done.map_err(|error| TaskError::bug("a session has panicked").because(error))?;
-        others.push(done?);
+        all.push(done?);
     }
-    others.sort_by_key(|(number, _)| *number);
-    for (_, more) in others {
-        rows.append(more);
-    }
+    all.sort_by_key(|(number, _)| *number);
     transaction.commit().await.map_err(fail)?;
-    Ok(rows)
+    Ok(all.into_iter().map(|(_, rows)| rows).collect())
 }
 
 async fn run(session: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -95,10 +93,11 @@ struct Reader {
     snapshot: String,
     query: SqlText,
     columns: Vec<ReadColumn>,
+    room: Room,
 }
 
 impl Reader {
-    async fn read(self) -> Result<Rows, TaskError> {
+    async fn read(self) -> Result<Gathered, TaskError> {
         let source = &self.source;
         let fail = |error| source.fail(error);
         // Not out of the pool: those who hold one connection and wait for more could wait for one another.
@@ -120,7 +119,7 @@ impl Reader {
             .map_err(fail)?;
         let prepared = bound::prepare(&mut transaction, &self.query, fail).await?;
         let rows = source
-            .copy(&mut transaction, &prepared, &self.columns)
+            .copy(&mut transaction, &prepared, &self.columns, self.room)
             .await?;
         transaction.commit().await.map_err(fail)?;
         session.close().await.map_err(fail)?;

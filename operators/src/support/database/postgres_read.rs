@@ -19,6 +19,7 @@ use super::{
     named_column, postgres_parts,
     request::{Found, Request, VALUE, narrowed, without_end},
     rows::{ReadColumn, Rows},
+    spool::{self, Gathered, Room, Spool},
     table::{Holds, quoted},
 };
 use crate::support::{
@@ -40,6 +41,16 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// A database to read from for an attempt; `doing` says what is done, as in ``read from `warehouse` ``.
+    pub(super) fn new(pool: &PgPool, doing: String, context: &TaskContext) -> Self {
+        Self {
+            pool: pool.clone(),
+            context: context.clone(),
+            doing,
+            told: Arc::default(),
+        }
+    }
+
     /// A failure of the database.
     pub(super) fn fail(&self, error: sqlx::Error) -> TaskError {
         database_error(&self.doing, error)
@@ -53,35 +64,30 @@ pub(super) async fn read(
     request: &Request,
     context: &TaskContext,
 ) -> Result<Found, TaskError> {
-    let source = Source {
-        pool: pool.clone(),
-        context: context.clone(),
-        doing: format!("read from `{connection}`"),
-        told: Arc::default(),
-    };
-    let rows = tokio::select! {
-        rows = source.rows(request) => rows?,
+    let source = Source::new(pool, format!("read from `{connection}`"), context);
+    let sessions = tokio::select! {
+        sessions = source.rows(request) => sessions?,
         () = context.cancel.cancelled() => {
             return Err(TaskError::external("the attempt was stopped while it read"));
         }
     };
-    let log = format!("{} from `{connection}`", count(rows.count, "row"));
+    let rows = sessions.iter().map(|session| session.rows.count).sum();
+    let log = format!("{} from `{connection}`", count(rows, "row"));
     context.log.info(log);
     let column = request.cursor.as_ref().map(|cursor| cursor.column.clone());
+    let inner = context.clone();
     context
         .compute(move || {
-            let frame = rows
-                .finish()
-                .map_err(|error| polars_error("read the query's rows", &error))?;
-            let cursor = column.map(|column| cursor::greatest(&frame, &column));
+            let rows = Gathered::table(sessions, &inner)?;
+            let cursor = column.map(|column| cursor::greatest_of(&rows, &column));
             let cursor = cursor.transpose()?.flatten();
-            Ok(Found { frame, cursor })
+            Ok(Found { rows, cursor })
         })
         .await
 }
 
 impl Source {
-    async fn rows(&self, request: &Request) -> Result<Rows, TaskError> {
+    async fn rows(&self, request: &Request) -> Result<Vec<Gathered>, TaskError> {
         let mut session = self
             .pool
             .acquire()
@@ -94,7 +100,10 @@ impl Source {
         cleared.map_err(|error| self.fail(error))?;
         let plan = self.plan(&mut session, request).await?;
         match &request.partitions {
-            None => self.copied(&mut session, &plan.query, &plan.columns).await,
+            None => {
+                let rows = self.copied(&mut session, &plan.query, &plan.columns, Room::of(1));
+                Ok(vec![rows.await?])
+            }
             Some(partitions) => postgres_parts::read(self, &mut session, &plan, partitions).await,
         }
     }
@@ -151,16 +160,19 @@ impl Source {
     }
 
     /// Reads a query in a transaction of its own.
-    async fn copied(
+    pub(super) async fn copied(
         &self,
         session: &mut PgConnection,
         query: &SqlText,
         columns: &[ReadColumn],
-    ) -> Result<Rows, TaskError> {
+        room: Room,
+    ) -> Result<Gathered, TaskError> {
         let fail = |error| self.fail(error);
         let prepared = bound::prepare(session, query, fail).await?;
         let mut transaction = session.begin().await.map_err(fail)?;
-        let rows = self.copy(&mut transaction, &prepared, columns).await?;
+        let rows = self
+            .copy(&mut transaction, &prepared, columns, room)
+            .await?;
         transaction.commit().await.map_err(fail)?;
         Ok(rows)
     }
@@ -171,18 +183,41 @@ impl Source {
         transaction: &mut PgConnection,
         prepared: &Prepared,
         columns: &[ReadColumn],
-    ) -> Result<Rows, TaskError> {
+        room: Room,
+    ) -> Result<Gathered, TaskError> {
+        let (mut spool, parts) = Spool::new(room);
+        let inner = self.context.clone();
+        let write = self.context.compute(move || spool::write(&inner, parts));
+        let read = async move {
+            let mut rows = Rows::new(columns);
+            self.receive(transaction, prepared, &mut rows, &mut spool)
+                .await?;
+            spool.end(&mut rows).await?;
+            Ok::<_, TaskError>(rows)
+        };
+        let (rows, files) = tokio::join!(read, write);
+        let files = files?;
+        rows.map(|rows| Gathered { rows, files })
+    }
+
+    async fn receive(
+        &self,
+        transaction: &mut PgConnection,
+        prepared: &Prepared,
+        rows: &mut Rows,
+        spool: &mut Spool,
+    ) -> Result<(), TaskError> {
         let fail = |error| self.fail(error);
         prepared.bind(&mut *transaction).await.map_err(fail)?;
-        let mut rows = Rows::new(columns);
         if !can_be_copied(&prepared.sql) {
             // `show`, `explain` and the like give rows too, but are not to be copied.
             let query = sqlx::query(AssertSqlSafe(prepared.sql.clone())).persistent(false);
             let mut stream = query.fetch(transaction);
             while let Some(row) = stream.try_next().await.map_err(fail)? {
                 rows.row(&row)?;
+                spool.relieve(rows).await?;
             }
-            return Ok(rows);
+            return Ok(());
         }
         let statement = format!(
             "copy (\n{}\n) to stdout with (format binary)",
@@ -192,6 +227,7 @@ impl Source {
         let mut told = 0;
         while let Some(data) = stream.try_next().await.map_err(fail)? {
             rows.copied(&data)?;
+            spool.relieve(rows).await?;
             if rows.count >= told + TELL {
                 let more = rows.count - told;
                 told = rows.count;
@@ -201,7 +237,7 @@ impl Source {
                 self.context.log.info(log);
             }
         }
-        Ok(rows)
+        Ok(())
     }
 }
 
@@ -212,7 +248,7 @@ pub(super) struct Plan {
 }
 
 /// The columns of a query.
-fn columns(prepared: &Prepared) -> Result<Vec<ReadColumn>, TaskError> {
+pub(super) fn columns(prepared: &Prepared) -> Result<Vec<ReadColumn>, TaskError> {
     let found = prepared.statement.columns().iter();
     let columns: Vec<_> = found
         .map(|column| ReadColumn::of(column.name(), column.type_info()))
@@ -274,12 +310,7 @@ pub(super) async fn first(
     query: &SqlText,
     context: &TaskContext,
 ) -> Result<DataFrame, TaskError> {
-    let source = Source {
-        pool: pool.clone(),
-        context: context.clone(),
-        doing: format!("ask `{connection}`"),
-        told: Arc::default(),
-    };
+    let source = Source::new(pool, format!("ask `{connection}`"), context);
     let fail = |error| source.fail(error);
     let mut session = pool.acquire().await.map_err(fail)?;
     session.clear_cached_statements().await.map_err(fail)?;

@@ -1,7 +1,6 @@
 //! What is to be read.
 
-use pipectl_engine::operator::SqlText;
-use polars::prelude::DataFrame;
+use pipectl_engine::{dataset::Dataset, operator::SqlText};
 use serde_json::Value;
 
 /// Rows to be read.
@@ -39,7 +38,7 @@ pub(crate) struct Partitions {
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The rows.
-    pub(crate) frame: DataFrame,
+    pub(crate) rows: Dataset,
     /// The cursor's greatest value among them.
     pub(crate) cursor: Option<Value>,
 }

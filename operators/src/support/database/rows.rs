@@ -98,6 +98,10 @@ pub(super) struct Rows {
     columns: Vec<(String, Builder)>,
     /// How many there are.
     pub(super) count: u64,
+    /// How many of them have been taken out.
+    taken: u64,
+    /// How many bytes the server has sent for those that have not.
+    pub(super) bytes: usize,
     begun: bool,
 }
 
@@ -113,6 +117,8 @@ impl Rows {
         Self {
             columns: builders.flatten().collect(),
             count: 0,
+            taken: 0,
+            bytes: 0,
             begun: false,
         }
     }
@@ -122,6 +128,7 @@ impl Rows {
     /// # Errors
     /// Names the value that cannot be held.
     pub(super) fn copied(&mut self, data: &[u8]) -> Result<(), TaskError> {
+        self.bytes += data.len();
         let mut data = data;
         if !self.begun {
             data = data.get(HEAD..).ok_or_else(broken)?;
@@ -155,12 +162,31 @@ impl Rows {
             } else {
                 Some(raw.as_bytes().map_err(|_| broken())?)
             };
+            self.bytes += value.map_or(0, <[u8]>::len);
             builder
                 .push(value)
                 .map_err(|what| unheld(self.count, name, what))?;
         }
         self.count += 1;
         Ok(())
+    }
+
+    /// Takes the rows out; those that follow are counted on.
+    ///
+    /// # Errors
+    /// When decimals do not fit together.
+    pub(super) fn emptied(&mut self) -> PolarsResult<DataFrame> {
+        let columns = self.columns.iter_mut();
+        let columns = columns.map(|(name, builder)| (name.clone(), builder.emptied()));
+        let part = Self {
+            columns: columns.collect(),
+            count: self.count,
+            taken: self.taken,
+            bytes: 0,
+            begun: true,
+        };
+        (self.taken, self.bytes) = (self.count, 0);
+        part.finish()
     }
 
     /// Adds the rows that another session has gathered.
@@ -176,7 +202,7 @@ impl Rows {
     /// # Errors
     /// When decimals do not fit together.
     pub(super) fn finish(self) -> PolarsResult<DataFrame> {
-        let height = usize::try_from(self.count).unwrap_or(usize::MAX);
+        let height = usize::try_from(self.count - self.taken).unwrap_or(usize::MAX);
         let columns = self
             .columns
             .into_iter()

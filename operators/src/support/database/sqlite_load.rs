@@ -1,11 +1,14 @@
 //! Rows into SQLite, with the ledger's entry in the same transaction.
 
+use std::sync::Arc;
+
 use pipectl_engine::{
     failpoint,
     operator::{TaskContext, TaskError},
 };
 use polars::prelude::*;
 use sqlx::{Arguments, AssertSqlSafe, SqliteConnection, SqlitePool, sqlite::SqliteArguments};
+use tokio::sync::mpsc;
 
 use super::{
     fit::Piece,
@@ -34,32 +37,27 @@ pub(super) async fn load(
     // The writer's lock is taken now: a read that becomes a write later could fail at once.
     let mut transaction = pool.begin_with("begin immediate").await.map_err(fail)?;
     let ledger = job.table.beside(LEDGER);
-    let rows = job.frame.height() as u64;
-    if let Some(before) = session.claim(&mut transaction, &ledger, rows).await? {
+    let known = job.rows.known();
+    let claimed = session.claim(&mut transaction, &ledger, known.unwrap_or(0));
+    if let Some(before) = claimed.await? {
         return Ok(Once::Before(before));
     }
     let columns = session.ready_table(&mut transaction, &job).await?;
-    let load = context
-        .compute(move || {
-            // SQLite would make null of them.
-            job.check_finite(|_| false, &columns)?;
-            let bounds = job.interval.as_ref();
-            let bounds = bounds
-                .map(|interval| job.bounds(interval, &columns))
-                .transpose()?;
-            let given = job.frame.columns().iter().zip(&columns);
-            let cells = given
-                .map(|(column, target)| Cells::new(column, target, &job.name))
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(Load {
-                job,
-                columns,
-                cells,
-                bounds,
-            })
-        })
-        .await?;
-    load.write(&session, &mut transaction, context).await?;
+    let bounds = job.interval.as_ref();
+    let bounds = bounds.map(|interval| job.bounds(interval, &columns));
+    let load = Load {
+        session: &session,
+        given: Arc::new(Rows {
+            bounds: bounds.transpose()?,
+            job,
+            columns,
+        }),
+        context,
+    };
+    let rows = load.write(&mut transaction).await?;
+    if known.is_none() {
+        session.counted(&mut transaction, &ledger, rows).await?;
+    }
     failpoint::hit("load_sql_before_commit");
     if context.cancel.is_cancelled() {
         return Err(stopped_rows());
@@ -70,53 +68,146 @@ pub(super) async fn load(
 }
 
 /// One load under way.
-struct Load {
+struct Load<'a> {
+    session: &'a Session,
+    given: Arc<Rows>,
+    context: &'a TaskContext,
+}
+
+/// The rows, and the table that they are for.
+struct Rows {
     job: Job,
     columns: Vec<TableColumn>,
-    cells: Vec<Cells>,
     bounds: Option<Bounds>,
 }
 
-impl Load {
-    async fn write(
-        &self,
-        session: &Session,
-        connection: &mut SqliteConnection,
-        context: &TaskContext,
+/// Rows in SQLite's form.
+struct Part {
+    cells: Vec<Cells>,
+    height: usize,
+}
+
+impl Rows {
+    /// Brings all rows into their form, part by part, until `send` wants no more.
+    fn parts(
+        self: Arc<Self>,
+        mut send: impl FnMut(Part) -> bool + Send + 'static,
     ) -> Result<(), TaskError> {
-        match (self.job.mode, &self.bounds) {
+        let (given, name) = (self.job.rows.clone(), self.job.name.clone());
+        given.parts(&name, move |part, before| {
+            if send(self.part(&part, before)?) {
+                Ok(())
+            } else {
+                Err(stopped_rows())
+            }
+        })
+    }
+
+    fn part(&self, part: &DataFrame, before: usize) -> Result<Part, TaskError> {
+        let Self {
+            job,
+            columns,
+            bounds,
+        } = self;
+        // SQLite would make null of them.
+        job.check_finite(part, before, |_| false, columns)?;
+        if let Some(bounds) = bounds {
+            job.all_within(part, before, bounds)?;
+        }
+        let given = part.columns().iter().zip(columns);
+        let cells = given.map(|(column, target)| {
+            Cells::new(
+                Piece {
+                    column,
+                    dataset: &job.name,
+                    before,
+                },
+                target,
+            )
+        });
+        Ok(Part {
+            cells: cells.collect::<Result<_, _>>()?,
+            height: part.height(),
+        })
+    }
+
+    /// The columns of the key, and where they stand.
+    fn keys(&self) -> Vec<(&str, usize)> {
+        let of = |name: &str| self.columns.iter().position(|column| column.name == name);
+        let keys = self.job.key.iter();
+        keys.filter_map(|name| Some((name.as_str(), of(name)?)))
+            .collect()
+    }
+}
+
+/// What is done with rows.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Those that share their key with one of them are deleted.
+    Delete,
+    /// They are added.
+    Insert,
+}
+
+impl Load<'_> {
+    /// Gives how many rows were written.
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<u64, TaskError> {
+        match (self.given.job.mode, &self.given.bounds) {
             (Mode::Replace, _) => {
-                let sql = format!("delete from {}", self.job.table.quoted());
-                session.run(&mut *connection, sql).await?;
+                let sql = format!("delete from {}", self.given.job.table.quoted());
+                self.session.run(&mut *connection, sql).await?;
             }
             (Mode::DeleteInsert, Some(bounds)) => {
-                let deleted = self.delete(session, &mut *connection, bounds).await?;
+                let deleted = self.delete(&mut *connection, bounds).await?;
                 let rows = count(deleted, "row");
-                context.log.info(format!("{rows} of the interval deleted"));
+                let log = format!("{rows} of the interval deleted");
+                self.context.log.info(log);
             }
             (Mode::DeleteInsert, None) => {
-                self.delete_by_key(session, &mut *connection, context)
-                    .await?;
+                self.each(&mut *connection, Step::Delete).await?;
             }
             _ => {}
         }
-        self.insert(session, connection, context).await
+        self.each(connection, Step::Insert).await
+    }
+
+    /// Does a step with all rows, while the next ones are brought into their form; gives how many they were.
+    async fn each(&self, connection: &mut SqliteConnection, step: Step) -> Result<u64, TaskError> {
+        let (sender, mut parts) = mpsc::channel::<Part>(1);
+        let given = Arc::clone(&self.given);
+        let convert = self
+            .context
+            .compute(move || given.parts(move |part| sender.blocking_send(part).is_ok()));
+        let write = async move {
+            // When writing fails, this end goes, and so the other one stops.
+            let mut rows = 0;
+            while let Some(part) = parts.recv().await {
+                match step {
+                    Step::Delete => self.delete_by_key(&mut *connection, &part).await?,
+                    Step::Insert => self.insert(&mut *connection, &part).await?,
+                }
+                rows += part.height as u64;
+            }
+            Ok::<_, TaskError>(rows)
+        };
+        let (converted, written) = tokio::join!(convert, write);
+        let rows = written?;
+        converted.map(|()| rows)
     }
 
     /// Deletes the rows of the run's interval. SQLite has no type for moments; its own function reads all their forms.
     async fn delete(
         &self,
-        session: &Session,
         connection: &mut SqliteConnection,
         bounds: &Bounds,
     ) -> Result<u64, TaskError> {
-        let Some(interval) = &self.job.interval else {
+        let Some(interval) = &self.given.job.interval else {
             return Ok(0);
         };
         let column = quoted(&interval.column);
         let sql = format!(
             "delete from {} where julianday({column}) >= julianday(?) and julianday({column}) < julianday(?)",
-            self.job.table.quoted()
+            self.given.job.table.quoted()
         );
         let delete = sqlx::query(AssertSqlSafe(sql))
             .bind(&bounds.start)
@@ -125,73 +216,68 @@ impl Load {
             .await;
         delete
             .map(|done| done.rows_affected())
-            .map_err(|error| session.fail(error))
+            .map_err(|error| self.session.fail(error))
     }
 
     async fn delete_by_key(
         &self,
-        session: &Session,
         connection: &mut SqliteConnection,
-        context: &TaskContext,
+        part: &Part,
     ) -> Result<(), TaskError> {
-        let of = |name: &String| self.columns.iter().position(|column| column.name == *name);
-        let keys = self.job.key.iter();
-        let keys: Vec<_> = keys
-            .filter_map(|name| Some((name, self.cells.get(of(name)?)?)))
-            .collect();
+        let keys = self.given.keys();
         let equal = keys.iter().map(|(name, _)| format!("{} = ?", quoted(name)));
         let sql = format!(
             "delete from {} where {}",
-            self.job.table.quoted(),
+            self.given.job.table.quoted(),
             equal.collect::<Vec<_>>().join(" and ")
         );
-        for row in 0..self.job.frame.height() {
-            if context.cancel.is_cancelled() {
+        for row in 0..part.height {
+            if self.context.cancel.is_cancelled() {
                 return Err(stopped_rows());
             }
             let mut arguments = SqliteArguments::default();
-            for (_, cell) in &keys {
+            for cell in keys.iter().filter_map(|(_, place)| part.cells.get(*place)) {
                 cell.bind(row, &mut arguments)
-                    .map_err(|error| session.fail(sqlx::Error::Encode(error)))?;
+                    .map_err(|error| self.session.fail(sqlx::Error::Encode(error)))?;
             }
             let delete = sqlx::query_with(AssertSqlSafe(sql.clone()), arguments);
             let done = delete.execute(&mut *connection).await;
-            done.map_err(|error| session.fail(error))?;
+            done.map_err(|error| self.session.fail(error))?;
         }
         Ok(())
     }
 
     async fn insert(
         &self,
-        session: &Session,
         connection: &mut SqliteConnection,
-        context: &TaskContext,
+        part: &Part,
     ) -> Result<(), TaskError> {
-        let (table, height) = (self.job.table.quoted(), self.job.frame.height());
-        let names = quoted_list(self.columns.iter().map(|column| column.name.as_str()));
-        let conflict = match self.job.mode {
-            Mode::Upsert => self.job.on_conflict(&self.columns),
+        let Rows { job, columns, .. } = &*self.given;
+        let table = job.table.quoted();
+        let names = quoted_list(columns.iter().map(|column| column.name.as_str()));
+        let conflict = match job.mode {
+            Mode::Upsert => job.on_conflict(columns),
             _ => String::new(),
         };
-        let at_once = (VALUES / self.columns.len().max(1)).clamp(1, ROWS);
-        for first in (0..height).step_by(at_once) {
-            if context.cancel.is_cancelled() {
+        let at_once = (VALUES / columns.len().max(1)).clamp(1, ROWS);
+        for first in (0..part.height).step_by(at_once) {
+            if self.context.cancel.is_cancelled() {
                 return Err(stopped_rows());
             }
-            let last = (first + at_once).min(height);
-            let places = vec!["?"; self.columns.len()].join(", ");
+            let last = (first + at_once).min(part.height);
+            let places = vec!["?"; columns.len()].join(", ");
             let rows = vec![format!("({places})"); last - first].join(", ");
             let mut arguments = SqliteArguments::default();
             for row in first..last {
-                for cell in &self.cells {
+                for cell in &part.cells {
                     cell.bind(row, &mut arguments)
-                        .map_err(|error| session.fail(sqlx::Error::Encode(error)))?;
+                        .map_err(|error| self.session.fail(sqlx::Error::Encode(error)))?;
                 }
             }
             let insert = format!("insert into {table} ({names}) values {rows}{conflict}");
             let insert = sqlx::query_with(AssertSqlSafe(insert), arguments);
             let done = insert.execute(&mut *connection).await;
-            done.map_err(|error| session.fail(error))?;
+            done.map_err(|error| self.session.fail(error))?;
         }
         Ok(())
     }
@@ -206,18 +292,14 @@ enum Cells {
 }
 
 impl Cells {
-    fn new(column: &Column, target: &TableColumn, dataset: &str) -> Result<Self, TaskError> {
+    fn new(piece: Piece<'_>, target: &TableColumn) -> Result<Self, TaskError> {
+        let column = piece.column;
         let fail =
             |error: PolarsError| polars_error(&format!("convert `{}`", column.name()), &error);
         // SQLite keeps decimals as it keeps text that looks like a number.
         let column = if column.dtype().is_decimal() {
             column.clone()
         } else {
-            let piece = Piece {
-                column,
-                dataset,
-                before: 0,
-            };
             piece.fitted(target)?
         };
         Self::of(&column.as_materialized_series().rechunk()).map_err(fail)

@@ -2,7 +2,10 @@
 
 use futures::TryStreamExt;
 use pipectl_connections::database_error;
-use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
+use pipectl_engine::{
+    dataset::Dataset,
+    operator::{SqlText, TaskContext, TaskError},
+};
 use polars::prelude::*;
 use serde_json::Value;
 use sqlx::{
@@ -33,7 +36,7 @@ pub(super) async fn read(
     let query = narrow(pool, connection, request).await?;
     let column = request.cursor.as_ref().map(|cursor| cursor.column.as_str());
     let rows = gather(pool, connection, &query, column, context);
-    let found = tokio::select! {
+    let (frame, cursor) = tokio::select! {
         rows = rows => rows?,
         () = context.cancel.cancelled() => {
             return Err(TaskError::external("the attempt was stopped while it read"));
@@ -41,10 +44,13 @@ pub(super) async fn read(
     };
     let log = format!(
         "{} from `{connection}`",
-        count(found.frame.height() as u64, "row")
+        count(frame.height() as u64, "row")
     );
     context.log.info(log);
-    Ok(found)
+    Ok(Found {
+        rows: Dataset::from_frame(frame),
+        cursor,
+    })
 }
 
 /// The query with the conditions that its rows have to meet.
@@ -106,7 +112,7 @@ async fn gather(
     query: &SqlText,
     cursor: Option<&str>,
     context: &TaskContext,
-) -> Result<Found, TaskError> {
+) -> Result<(DataFrame, Option<Value>), TaskError> {
     let doing = format!("read from `{connection}`");
     let fail = |error| database_error(&doing, error);
     let mut session = pool.acquire().await.map_err(fail)?;
@@ -161,7 +167,7 @@ async fn gather(
                 .collect::<Result<Vec<_>, _>>()?;
             let frame = DataFrame::new(rows, columns)
                 .map_err(|error| polars_error("read the query's rows", &error))?;
-            Ok(Found { frame, cursor })
+            Ok((frame, cursor))
         })
         .await
 }
@@ -175,8 +181,8 @@ pub(super) async fn first(
 ) -> Result<DataFrame, TaskError> {
     let mut one = narrowed(query, "*", &[]);
     one.sql.push_str(" limit 1");
-    let found = gather(pool, connection, &one, None, context).await?;
-    Ok(found.frame)
+    let (frame, _) = gather(pool, connection, &one, None, context).await?;
+    Ok(frame)
 }
 
 /// Values as SQLite keeps them.

@@ -2,6 +2,7 @@
 
 mod ledger;
 mod modes;
+mod parts;
 mod refusals;
 mod round_trip;
 mod types;

@@ -219,6 +219,31 @@ async fn every_type_of_postgres_goes_through_a_frame_and_back() {
     }
 }
 
+#[test]
+fn the_documentation_lists_every_type() {
+    let text = include_str!("../../../../../docs/databases.md");
+    let (_, types) = text.split_once("## Types").unwrap();
+    let rows = types.lines().filter_map(|line| line.strip_prefix("| "));
+    let named: Vec<_> = rows
+        .filter_map(|row| row.split(" |").next())
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .collect();
+    for (name, of, _) in COLUMNS {
+        let of = of.trim_end_matches("[]").split('(').next().unwrap();
+        if !["mood", "positive"].contains(&of) {
+            assert!(named.contains(&of), "{name}: {of} is not in {named:?}");
+        }
+    }
+    for row in [
+        "| enumerations |",
+        "| domains |",
+        "| arrays of all these",
+        "| all others",
+    ] {
+        assert!(types.contains(row), "{row}");
+    }
+}
+
 #[tokio::test]
 async fn what_columns_do_not_hold_is_named_by_row() {
     let [_, project] = projects();

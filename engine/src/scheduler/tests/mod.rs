@@ -1,11 +1,11 @@
-//! The scheduler against a slow, obvious model, on random graphs in random order; and by table.
+//! The scheduler by cases; on random graphs against a slow, obvious model it is in `random.rs`.
 
-use proptest::prelude::*;
+mod random;
 
-use super::{Decision, Scheduler, Unit, Upstreams, Verdict};
+use super::{Decision, Scheduler, Unit};
 use crate::{
     operator::{Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext, TaskError},
-    plan::{Foreach, Plan, TaskIndex, TriggerRule, testing},
+    plan::{Foreach, Plan, TaskIndex, testing},
     spec::Template,
     state::{RunState, TaskEvent, TaskState},
 };
@@ -28,156 +28,6 @@ impl Operator for Nothing {
 
     async fn run(_: NoSettings, _: &TaskContext) -> Result<Outcome, TaskError> {
         Ok(Outcome::Done(Output::default()))
-    }
-}
-
-const RULES: [TriggerRule; 11] = [
-    TriggerRule::AllSuccess,
-    TriggerRule::AllFailed,
-    TriggerRule::AllDone,
-    TriggerRule::OneSuccess,
-    TriggerRule::OneFailed,
-    TriggerRule::OneDone,
-    TriggerRule::NoneFailed,
-    TriggerRule::NoneFailedMinOneSuccess,
-    TriggerRule::NoneSkipped,
-    TriggerRule::AllSkipped,
-    TriggerRule::Always,
-];
-
-/// A random task: its rule, what its attempt will come to, and which earlier tasks it waits for (a bit each).
-#[derive(Clone, Debug)]
-struct Sketch {
-    rule: TriggerRule,
-    comes_to: TaskState,
-    upstream: u16,
-}
-
-fn sketches() -> impl Strategy<Value = Vec<Sketch>> {
-    let state = prop_oneof![
-        3 => Just(TaskState::Success),
-        1 => Just(TaskState::Failed),
-        1 => Just(TaskState::Skipped)
-    ];
-    let sketch = (
-        prop::sample::select(RULES.to_vec()),
-        state,
-        any::<u16>(),
-        any::<u16>(),
-    )
-        .prop_map(|(rule, comes_to, a, b)| Sketch {
-            rule,
-            comes_to,
-            upstream: a & b,
-        });
-    prop::collection::vec(sketch, 1..14)
-}
-
-fn plan_of(sketches: &[Sketch]) -> Plan {
-    let mut plan = testing::plan("random");
-    for (index, sketch) in sketches.iter().enumerate() {
-        let upstream: Vec<_> = (0..index)
-            .filter(|other| sketch.upstream >> other & 1 == 1)
-            .map(TaskIndex::new)
-            .collect();
-        let task = testing::add(
-            &mut plan,
-            &format!("t{index}"),
-            &Nothing,
-            serde_json::json!({}),
-            &upstream,
-        );
-        plan.graph[task].trigger_rule = sketch.rule;
-    }
-    plan
-}
-
-/// What becomes of every task, by looking at all of its upstream tasks when they are final.
-fn model(sketches: &[Sketch]) -> Vec<TaskState> {
-    let mut states: Vec<TaskState> = Vec::new();
-    for (index, sketch) in sketches.iter().enumerate() {
-        let upstream: Vec<TaskState> = (0..index)
-            .filter(|other| sketch.upstream >> other & 1 == 1)
-            .map(|other| states[other])
-            .collect();
-        let mut up = Upstreams {
-            total: u32::try_from(upstream.len()).unwrap(),
-            ..Upstreams::default()
-        };
-        upstream.iter().for_each(|state| up.count(*state));
-        states.push(match sketch.rule.verdict(&up).expect("all are final") {
-            Verdict::Run => sketch.comes_to,
-            Verdict::Skip => TaskState::Skipped,
-            Verdict::UpstreamFailed => TaskState::UpstreamFailed,
-        });
-    }
-    states
-}
-
-fn end_of(state: TaskState) -> TaskEvent {
-    match state {
-        TaskState::Success => TaskEvent::Succeed,
-        TaskState::Failed => TaskEvent::Fail,
-        _ => TaskEvent::Skip,
-    }
-}
-
-proptest! {
-    #[test]
-    fn random_graphs_end_as_the_model_says(sketches in sketches(), order in prop::collection::vec(any::<u16>(), 64)) {
-        let plan = plan_of(&sketches);
-        let mut scheduler = Scheduler::new(&plan);
-        let (mut decisions, mut running) = (Vec::new(), Vec::new());
-        scheduler.begin(&mut decisions);
-        let mut order = order.into_iter().cycle();
-        loop {
-            for decision in std::mem::take(&mut decisions) {
-                if let Decision::Ready(task) = decision {
-                    scheduler.apply(task.into(), TaskEvent::Schedule, &mut decisions).unwrap();
-                }
-            }
-            while let Some(unit) = scheduler.pop(|_| true) {
-                scheduler.apply(unit, TaskEvent::Start, &mut decisions).unwrap();
-                running.push(unit);
-            }
-            if running.is_empty() {
-                break;
-            }
-            let unit: Unit = running.swap_remove(usize::from(order.next().unwrap()) % running.len());
-            scheduler.apply(unit, end_of(sketches[unit.task.index()].comes_to), &mut decisions).unwrap();
-        }
-        prop_assert!(scheduler.is_finished());
-        for (index, expected) in model(&sketches).into_iter().enumerate() {
-            prop_assert_eq!(scheduler.state(TaskIndex::new(index).into()), expected, "t{}", index);
-        }
-    }
-
-    #[test]
-    fn cancelling_at_any_moment_ends_the_run(sketches in sketches(), steps in 0_usize..20) {
-        let plan = plan_of(&sketches);
-        let mut scheduler = Scheduler::new(&plan);
-        let (mut decisions, mut running) = (Vec::new(), Vec::new());
-        scheduler.begin(&mut decisions);
-        for _ in 0..steps {
-            for decision in std::mem::take(&mut decisions) {
-                if let Decision::Ready(task) = decision {
-                    scheduler.apply(task.into(), TaskEvent::Schedule, &mut decisions).unwrap();
-                }
-            }
-            if let Some(unit) = scheduler.pop(|_| true) {
-                scheduler.apply(unit, TaskEvent::Start, &mut decisions).unwrap();
-                running.push(unit);
-            } else if let Some(unit) = running.pop() {
-                let end = end_of(sketches[unit.task.index()].comes_to);
-                scheduler.apply(unit, end, &mut decisions).unwrap();
-            }
-        }
-        scheduler.cancel(&mut decisions);
-        for unit in running {
-            scheduler.apply(unit, TaskEvent::Cancel, &mut decisions).unwrap();
-        }
-        prop_assert!(scheduler.is_finished());
-        prop_assert!(!scheduler.has_ready());
     }
 }
 

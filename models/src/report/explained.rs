@@ -1,0 +1,243 @@
+//! What the page about a model shows of how it decides: which columns matter, how the answer depends on them, what
+//! becomes of rows at every threshold, and what more rows would bring.
+
+use crate::data::{ColumnKind, Goal};
+use crate::error::Result;
+use crate::onnx::{Dependence, Metadata};
+use crate::report::lines::{COLOUR_NAMES, Level, Lines, levels};
+use crate::report::numbers::{percent, score};
+use crate::report::page::{Chart, ImportanceRow};
+
+/// Columns whose importance is shown.
+const IMPORTANT: usize = 20;
+/// Letters of a level's name.
+const LETTERS: usize = 18;
+
+/// A column, its loss, its effect.
+type Row<'a> = (&'a str, Option<f64>, Option<f64>);
+
+/// The columns that matter, by the loss when they are shuffled, then by how far they move the score.
+pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
+    let effect = |name: &str| {
+        let found = metadata.effects.iter().find(|one| one.column == name);
+        found.map(|found| found.effect)
+    };
+    let measured = metadata.importances.iter();
+    let mut rows: Vec<Row<'_>> = measured
+        .map(|one| (one.column.as_str(), Some(one.loss), effect(&one.column)))
+        .collect();
+    for one in &metadata.effects {
+        if !rows.iter().any(|(name, ..)| *name == one.column) {
+            rows.push((&one.column, None, Some(one.effect)));
+        }
+    }
+    let largest =
+        |of: fn(&Row<'_>) -> Option<f64>| rows.iter().filter_map(of).fold(1e-12, f64::max);
+    let (loss, moved) = (largest(|row| row.1), largest(|row| row.2));
+    rows.iter()
+        .take(IMPORTANT)
+        .map(|row| ImportanceRow {
+            column: row.0.to_owned(),
+            loss: row.1.map_or_else(|| "–".to_owned(), score),
+            width: width(row.1, loss),
+            effect: row.2.map_or_else(|| "–".to_owned(), score),
+            effect_width: width(row.2, moved),
+        })
+        .collect()
+}
+
+/// The length of a bar in percent.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a percentage"
+)]
+fn width(value: Option<f64>, largest: f64) -> u32 {
+    let share = value.unwrap_or(0.0) / largest * 100.0;
+    share.clamp(0.0, 100.0).round() as u32
+}
+
+/// In which unit the mean Shapley values are; empty when there are none.
+pub(super) fn unit(metadata: &Metadata) -> &'static str {
+    let boosting = metadata.estimator == "gradient_boosting";
+    match metadata.goal {
+        _ if metadata.effects.is_empty() => "",
+        Goal::Quantity => "in the unit of what is predicted",
+        _ if boosting || metadata.estimator == "logistic_regression" => "in log odds",
+        _ if metadata.estimator == "linear_svm" => "in the unit of its score",
+        _ => "in probability",
+    }
+}
+
+/// Precision, recall and F1 at every threshold.
+pub(super) fn thresholds(metadata: &Metadata, positive: &str) -> Result<Option<Chart>> {
+    let curves = &metadata.evaluation.thresholds;
+    if curves.thresholds.len() < 2 {
+        return Ok(None);
+    }
+    let svg = Lines {
+        x: &curves.thresholds,
+        series: [&curves.precision, &curves.recall, &curves.f1]
+            .map(Clone::clone)
+            .to_vec(),
+        horizontal: "threshold",
+        vertical: "share",
+        range: Some((0.0, 1.0)),
+        mark: Some(metadata.threshold),
+        points: false,
+        label: &|place| format!("{place:.1}"),
+    }
+    .draw(&[])?;
+    Ok(Some(Chart {
+        title: "Thresholds".to_owned(),
+        note: format!(
+            "Blue: of those called {positive}, the share that is (precision); orange: of those that are, the share that is \
+             called so (recall); green: F1. The upright line is the model's threshold."
+        ),
+        svg,
+    }))
+}
+
+/// The metric over the number of rows that were learned from.
+pub(super) fn learning(metadata: &Metadata) -> Result<Option<Chart>> {
+    let curve = &metadata.learning;
+    let (Some(metric), true) = (metadata.metric, curve.x.len() > 1) else {
+        return Ok(None);
+    };
+    let svg = Lines {
+        x: &curve.x,
+        series: vec![curve.y.clone()],
+        horizontal: "rows learned from",
+        vertical: metric.name(),
+        range: None,
+        mark: None,
+        points: true,
+        label: &|place| format!("{place:.0}"),
+    }
+    .draw(&[])?;
+    Ok(Some(Chart {
+        title: "Learning curve".to_owned(),
+        note: "Where it still gets better to the right, more rows would help.".to_owned(),
+        svg,
+    }))
+}
+
+/// How the answer depends on the most important columns.
+pub(super) fn dependence(metadata: &Metadata, classes: &[String]) -> Result<Vec<Chart>> {
+    let answer = match (metadata.goal, classes) {
+        (Goal::Classes, [_, positive]) => format!("probability of {positive}"),
+        (Goal::Classes, _) => "probability".to_owned(),
+        _ => metadata.target.clone(),
+    };
+    let colours: Vec<String> = classes
+        .iter()
+        .zip(COLOUR_NAMES)
+        .map(|(class, colour)| format!("{colour}: {class}"))
+        .collect();
+    let mut charts = Vec::new();
+    for one in &metadata.dependence {
+        let note = match (metadata.goal, classes.len()) {
+            (Goal::Classes, 3..) => format!("{}.", colours.join("; ")),
+            _ => String::new(),
+        };
+        charts.push(Chart {
+            title: one.column.clone(),
+            note,
+            svg: if one.places.is_empty() {
+                levels(&named_levels(one))?
+            } else {
+                curve(one, &answer)?
+            },
+        });
+    }
+    Ok(charts)
+}
+
+fn named_levels(one: &Dependence) -> Vec<Level> {
+    let rows = one.levels.iter().zip(&one.shares).zip(&one.answers);
+    rows.map(|((name, share), answers)| Level {
+        name: shortened(name),
+        share: format!("{} of rows", percent(*share)),
+        answers: answers.clone(),
+    })
+    .collect()
+}
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= LETTERS {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(LETTERS - 1).collect();
+    format!("{start}…")
+}
+
+fn curve(one: &Dependence, answer: &str) -> Result<String> {
+    let series = one
+        .answers
+        .first()
+        .map_or(0, Vec::len)
+        .min(COLOUR_NAMES.len());
+    let line = |place: usize| one.answers.iter().map(|answers| answers[place]).collect();
+    let dates = one.kind == ColumnKind::Date;
+    Lines {
+        x: &one.places,
+        series: (0..series).map(line).collect(),
+        horizontal: "",
+        vertical: answer,
+        range: None,
+        mark: None,
+        points: false,
+        label: &|place| {
+            if dates {
+                month(*place)
+            } else {
+                crate::drift::short(*place)
+            }
+        },
+    }
+    .draw(&one.shares)
+}
+
+/// Year and month of a day since 1970, in the Gregorian calendar.
+#[allow(clippy::cast_possible_truncation, reason = "a day of the calendar")]
+fn month(day: f64) -> String {
+    // Eras of 400 years, which begin in March so that a leap day is the last of its year.
+    let day = day.floor() as i64 + 719_468;
+    let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (year, month) = if month < 10 {
+        (year + era * 400, month + 3)
+    } else {
+        (year + era * 400 + 1, month - 9)
+    };
+    format!("{year}-{month:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{month, shortened};
+
+    #[test]
+    fn days_are_months_of_the_calendar() {
+        for (day, expected) in [
+            (0.0, "1970-01"),
+            (31.5, "1970-02"),
+            (-1.0, "1969-12"),
+            (19_782.0, "2024-02"),
+            (19_783.0, "2024-03"),
+        ] {
+            assert_eq!(month(day), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_levels_fit() {
+        assert_eq!(shortened("zwei Jahre für"), "zwei Jahre für");
+        assert_eq!(
+            shortened("Electronic cheque, monthly"),
+            "Electronic cheque…"
+        );
+    }
+}
