@@ -29,7 +29,7 @@ mod measure;
 pub mod metrics;
 pub mod onnx;
 pub mod performance;
-mod prepare;
+pub mod prepare;
 mod random;
 pub mod report;
 pub mod rooms;

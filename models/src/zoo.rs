@@ -22,7 +22,7 @@ macro_rules! shipped {
 }
 
 /// All models that ship, by name.
-const ALL: &[Shipped] = shipped! {};
+const ALL: &[Shipped] = shipped! { "churn" "credit_risk" };
 
 /// All models that ship, by name.
 pub fn all() -> &'static [Shipped] {
@@ -37,7 +37,7 @@ pub fn find(name: &str) -> Option<Shipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scorer::Model;
+    use crate::scorer::{Cell, Model};
 
     #[test]
     fn each_can_be_used() {
@@ -46,6 +46,33 @@ mod tests {
             let model = Model::load(content);
             assert!(model.is_ok(), "{name}: {:?}", model.err());
         }
+    }
+
+    fn probability(name: &str, cells: &[(&str, Cell)]) -> f64 {
+        let model = Model::load(find(name).unwrap().content).unwrap();
+        model.predict_row(cells.to_vec(), None).unwrap().values[1]
+    }
+
+    #[test]
+    fn those_who_pay_monthly_leave_and_those_who_paid_late_do_so_again() {
+        let customer = |contract: &str, tenure: f64| {
+            let cells = [
+                ("Contract", Cell::Text(contract.into())),
+                ("tenure", Cell::Number(tenure)),
+                ("InternetService", Cell::Text("Fiber optic".into())),
+            ];
+            probability("churn", &cells)
+        };
+        assert!(customer("Month-to-month", 2.0) > 0.5);
+        assert!(customer("Two year", 60.0) < customer("Month-to-month", 2.0));
+        let applicant = |late: f64, used: f64| {
+            let cells = [
+                ("late_payments", Cell::Number(late)),
+                ("credit_used", Cell::Number(used)),
+            ];
+            probability("credit_risk", &cells)
+        };
+        assert!(applicant(4.0, 1.0) > applicant(0.0, 0.1));
     }
 
     #[test]

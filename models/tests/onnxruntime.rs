@@ -152,6 +152,12 @@ fn candidates() -> Vec<(Goal, &'static str, Value, f64)> {
         (Classes, "extra_trees", json!({"n_estimators": 60}), 0.6),
         (Classes, "decision_tree", json!({"max_depth": 6}), 0.6),
         (Classes, "gradient_boosting", json!({"max_iter": 40}), 0.6),
+        (
+            Classes,
+            "gradient_boosting",
+            json!({"max_iter": 40, "categorical_features": "from_dtype"}),
+            0.6,
+        ),
         (Classes, "gaussian_naive_bayes", json!({}), 0.6),
         (
             Classes,
@@ -173,6 +179,12 @@ fn candidates() -> Vec<(Goal, &'static str, Value, f64)> {
         (Quantity, "random_forest", json!({"n_estimators": 40}), 0.6),
         (Quantity, "extra_trees", json!({"n_estimators": 40}), 0.6),
         (Quantity, "gradient_boosting", json!({"max_iter": 60}), 0.6),
+        (
+            Quantity,
+            "gradient_boosting",
+            json!({"max_iter": 60, "categorical_features": [["contract", "kind"]], "monotonic_cst": {"charges": 1}}),
+            0.6,
+        ),
         (Clusters, "k_means", json!({"n_clusters": 4}), -1.0),
         (
             Anomalies,
@@ -334,6 +346,30 @@ fn onnxruntime_gives_the_same_answers() {
         if goal == Goal::Classes {
             compare(3, &settings(goal, candidate, parameters), least);
         }
+    }
+}
+
+#[test]
+fn spelled_out_preparation_is_the_same_in_the_file() {
+    let recipes = json!({
+        "tenure": {"impute": "mean", "scale": "minmax"},
+        "ratio": {"scale": "minmax"},
+        "charges": {"impute": "constant", "fill_value": 50, "scale": "none"},
+        "since": {"parts": ["year", "month", "day", "weekday", "hour"]},
+        "senior": {"impute": "constant", "fill_value": true},
+        "contract": {"encode": "ordinal", "order": ["Month", "One year", "zwei Jahre für"]},
+        "kind": {"encode": "target", "min_frequency": 20},
+    });
+    for (goal, candidate) in [
+        (Goal::Classes, "logistic_regression"),
+        (Goal::Classes, "random_forest"),
+        (Goal::Classes, "gradient_boosting"),
+        (Goal::Quantity, "ridge"),
+        (Goal::Quantity, "k_nearest_neighbors"),
+    ] {
+        let mut settings = settings(goal, candidate, json!({}));
+        settings.preprocess = serde_json::from_value(recipes.clone()).unwrap();
+        compare(2, &settings, 0.6);
     }
 }
 

@@ -7,9 +7,11 @@ use rayon::prelude::*;
 use crate::error::{ModelError, Result};
 use crate::estimators::Cancel;
 use crate::estimators::bins::Binned;
+use crate::estimators::boosting_split::Nature;
 use crate::estimators::boosting_sums::{Growth, MOST_ROWS};
-use crate::estimators::boosting_tree::Grower;
-use crate::estimators::ensemble::{Ensemble, Node};
+use crate::estimators::boosting_tree::{Grower, Tree};
+use crate::estimators::category_sets::CategorySets;
+use crate::estimators::ensemble::Ensemble;
 use crate::estimators::targets::Lesson;
 use crate::random::Random;
 
@@ -32,19 +34,21 @@ pub(crate) struct BoostingSettings {
     pub(crate) seed: u64,
 }
 
-/// Fits; the scores are log odds (of the second class alone when there are two).
+/// Fits; the scores are log odds (of the second class alone when there are two). Sets of categories are features after
+/// those of the rows.
 pub(crate) fn fit(
     binned: &Binned,
     lesson: &Lesson<'_>,
+    nature: &Nature,
     settings: &BoostingSettings,
     cancel: &Cancel<'_>,
-) -> Result<Ensemble> {
+) -> Result<(Ensemble, CategorySets)> {
     if binned.rows >= MOST_ROWS {
         return Err(ModelError::data(format!(
             "gradient_boosting learns from fewer than {MOST_ROWS} rows: sample them in a transform"
         )));
     }
-    Fit::new(binned, lesson, settings).run(cancel)
+    Fit::new(binned, lesson, settings).run(nature, cancel)
 }
 
 struct Fit<'a> {
@@ -120,17 +124,19 @@ impl<'a> Fit<'a> {
         squares / values.len() as f64
     }
 
-    fn run(mut self, cancel: &Cancel<'_>) -> Result<Ensemble> {
+    fn run(mut self, nature: &Nature, cancel: &Cancel<'_>) -> Result<(Ensemble, CategorySets)> {
+        let mut sets = CategorySets::new(self.binned.width);
         let mut ensemble = Ensemble::new(self.outputs, self.binned.width, self.base.clone(), false);
-        let mut grower = Grower::new(self.binned, &self.settings.growth);
+        let mut grower = Grower::new(self.binned, nature, &self.settings.growth);
         let (mut lowest, mut since) = (f64::INFINITY, 0);
         let tolerance = TOLERANCE * self.spread();
         for _ in 0..self.settings.max_iter {
             cancel.check()?;
             self.differentiate();
             for output in 0..self.outputs {
+                let target = u32::try_from(output).unwrap_or(u32::MAX);
                 let tree = self.grow(&mut grower, output);
-                ensemble.push(&tree, &[])?;
+                ensemble.push(&tree.nodes(self.binned, target, &mut sets), &[])?;
             }
             if self.settings.early_stopping && !self.validation.is_empty() {
                 let loss = self.validation_loss();
@@ -144,22 +150,22 @@ impl<'a> Fit<'a> {
                 }
             }
         }
-        Ok(ensemble)
+        ensemble.width += sets.sets.len();
+        Ok((ensemble, sets))
     }
 
-    fn grow(&mut self, grower: &mut Grower<'_>, output: usize) -> Vec<Node> {
+    fn grow(&mut self, grower: &mut Grower<'_>, output: usize) -> Tree {
         grower.quantise(&self.gradients, &self.hessians, output, self.outputs);
         let rate = self.settings.learning_rate;
         let (outputs, scores) = (self.outputs, &mut self.scores);
-        let target = u32::try_from(output).unwrap_or(u32::MAX);
-        let tree = grower.grow(&self.train, target, rate, |row, value| {
+        let tree = grower.grow(&self.train, rate, |row, value| {
             scores[row as usize * outputs + output] += value;
         });
         for &row in &self.validation {
             let value = tree.value_at(self.binned, row as usize);
             self.scores[row as usize * outputs + output] += value;
         }
-        tree.nodes
+        tree
     }
 
     /// Gradients and hessians of the log loss at the current scores.
@@ -243,8 +249,9 @@ mod tests {
     use super::{BoostingSettings, fit};
     use crate::data::Truth;
     use crate::estimators::bins::Binned;
+    use crate::estimators::boosting_split::Nature;
     use crate::estimators::boosting_sums::Growth;
-    use crate::estimators::ensemble::Combine;
+    use crate::estimators::ensemble::{Combine, Ensemble};
     use crate::estimators::targets::{ClassWeight, Lesson};
     use crate::estimators::testing::{cancel_never, rings, three_classes, truth};
     use crate::matrix::Matrix;
@@ -264,10 +271,16 @@ mod tests {
         }
     }
 
+    fn learned(binned: &Binned, lesson: &Lesson<'_>, settings: &BoostingSettings) -> Ensemble {
+        let nature = Nature::default();
+        let fitted = fit(binned, lesson, &nature, settings, &cancel_never());
+        fitted.unwrap().0
+    }
+
     fn error_share(matrix: &Matrix, codes: &[u32], classes: usize) -> f64 {
         let truth = truth(codes, classes);
         let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
-        let model = fit(&Binned::fit(matrix), &lesson, &settings(), &cancel_never()).unwrap();
+        let model = learned(&Binned::fit(matrix), &lesson, &settings());
         let scores = model.scores(&matrix.values, Combine::Sum);
         let wrong = codes.iter().enumerate().filter(|(row, code)| {
             let scores = &scores[row * model.targets..(row + 1) * model.targets];
@@ -328,7 +341,7 @@ mod tests {
                 .unwrap();
             let truth = truth(&codes, 2);
             let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
-            pool.install(|| fit(&binned, &lesson, &settings, &cancel_never()).unwrap())
+            pool.install(|| learned(&binned, &lesson, &settings))
         };
         let model = grow(1);
         assert!(model.len() < 60);
@@ -346,7 +359,7 @@ mod tests {
         };
         let truth = Truth::Quantity(wanted.clone());
         let lesson = Lesson::new(&truth, &ClassWeight::None).unwrap();
-        let model = fit(&Binned::fit(&matrix), &lesson, &settings(), &cancel_never()).unwrap();
+        let model = learned(&Binned::fit(&matrix), &lesson, &settings());
         let found = model.scores(&matrix.values, Combine::Sum);
         for (found, wanted) in found.iter().zip(&wanted) {
             assert!((found + lesson.centre() - wanted).abs() < 10.0);

@@ -1,15 +1,14 @@
 //! One tree of gradient boosting, grown leaf by leaf on histograms.
 
-use rayon::prelude::*;
-
-use crate::estimators::bins::{Binned, MISSING};
-use crate::estimators::boosting_sums::{CELLS, Cell, Growth, Judge, Split, Sums, add};
+use crate::estimators::bins::Binned;
+use crate::estimators::boosting_cells::Cells;
+use crate::estimators::boosting_split::{Bounds, FREE, Nature, Rule, Split};
+use crate::estimators::boosting_sums::{Cell, Growth, Judge, Sums, add, row};
+use crate::estimators::category_sets::CategorySets;
 use crate::estimators::ensemble::Node;
 
 /// Gradients are scaled to at most 2³⁰.
 const GRADIENT_SCALE: f64 = 1_073_741_824.0;
-/// Rows × features from which a histogram is built by several threads.
-const PARALLEL: usize = 400_000;
 
 /// A leaf that may still be split.
 struct Leaf {
@@ -18,26 +17,21 @@ struct Leaf {
     to: usize,
     depth: usize,
     sums: Sums,
+    bounds: Bounds,
     histogram: Vec<Cell>,
     best: Option<Split>,
 }
 
 /// A grown tree.
 pub(crate) struct Tree {
-    pub(crate) nodes: Vec<Node>,
-    /// The same nodes by bins, for rows of the training matrix.
+    /// The nodes by bins, for rows of the training matrix.
     steps: Vec<Step>,
 }
 
 #[derive(Clone, Copy)]
 enum Step {
     Leaf(f64),
-    Branch {
-        feature: usize,
-        bin: u8,
-        missing_left: bool,
-        left: usize,
-    },
+    Branch { split: Split, left: usize },
 }
 
 impl Tree {
@@ -47,43 +41,58 @@ impl Tree {
         loop {
             match self.steps[node] {
                 Step::Leaf(value) => return value,
-                Step::Branch {
-                    feature,
-                    bin,
-                    missing_left,
-                    left,
-                } => {
-                    let here = binned.column(feature)[row];
-                    let goes_left = if here == MISSING {
-                        missing_left
-                    } else {
-                        here <= bin
-                    };
-                    node = left + usize::from(!goes_left);
+                Step::Branch { split, left } => {
+                    let here = binned.column(split.feature)[row];
+                    node = left + usize::from(!split.goes_left(here));
                 }
             }
         }
+    }
+
+    /// The nodes by values; a set of categories becomes one of `sets`.
+    pub(crate) fn nodes(&self, binned: &Binned, target: u32, sets: &mut CategorySets) -> Vec<Node> {
+        self.steps
+            .iter()
+            .map(|step| match *step {
+                Step::Leaf(value) => Node::single(target, value),
+                #[allow(clippy::cast_possible_truncation, reason = "checked when it is added")]
+                Step::Branch { split, left } => match split.rule {
+                    Rule::UpTo(bin) => Node::branch(
+                        split.feature as u32,
+                        binned.threshold(split.feature, bin),
+                        split.missing_left,
+                        left as u32,
+                    ),
+                    Rule::Among(_) => {
+                        let feature = sets.feature_of(binned, &split);
+                        Node::branch(feature as u32, 0.5, false, left as u32)
+                    }
+                },
+            })
+            .collect()
     }
 }
 
 /// Grows trees on one binned matrix, keeping its buffers.
 pub(crate) struct Grower<'a> {
     binned: &'a Binned,
+    cells: Cells,
     judge: Judge<'a>,
     /// Gradient and hessian of every row in fixed point.
-    derivatives: Vec<(i32, u32)>,
+    derivatives: Vec<Cell>,
     rows: Vec<u32>,
     right: Vec<u32>,
-    gathered: Vec<(i32, u32)>,
+    gathered: Vec<Cell>,
     pool: Vec<Vec<Cell>>,
 }
 
 impl<'a> Grower<'a> {
-    pub(crate) fn new(binned: &'a Binned, growth: &'a Growth) -> Self {
+    pub(crate) fn new(binned: &'a Binned, nature: &'a Nature, growth: &'a Growth) -> Self {
         Self {
             binned,
-            judge: Judge::new(binned, growth),
-            derivatives: vec![(0, 0); binned.rows],
+            cells: Cells::new(binned),
+            judge: Judge::new(nature, growth),
+            derivatives: vec![[0; 2]; binned.rows],
             rows: Vec::new(),
             right: Vec::new(),
             gathered: Vec::new(),
@@ -105,15 +114,18 @@ impl<'a> Grower<'a> {
         outputs: usize,
     ) {
         let every = |values: &'_ [f64]| -> f64 {
+            if outputs == 1 {
+                return largest(values);
+            }
             let column = values.iter().skip(output).step_by(outputs);
             column.fold(1e-30, |largest: f64, value| largest.max(value.abs()))
         };
         let bits = (38 - (usize::BITS - self.binned.rows.leading_zeros()).min(38)).min(31);
         let gradient_scale = GRADIENT_SCALE / every(gradients);
         let hessian_scale = f64::from(1u32 << bits) / every(hessians);
-        for (row, derivative) in self.derivatives.iter_mut().enumerate() {
-            let index = row * outputs + output;
-            *derivative = (
+        for (place, derivative) in self.derivatives.iter_mut().enumerate() {
+            let index = place * outputs + output;
+            *derivative = row(
                 (gradients[index] * gradient_scale).round_ties_even() as i32,
                 (hessians[index] * hessian_scale + 0.5) as u32,
             );
@@ -126,7 +138,6 @@ impl<'a> Grower<'a> {
     pub(crate) fn grow(
         &mut self,
         train: &[u32],
-        target: u32,
         rate: f64,
         mut score: impl FnMut(u32, f64),
     ) -> Tree {
@@ -140,49 +151,20 @@ impl<'a> Grower<'a> {
             };
             let parent = leaves.swap_remove(index);
             let left = steps.len();
-            steps[parent.node] = Step::Branch {
-                feature: split.feature,
-                bin: split.bin,
-                missing_left: split.missing_left,
-                left,
-            };
+            steps[parent.node] = Step::Branch { split, left };
             steps.extend([Step::Leaf(0.0); 2]);
             let full = leaves.len() + 2 >= self.judge.growth.max_leaf_nodes;
             leaves.extend(self.divide(parent, split, left, full));
         }
         for leaf in leaves {
-            let value = self.judge.value(leaf.sums) * rate;
+            let value = self.judge.value(leaf.sums, leaf.bounds) * rate;
             steps[leaf.node] = Step::Leaf(value);
             for &row in &self.rows[leaf.from..leaf.to] {
                 score(row, value);
             }
             self.recycle(leaf.histogram);
         }
-        Tree {
-            nodes: self.nodes(&steps, target),
-            steps,
-        }
-    }
-
-    fn nodes(&self, steps: &[Step], target: u32) -> Vec<Node> {
-        steps
-            .iter()
-            .map(|step| match *step {
-                Step::Leaf(value) => Node::single(target, value),
-                #[allow(clippy::cast_possible_truncation, reason = "checked when it is added")]
-                Step::Branch {
-                    feature,
-                    bin,
-                    missing_left,
-                    left,
-                } => Node::branch(
-                    feature as u32,
-                    self.binned.threshold(feature, bin),
-                    missing_left,
-                    left as u32,
-                ),
-            })
-            .collect()
+        Tree { steps }
     }
 
     fn root(&mut self) -> Leaf {
@@ -193,13 +175,14 @@ impl<'a> Grower<'a> {
         let mut histogram = self.buffer();
         self.fill(0, self.rows.len(), &mut histogram);
         let sums = Sums::of(cell);
-        let best = self.judge.best(sums, &histogram, 0);
+        let best = self.judge.best(sums, FREE, &self.cells, &histogram, 0);
         Leaf {
             node: 0,
             from: 0,
             to: self.rows.len(),
             depth: 0,
             sums,
+            bounds: FREE,
             histogram,
             best,
         }
@@ -209,22 +192,20 @@ impl<'a> Grower<'a> {
     fn divide(&mut self, parent: Leaf, split: Split, left_node: usize, full: bool) -> [Leaf; 2] {
         let middle = self.partition(&parent, split);
         let depth = parent.depth + 1;
-        let child = |node, from, to, sums| Leaf {
+        let right_sums = parent.sums.minus(split.left);
+        let bounds = self.bounds(&parent, split, right_sums);
+        let child = |node, from, to, sums, bounds| Leaf {
             node,
             from,
             to,
             depth,
             sums,
+            bounds,
             histogram: Vec::new(),
             best: None,
         };
-        let mut left = child(left_node, parent.from, middle, split.left);
-        let mut right = child(
-            left_node + 1,
-            middle,
-            parent.to,
-            parent.sums.minus(split.left),
-        );
+        let mut left = child(left_node, parent.from, middle, split.left, bounds[0]);
+        let mut right = child(left_node + 1, middle, parent.to, right_sums, bounds[1]);
         if full {
             self.recycle(parent.histogram);
             return [left, right];
@@ -242,37 +223,48 @@ impl<'a> Grower<'a> {
             cell[1] -= other[1];
         }
         for leaf in [small, large] {
-            leaf.best = self.judge.best(leaf.sums, &leaf.histogram, depth);
+            let Leaf { sums, bounds, .. } = *leaf;
+            leaf.best = self
+                .judge
+                .best(sums, bounds, &self.cells, &leaf.histogram, depth);
         }
         [left, right]
     }
 
+    /// What the values of two children must be between: below a split of a feature with a direction they meet in the middle.
+    fn bounds(&self, parent: &Leaf, split: Split, right: Sums) -> [Bounds; 2] {
+        let (low, high) = parent.bounds;
+        let direction = self.judge.monotone(split.feature);
+        let left = self.judge.value(split.left, parent.bounds);
+        let middle = f64::midpoint(left, self.judge.value(right, parent.bounds));
+        match direction {
+            0 => [parent.bounds; 2],
+            1.. => [(low, middle), (middle, high)],
+            _ => [(middle, high), (low, middle)],
+        }
+    }
+
     fn partition(&mut self, leaf: &Leaf, split: Split) -> usize {
         let bins = self.binned.column(split.feature);
-        self.right.clear();
-        let mut middle = leaf.from;
+        // Every row is written to both sides and counts on one: no branch to guess wrong.
+        self.right.resize(leaf.to - leaf.from, 0);
+        let (mut middle, mut others) = (leaf.from, 0);
         for index in leaf.from..leaf.to {
             let row = self.rows[index];
-            let bin = bins[row as usize];
-            if if bin == MISSING {
-                split.missing_left
-            } else {
-                bin <= split.bin
-            } {
-                self.rows[middle] = row;
-                middle += 1;
-            } else {
-                self.right.push(row);
-            }
+            let left = split.goes_left(bins[row as usize]);
+            self.rows[middle] = row;
+            self.right[others] = row;
+            middle += usize::from(left);
+            others += usize::from(!left);
         }
-        self.rows[middle..leaf.to].copy_from_slice(&self.right);
+        self.rows[middle..leaf.to].copy_from_slice(&self.right[..others]);
         middle
     }
 
     fn buffer(&mut self) -> Vec<Cell> {
         self.pool
             .pop()
-            .unwrap_or_else(|| vec![[0; 2]; CELLS * self.binned.width])
+            .unwrap_or_else(|| vec![[0; 2]; self.cells.len()])
     }
 
     fn recycle(&mut self, histogram: Vec<Cell>) {
@@ -286,20 +278,26 @@ impl<'a> Grower<'a> {
         self.gathered.clear();
         self.gathered
             .extend(rows.iter().map(|&row| self.derivatives[row as usize]));
-        let gathered = &self.gathered;
-        let one = |(feature, cells): (usize, &mut [Cell])| {
-            cells.fill([0; 2]);
-            let bins = self.binned.column(feature);
-            for (&row, &derivative) in rows.iter().zip(gathered) {
-                add(&mut cells[bins[row as usize] as usize], derivative);
-            }
-        };
-        if rows.len() * self.binned.width > PARALLEL {
-            histogram.par_chunks_mut(CELLS).enumerate().for_each(one);
-        } else {
-            histogram.chunks_mut(CELLS).enumerate().for_each(one);
+        self.cells.fill(rows, &self.gathered, histogram);
+    }
+}
+
+/// The largest absolute value, of four at a time; a little when all are 0.
+fn largest(values: &[f64]) -> f64 {
+    let mut found = [1e-30; 4];
+    let fours = values.chunks_exact(4);
+    let rest = fours.remainder();
+    for four in fours {
+        for (found, value) in found.iter_mut().zip(four) {
+            *found = if value.abs() > *found {
+                value.abs()
+            } else {
+                *found
+            };
         }
     }
+    let all = found.iter().chain(rest);
+    all.fold(1e-30, |largest: f64, value| largest.max(value.abs()))
 }
 
 fn most_gain(leaves: &[Leaf]) -> Option<(usize, Split)> {

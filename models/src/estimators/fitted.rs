@@ -3,6 +3,7 @@
 use crate::data::Truth;
 use crate::error::{ModelError, Result};
 use crate::estimators::bayes::Gaussian;
+use crate::estimators::category_sets::{BLOCK, CategorySets};
 use crate::estimators::clusters::Centres;
 use crate::estimators::ensemble::{Combine, Ensemble};
 use crate::estimators::linear::Linear;
@@ -28,8 +29,19 @@ pub(crate) enum Link {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fitted {
     Constant(Vec<f64>),
-    Linear { linear: Linear, link: Link },
-    Trees { ensemble: Ensemble, link: Link },
+    Linear {
+        linear: Linear,
+        link: Link,
+    },
+    Trees {
+        ensemble: Ensemble,
+        link: Link,
+    },
+    /// What asks for sets of categories too.
+    Categories {
+        sets: CategorySets,
+        inner: Box<Fitted>,
+    },
     Gaussian(Gaussian),
     Neighbours(Neighbours),
     Centres(Centres),
@@ -61,6 +73,7 @@ impl Fitted {
             Self::Constant(values) => values.len(),
             Self::Linear { linear, link } => link.width(linear.outputs),
             Self::Trees { ensemble, link } => link.width(ensemble.targets),
+            Self::Categories { inner, .. } => inner.width(),
             Self::Gaussian(gaussian) => gaussian.classes.len(),
             Self::Neighbours(neighbours) => neighbours.outputs,
             Self::Centres(centres) => centres.len(),
@@ -71,6 +84,19 @@ impl Fitted {
     pub(crate) fn cover(&self, rows: &Matrix) -> Vec<u32> {
         match self {
             Self::Trees { ensemble, .. } => ensemble.cover(&rows.values),
+            Self::Categories { sets, inner } => {
+                let mut cover: Vec<u32> = Vec::new();
+                for from in (0..rows.rows).step_by(BLOCK) {
+                    let to = (from + BLOCK).min(rows.rows);
+                    let some = inner.cover(&sets.extend(rows, from, to));
+                    cover.resize(some.len(), 0);
+                    cover
+                        .iter_mut()
+                        .zip(some)
+                        .for_each(|(all, rows)| *all += rows);
+                }
+                cover
+            }
             _ => Vec::new(),
         }
     }
@@ -87,6 +113,13 @@ impl Fitted {
                     .for_each(|score| *score = single_precision(*score));
                 link.apply(scores, ensemble.targets)
             }
+            Self::Categories { sets, inner } => (0..matrix.rows)
+                .step_by(BLOCK)
+                .flat_map(|from| {
+                    let to = (from + BLOCK).min(matrix.rows);
+                    inner.answer(&sets.extend(matrix, from, to))
+                })
+                .collect(),
             Self::Gaussian(gaussian) => gaussian.probabilities(matrix),
             Self::Neighbours(neighbours) => neighbours.answer(matrix),
             Self::Centres(centres) => centres.distances(matrix),

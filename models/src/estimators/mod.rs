@@ -7,8 +7,11 @@
 mod bayes;
 pub(crate) mod bins;
 mod boosting;
+mod boosting_cells;
+mod boosting_split;
 mod boosting_sums;
 mod boosting_tree;
+mod category_sets;
 mod clusters;
 pub(crate) mod ensemble;
 mod fitted;
@@ -28,11 +31,16 @@ mod scaling;
 mod svm;
 mod targets;
 
-use crate::data::Truth;
+use indexmap::IndexMap;
+
+use crate::data::{ColumnKind, Truth};
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
+use crate::prepare::{Categories, Encoding, Meaning, Preparation, Prepared, Style};
 pub(crate) use bayes::Gaussian;
 use bins::Binned;
+use boosting_split::Nature;
+pub(crate) use category_sets::{CategorySet, CategorySets};
 pub(crate) use clusters::Centres;
 pub(crate) use fitted::{Fitted, Link, sigmoid, soft_max};
 pub(crate) use linear::Linear;
@@ -84,6 +92,9 @@ pub(crate) enum Estimator {
         settings: boosting::BoostingSettings,
         stopping: Stopping,
         weight: ClassWeight,
+        categories: Categories,
+        /// By column the sign with which the score may only change as it grows.
+        monotone: IndexMap<String, i8>,
     },
     Bayes {
         var_smoothing: f64,
@@ -120,6 +131,8 @@ pub(crate) struct Training<'a> {
     pub(crate) matrix: &'a Matrix,
     /// The same, binned, when the estimator wants bins.
     pub(crate) binned: Option<&'a Binned>,
+    /// What the features are.
+    pub(crate) preparation: &'a Preparation,
     /// Features that are standardised where distances or weights are compared.
     pub(crate) scaled: &'a [bool],
     pub(crate) truth: &'a Truth,
@@ -147,9 +160,15 @@ impl Estimator {
         matches!(self, Self::Forest { .. } | Self::Boosting { .. })
     }
 
-    /// Whether it learns from missing values as they are; the others get them imputed.
-    pub(crate) fn reads_missing(&self) -> bool {
-        matches!(self, Self::Boosting { .. })
+    /// How it wants the features: some learn from missing values and categories as they are.
+    pub(crate) fn style(&self) -> Style {
+        match self {
+            Self::Boosting { categories, .. } => Style {
+                keep_missing: true,
+                categories: categories.clone(),
+            },
+            _ => Style::default(),
+        }
     }
 
     /// Of anomalies: the share of rows that are odd.
@@ -251,6 +270,8 @@ impl Estimator {
             settings,
             stopping,
             weight,
+            monotone,
+            ..
         } = self
         else {
             return Err(ModelError::internal("no boosting"));
@@ -265,13 +286,73 @@ impl Estimator {
             ..settings.clone()
         };
         let lesson = Lesson::new(training.truth, weight)?;
-        let ensemble = boosting::fit(training.bins()?, &lesson, &settings, training.cancel)?;
+        let nature = nature(training.preparation, monotone, lesson.outputs())?;
+        let (ensemble, sets) = boosting::fit(
+            training.bins()?,
+            &lesson,
+            &nature,
+            &settings,
+            training.cancel,
+        )?;
         let link = match &lesson {
             Lesson::Classes(_) => Link::LogOdds,
             Lesson::Quantity(_) => Link::Identity(lesson.centre()),
         };
-        Ok(Fitted::Trees { ensemble, link })
+        let trees = Fitted::Trees { ensemble, link };
+        if sets.sets.is_empty() {
+            return Ok(trees);
+        }
+        let inner = Box::new(trees);
+        Ok(Fitted::Categories { sets, inner })
     }
+}
+
+/// What boosting must know of the features.
+fn nature(
+    preparation: &Preparation,
+    monotone: &IndexMap<String, i8>,
+    outputs: usize,
+) -> Result<Nature> {
+    let mut nature = Nature::default();
+    let category = |column: &Prepared| {
+        matches!(
+            column.encoding,
+            Encoding::Levels {
+                meaning: Meaning::Name,
+                ..
+            }
+        )
+    };
+    if preparation.columns.iter().any(category) {
+        nature.categories = preparation.features().map(category).collect();
+    }
+    if monotone.is_empty() {
+        return Ok(nature);
+    }
+    if outputs > 1 {
+        return Err(ModelError::settings(
+            "`monotonic_cst` of `gradient_boosting` goes with numbers and with two classes, not with more",
+        ));
+    }
+    for name in monotone.keys() {
+        let column = preparation
+            .columns
+            .iter()
+            .find(|column| column.name == *name);
+        let column = column.ok_or_else(|| {
+            ModelError::settings(format!(
+                "`monotonic_cst` names `{name}`, which is no column that is learned from"
+            ))
+        })?;
+        if column.kind == ColumnKind::Text {
+            return Err(ModelError::settings(format!(
+                "`monotonic_cst` names `{name}`, which is text: only of numbers and dates there is more and less"
+            )));
+        }
+    }
+    let direction = |column: &Prepared| monotone.get(&column.name).copied().unwrap_or(0);
+    nature.monotone = preparation.features().map(direction).collect();
+    Ok(nature)
 }
 
 impl MaxFeatures {
@@ -354,6 +435,7 @@ mod tests {
     use super::{Cancel, Estimator, MaxFeatures, Parameters, Training, bins::Binned};
     use crate::data::{Goal, Truth};
     use crate::matrix::Matrix;
+    use crate::prepare::Preparation;
 
     #[test]
     fn max_features_are_counted_as_scikit_learn_does() {
@@ -373,10 +455,12 @@ mod tests {
         binned: &'a Binned,
         truth: &'a Truth,
         cancel: &'a Cancel<'a>,
+        preparation: &'a Preparation,
     ) -> Training<'a> {
         Training {
             matrix,
             binned: Some(binned),
+            preparation,
             scaled: &[true, true],
             truth,
             seed: 0,
@@ -388,8 +472,9 @@ mod tests {
     fn cancelling_ends_a_fit() {
         let (matrix, codes) = rings(100);
         let (binned, truth) = (Binned::fit(&matrix), truth(&codes, 2));
+        let preparation = Preparation::default();
         let cancel = Cancel(&|| true);
-        let training = training(&matrix, &binned, &truth, &cancel);
+        let training = training(&matrix, &binned, &truth, &cancel, &preparation);
         for name in [
             "random_forest",
             "gradient_boosting",
@@ -405,8 +490,8 @@ mod tests {
     fn probabilities_of_a_row_add_up_to_one() {
         let (matrix, codes) = rings(200);
         let (binned, truth) = (Binned::fit(&matrix), truth(&codes, 2));
-        let cancel = cancel_never();
-        let training = training(&matrix, &binned, &truth, &cancel);
+        let (cancel, preparation) = (cancel_never(), Preparation::default());
+        let training = training(&matrix, &binned, &truth, &cancel, &preparation);
         for name in super::known_names(Goal::Classes) {
             let estimator = Estimator::parse(Goal::Classes, name, &Parameters::default()).unwrap();
             let fitted = estimator.fit(&training).unwrap();
@@ -427,8 +512,8 @@ mod tests {
             .map(|row| 100.0 + 3.0 * matrix.row(row)[0] - matrix.row(row)[1])
             .collect();
         let (binned, truth) = (Binned::fit(&matrix), Truth::Quantity(values.clone()));
-        let cancel = cancel_never();
-        let training = training(&matrix, &binned, &truth, &cancel);
+        let (cancel, preparation) = (cancel_never(), Preparation::default());
+        let training = training(&matrix, &binned, &truth, &cancel, &preparation);
         for name in super::known_names(Goal::Quantity) {
             let parameters = if matches!(*name, "lasso" | "elastic_net") {
                 [("alpha".to_owned(), 0.01.into())].into()

@@ -243,6 +243,8 @@ fn boosting(reader: &Reader<'_>, goal: Goal) -> Result<Estimator> {
         "l2_regularization",
         "min_samples_leaf",
         "early_stopping",
+        "categorical_features",
+        "monotonic_cst",
     ];
     if goal == Goal::Classes {
         known.push("class_weight");
@@ -262,6 +264,8 @@ fn boosting(reader: &Reader<'_>, goal: Goal) -> Result<Estimator> {
             seed: 0,
         },
         stopping: reader.stopping()?,
+        categories: reader.categories()?,
+        monotone: reader.directions()?,
         weight: if goal == Goal::Classes {
             reader.class_weight()?
         } else {

@@ -1,11 +1,13 @@
 //! Reads the parameters of an estimator; what is wrong is told with what is wanted.
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::error::{ModelError, Result};
 use crate::estimators::parameters::Parameters;
 use crate::estimators::targets::ClassWeight;
 use crate::estimators::{MaxFeatures, Stopping};
+use crate::prepare::Categories;
 
 /// The parameters of an estimator.
 pub(super) struct Reader<'a> {
@@ -116,6 +118,50 @@ impl Reader<'_> {
                 "class_weight",
                 "balanced, null, or a weight for every class",
             )),
+        }
+    }
+
+    /// scikit-learn's `categorical_features`: text columns, all of them or by name.
+    pub(super) fn categories(&self) -> Result<Categories> {
+        let wrong = || {
+            self.wrong(
+                "categorical_features",
+                "from_dtype (all text), null, or a list of columns within the list of what is tried",
+            )
+        };
+        match self.parameters.get("categorical_features") {
+            None | Some(Value::Null) => Ok(Categories::None),
+            Some(Value::String(text)) if text == "from_dtype" => Ok(Categories::Text),
+            Some(Value::Array(names)) => names
+                .iter()
+                .map(|name| name.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+                .map(Categories::Named)
+                .ok_or_else(wrong),
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    /// scikit-learn's `monotonic_cst` by column.
+    pub(super) fn directions(&self) -> Result<IndexMap<String, i8>> {
+        let wrong = || {
+            self.wrong(
+                "monotonic_cst",
+                "1 (rising), -1 (falling) or 0 for columns, as in {tenure: -1}",
+            )
+        };
+        match self.parameters.get("monotonic_cst") {
+            None | Some(Value::Null) => Ok(IndexMap::new()),
+            Some(Value::Object(columns)) => columns
+                .iter()
+                .map(|(column, sign)| match sign.as_i64() {
+                    Some(-1) => Ok((column.clone(), -1)),
+                    Some(0) => Ok((column.clone(), 0)),
+                    Some(1) => Ok((column.clone(), 1)),
+                    _ => Err(wrong()),
+                })
+                .collect(),
+            Some(_) => Err(wrong()),
         }
     }
 

@@ -29,6 +29,10 @@ pub(crate) fn mean_effects(
     background: &Background,
     rows: &Matrix,
 ) -> Vec<Effect> {
+    let (sets, fitted) = match fitted {
+        Fitted::Categories { sets, inner } => (Some(sets), &**inner),
+        other => (None, other),
+    };
     let (scores, targets, limit) = match fitted {
         Fitted::Trees { ensemble, .. } => {
             let cover: Vec<f64> = cover.iter().map(|rows| f64::from(*rows)).collect();
@@ -70,15 +74,16 @@ pub(crate) fn mean_effects(
         rows: picked.len() / rows.width.max(1),
         values: picked,
     };
+    let picked = match sets {
+        Some(sets) => sets.extend(&picked, 0, picked.rows),
+        None => picked,
+    };
+    let (names, owners) = owners(background);
     let explainer = Parts {
         scores,
-        width: rows.width,
-        names: background
-            .columns
-            .iter()
-            .map(|column| column.name.clone())
-            .collect(),
-        owners: owners(background),
+        width: picked.width,
+        names,
+        owners,
     };
     let answers = fitted.answer(&picked);
     let width = answers.len() / picked.rows.max(1);

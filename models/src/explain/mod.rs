@@ -11,6 +11,7 @@ mod origin;
 mod read;
 mod trees;
 
+use indexmap::IndexSet;
 use polars::prelude::{AnyValue, DataFrame};
 use serde_json::{Value, json};
 
@@ -93,10 +94,7 @@ impl Explainer {
         let reads = Graph::load(&part(&stored, &[matrix]))?;
         let table = Table::for_model(&rows.head(Some(BACKGROUND)), &metadata.columns)?;
         let (names, owners) = match told {
-            Some(told) => {
-                let names = told.columns.iter().map(|column| column.name.clone());
-                (names.collect(), owners(told))
-            }
+            Some(told) => owners(told),
             None => named(&stored, matrix, model, &table)?,
         };
         if owners.is_empty() {
@@ -198,13 +196,15 @@ impl Parts {
     }
 }
 
-/// For every number that the estimator reads the column that it belongs to.
-fn owners(told: &Told) -> Vec<usize> {
-    let widths = told.columns.iter().map(|column| column.means.len());
-    let owners = widths.enumerate();
-    owners
-        .flat_map(|(owner, width)| std::iter::repeat_n(owner, width))
-        .collect()
+/// The columns, and for every number that the estimator reads the one that it belongs to.
+fn owners(told: &Told) -> (Vec<String>, Vec<usize>) {
+    let mut names = IndexSet::new();
+    let mut owners = Vec::new();
+    for column in &told.columns {
+        let (owner, _) = names.insert_full(column.name.clone());
+        owners.extend(column.means.iter().map(|_| owner));
+    }
+    (names.into_iter().collect(), owners)
 }
 
 /// What stands for the training rows.

@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
-use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series, df};
+use polars::prelude::{DataFrame, DataType, IntoColumn, NamedFrom, Series, df};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::trees::Forest;
 use super::{Effects, Explainer};
@@ -286,6 +286,52 @@ fn effects_of_our_models_add_up_to_their_scores() {
         } else {
             close(&sums, &scores, 1e-5);
         }
+    }
+}
+
+/// Columns that become one number, several, or sets of categories bear their own names.
+#[test]
+fn effects_of_every_encoding_belong_to_the_raw_column() {
+    let mut frame = customers();
+    let days = (0..frame.height()).map(|row| i32::try_from(row * 37 % 900).unwrap());
+    let days = Series::new("since".into(), days.collect::<Vec<i32>>());
+    let days = days.cast(&DataType::Date).unwrap();
+    frame.with_column(days.into_column()).unwrap();
+    let recipes = json!({"city": {"encode": "target"}, "since": {"parts": ["month", "weekday"]}});
+    let boosting = json!({"max_iter": 20, "categorical_features": "from_dtype"});
+    for (candidate, parameters, recipes) in [
+        ("logistic_regression", json!({}), recipes),
+        ("gradient_boosting", boosting, json!({})),
+    ] {
+        let settings = Settings {
+            exclude: vec!["bill".to_owned()],
+            candidates: IndexMap::from([(
+                candidate.to_owned(),
+                serde_json::from_value(parameters).unwrap(),
+            )]),
+            preprocess: serde_json::from_value(recipes).unwrap(),
+            ..Settings::new(Goal::Classes, "left")
+        };
+        let trained = train(&frame, &settings, &Hooks::silent()).unwrap();
+        let mut told: Vec<&str> = trained
+            .metadata
+            .effects
+            .iter()
+            .map(|one| one.column.as_str())
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, ["age", "city", "paid", "since"], "{candidate}");
+        let (effects, answer) = explained(&trained, &frame);
+        assert_eq!(
+            effects.names,
+            ["age", "city", "paid", "since"],
+            "{candidate}"
+        );
+        assert!((0..frame.height()).any(|row| effects.row(row)[1].abs() > 0.1));
+        let sums: Vec<f64> = (0..frame.height())
+            .map(|row| effects.base[row] + effects.row(row).iter().sum::<f64>())
+            .collect();
+        close(&sums, &scores(candidate, &answer), 1e-5);
     }
 }
 

@@ -1,7 +1,10 @@
 //! What an estimator has learned, as nodes.
 
 use crate::estimators::ensemble::{Ensemble, View};
-use crate::estimators::{Centres, Fitted, Gaussian, Linear, Link, NEAREST, Neighbours, Scaling};
+use crate::estimators::{
+    CategorySet, CategorySets, Centres, Fitted, Gaussian, Linear, Link, NEAREST, Neighbours,
+    Scaling,
+};
 use crate::onnx::builder::{
     Builder, Value, doubles, floats, int, integers, ints, string, strings, tensor_attribute,
 };
@@ -29,10 +32,57 @@ pub(super) fn estimate(builder: &mut Builder, parts: &Parts<'_>, matrix: &str) -
             let scores = trees(builder, ensemble, parts.cover, matrix);
             apply(builder, *link, scores, ensemble.targets)
         }
+        Fitted::Categories { sets, inner } => {
+            let wide = category_sets(builder, sets, matrix);
+            let inner = Parts {
+                fitted: inner,
+                ..*parts
+            };
+            estimate(builder, &inner, &wide)
+        }
         Fitted::Gaussian(gaussian) => gaussian_scores(builder, gaussian, matrix),
         Fitted::Neighbours(neighbours) => near(builder, neighbours, matrix),
         Fitted::Centres(centres) => distances(builder, centres, matrix),
     }
+}
+
+/// The matrix with a column for every set of categories, looked up by the category's number; a missing one is the last.
+fn category_sets(builder: &mut Builder, sets: &CategorySets, matrix: &str) -> Value {
+    let mut blocks = vec![matrix.to_owned()];
+    let mut order: Vec<i64> = (0..size(sets.width)).collect();
+    let mut places = vec![0; sets.sets.len()];
+    let mut next = size(sets.width);
+    let mut features: Vec<usize> = sets.sets.iter().map(|set| set.feature).collect();
+    features.sort_unstable();
+    features.dedup();
+    for feature in features {
+        let of_feature = sets.sets.iter().enumerate();
+        let own: Vec<(usize, &CategorySet)> = of_feature
+            .filter(|(_, set)| set.feature == feature)
+            .collect();
+        let rows = own.first().map_or(0, |(_, set)| set.right.len());
+        let cells = (0..rows).flat_map(|row| own.iter().map(move |(_, set)| set.right[row]));
+        let table: Vec<f64> = cells.map(|right| f64::from(u8::from(right))).collect();
+        let table = builder.constant(doubles(&[size(rows), size(own.len())], &table));
+        let place = builder.constant(integers(&[], &[size(feature)]));
+        let number = builder.node_with("Gather", &[matrix, &place], vec![int("axis", 1)]);
+        let missing = builder.node("IsNaN", &[&number]);
+        let last = builder.constant(doubles(
+            &[1],
+            &[f64::from(u32::try_from(rows).unwrap_or(1)) - 1.0],
+        ));
+        let number = builder.node("Where", &[&missing, &last, &number]);
+        let number = builder.cast(&number, element::INT64);
+        blocks.push(builder.node_with("Gather", &[&table, &number], vec![int("axis", 0)]));
+        for (place, _) in own {
+            places[place] = next;
+            next += 1;
+        }
+    }
+    let wide = builder.concat(&blocks);
+    order.extend(places);
+    let order = builder.constant(integers(&[size(order.len())], &order));
+    builder.node_with("Gather", &[&wide, &order], vec![int("axis", 1)])
 }
 
 fn apply(builder: &mut Builder, link: Link, scores: Value, outputs: usize) -> Value {

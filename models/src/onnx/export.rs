@@ -9,6 +9,7 @@ use crate::features::Feature;
 use crate::onnx::builder::{
     Builder, Value, booleans, doubles, int, integers, ints, strings, texts,
 };
+use crate::onnx::dates::date_parts;
 use crate::onnx::estimate::{calibrate, estimate};
 use crate::onnx::proto::{ModelProto, element};
 use crate::prepare::{DAY, Encoding, Preparation, Prepared};
@@ -20,8 +21,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) columns: &'a [ColumnSpec],
     pub(crate) features: &'a [Feature],
     pub(crate) preparation: &'a Preparation,
-    /// Whether the estimator reads missing numbers.
-    pub(crate) keep_missing: bool,
     pub(crate) fitted: &'a Fitted,
     /// Of trees: the training rows that came through every node, tree after tree.
     pub(crate) cover: &'a [u32],
@@ -114,37 +113,43 @@ fn prepare(
             .cloned()
             .ok_or_else(|| ModelError::internal(format!("no value for `{}`", column.name)))
     };
-    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    let (mut numbers, mut numbered, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     for column in columns {
         match &column.encoding {
             Encoding::Number {
-                fill, missing_seen, ..
+                fill, shift, unit, ..
             } => {
-                let fill = if parts.keep_missing && *missing_seen {
-                    f64::NAN
-                } else {
-                    *fill
-                };
                 let value = value(column)?;
                 let value = if column.kind == ColumnKind::Date {
                     days(builder, &value)
                 } else {
                     value
                 };
-                numbers.push((value, fill));
+                numbers.push(Filled {
+                    value,
+                    fill: *fill,
+                    shift: *shift,
+                    unit: *unit,
+                });
             }
             Encoding::OneHot { levels, fill } => texts.push((value(column)?, levels, *fill)),
+            Encoding::Levels { .. } => numbered.push(level(builder, column, &value(column)?)),
+            Encoding::Parts { parts, fill } => {
+                numbered.append(&mut date_parts(builder, &value(column)?, *fill, parts));
+            }
         }
     }
     let mut blocks = Vec::new();
     if !numbers.is_empty() {
         blocks.push(impute(builder, &numbers));
     }
+    let singles = numbers.len() + numbered.len();
+    blocks.append(&mut numbered);
     if !texts.is_empty() {
         blocks.push(one_hot(builder, &texts));
     }
     let matrix = builder.concat(&blocks);
-    let order = feature_order(columns, numbers.len());
+    let order = feature_order(columns, numbers.len(), singles);
     if order.windows(2).all(|pair| pair[0] < pair[1]) {
         return Ok(matrix);
     }
@@ -152,15 +157,20 @@ fn prepare(
     Ok(builder.node_with("Gather", &[&matrix, &order], vec![int("axis", 1)]))
 }
 
-/// For every feature its place in the matrix of numbers and then levels.
-fn feature_order(columns: &[Prepared], numbers: usize) -> Vec<i64> {
-    let (mut number, mut level) = (0, size(numbers));
+/// For every feature its place in the matrix of numbers, numbered levels, and flags of levels.
+fn feature_order(columns: &[Prepared], numbers: usize, singles: usize) -> Vec<i64> {
+    let (mut number, mut numbered, mut level) = (0, size(numbers), size(singles));
     let mut order = Vec::new();
     for column in columns {
         match &column.encoding {
             Encoding::Number { .. } => {
                 order.push(number);
                 number += 1;
+            }
+            Encoding::Levels { .. } | Encoding::Parts { .. } => {
+                let width = size(column.encoding.width());
+                order.extend(numbered..numbered + width);
+                numbered += width;
             }
             Encoding::OneHot { levels, .. } => {
                 order.extend(level..level + size(levels.len()));
@@ -182,15 +192,70 @@ fn days(builder: &mut Builder, value: &str) -> Value {
     builder.node("Where", &[&is_null, &missing, &days])
 }
 
+/// A number of the graph, and how it is filled and scaled.
+struct Filled {
+    value: Value,
+    fill: f64,
+    shift: f64,
+    unit: f64,
+}
+
+impl Filled {
+    /// Whether it is not scaled.
+    fn is_plain(&self) -> bool {
+        self.shift.abs() <= 0.0 && self.unit.to_bits() == 1f64.to_bits()
+    }
+}
+
 /// Missing and infinite values become the fills: `x - x` is 0 for every other number.
-fn impute(builder: &mut Builder, numbers: &[(Value, f64)]) -> Value {
-    let values: Vec<Value> = numbers.iter().map(|(value, _)| value.clone()).collect();
-    let fills: Vec<f64> = numbers.iter().map(|(_, fill)| *fill).collect();
+fn impute(builder: &mut Builder, numbers: &[Filled]) -> Value {
+    let values: Vec<Value> = numbers.iter().map(|number| number.value.clone()).collect();
+    let fills: Vec<f64> = numbers.iter().map(|number| number.fill).collect();
     let joined = builder.concat(&values);
     let zero = builder.node("Sub", &[&joined, &joined]);
     let missing = builder.node("IsNaN", &[&zero]);
     let fills = builder.constant(doubles(&[1, size(fills.len())], &fills));
-    builder.node("Where", &[&missing, &fills, &joined])
+    let filled = builder.node("Where", &[&missing, &fills, &joined]);
+    let row = |of: fn(&Filled) -> f64| {
+        let values: Vec<f64> = numbers.iter().map(of).collect();
+        doubles(&[1, size(values.len())], &values)
+    };
+    if numbers.iter().all(Filled::is_plain) {
+        return filled;
+    }
+    let shifts = builder.constant(row(|number| number.shift));
+    let units = builder.constant(row(|number| number.unit));
+    let shifted = builder.node("Sub", &[&filled, &shifts]);
+    builder.node("Div", &[&shifted, &units])
+}
+
+/// The number of a text's level: its place, then a look into the list of numbers.
+fn level(builder: &mut Builder, column: &Prepared, value: &str) -> Value {
+    let Encoding::Levels {
+        levels,
+        values,
+        unknown,
+        missing,
+        ..
+    } = &column.encoding
+    else {
+        return value.to_owned();
+    };
+    let count = size(levels.len());
+    let keys = levels.iter().map(String::as_str).chain([""]);
+    let place = builder.ml_node(
+        "LabelEncoder",
+        &[value],
+        vec![
+            int("default_int64", count),
+            strings("keys_strings", keys),
+            ints("values_int64s", (0..count).chain([count + 1]).collect()),
+        ],
+    );
+    let mut known = values.clone();
+    known.extend([*unknown, *missing]);
+    let known = builder.constant(doubles(&[size(known.len())], &known));
+    builder.node_with("Gather", &[&known, &place], vec![int("axis", 0)])
 }
 
 /// Level numbers column by column, compared at once with the level of every feature.

@@ -1,6 +1,7 @@
 //! ONNX: the file format, written and read with messages that are declared here.
 
 pub(crate) mod builder;
+mod dates;
 mod estimate;
 mod export;
 mod inspect;

@@ -34,10 +34,14 @@ pub(crate) fn train(
     let prepared = Prepared::new(
         &problem.extended,
         problem.target.truth.clone(),
+        &settings.preprocess,
         &estimators,
         &mut |warning| warnings.push(warning),
     )?;
-    let judge = (settings.goal == Goal::Clusters).then(|| Judge::new(&prepared, problem, cancel));
+    let judge = match settings.goal {
+        Goal::Clusters => Some(Judge::new(&prepared, problem, cancel)?),
+        _ => None,
+    };
     let mut tried: Vec<(Candidate, Assigned, f64)> = Vec::with_capacity(candidates.len());
     let total = candidates.len();
     for (done, candidate) in candidates.into_iter().enumerate() {
@@ -98,7 +102,7 @@ fn assign(
     cancel: &Cancel<'_>,
 ) -> Result<Assigned> {
     let estimator = &candidate.estimator;
-    let training = prepared.training(estimator, problem.settings.seed, cancel);
+    let training = prepared.training(estimator, problem.settings.seed, cancel)?;
     if let Some(groups) = estimator.assign(&training) {
         return groups.map(Assigned::Groups);
     }
@@ -135,10 +139,10 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(prepared: &Prepared, problem: &Problem<'_>, cancel: &Cancel<'_>) -> Self {
+    fn new(prepared: &Prepared, problem: &Problem<'_>, cancel: &Cancel<'_>) -> Result<Self> {
         let settings = problem.settings;
         let any = crate::estimators::Estimator::Dummy;
-        let training = prepared.training(&any, settings.seed, cancel);
+        let training = prepared.training(&any, settings.seed, cancel)?;
         let scaled = Scaling::fit(training.matrix, training.scaled).apply(training.matrix);
         let mut rows: Vec<u32> = (0u32..).take(scaled.rows).collect();
         Random::new(settings.seed, 0x51_7E).shuffle(&mut rows);
@@ -148,14 +152,14 @@ impl Judge {
             .flat_map(|row| scaled.row(*row as usize))
             .copied()
             .collect();
-        Self {
+        Ok(Self {
             points: Matrix {
                 width: scaled.width,
                 rows: rows.len(),
                 values,
             },
             rows,
-        }
+        })
     }
 
     /// The silhouette; lonely rows do not count.

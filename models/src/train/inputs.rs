@@ -5,14 +5,20 @@ use serde_json::Value;
 
 use crate::data::{ColumnKind, ColumnSpec, Table};
 use crate::error::{ModelError, Result};
+use crate::estimators::Fitted;
 use crate::matrix::Matrix;
 use crate::onnx::{Background, ColumnMeans};
-use crate::prepare::{Encoding, Preparation};
+use crate::prepare::{DAY, Encoding, Preparation};
 use crate::train::Problem;
 
-/// What columns have become on average.
+/// What columns have become on average; sets of categories follow, each under the name of its column.
 #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-pub(super) fn background(matrix: String, preparation: &Preparation, rows: &Matrix) -> Background {
+pub(super) fn background(
+    matrix: String,
+    preparation: &Preparation,
+    fitted: &Fitted,
+    rows: &Matrix,
+) -> Background {
     let means: Vec<f64> = (0..rows.width)
         .map(|feature| {
             let known = rows.column(feature).filter(|value| value.is_finite());
@@ -27,10 +33,18 @@ pub(super) fn background(matrix: String, preparation: &Preparation, rows: &Matri
         name: column.name.clone(),
         means: means.by_ref().take(column.encoding.width()).collect(),
     });
-    Background {
-        matrix,
-        columns: columns.collect(),
+    let mut columns: Vec<ColumnMeans> = columns.collect();
+    if let Fitted::Categories { sets, .. } = fitted {
+        let owners = preparation.columns.iter();
+        let owners: Vec<&str> = owners
+            .flat_map(|column| std::iter::repeat_n(column.name.as_str(), column.encoding.width()))
+            .collect();
+        columns.extend(sets.sets.iter().map(|set| ColumnMeans {
+            name: owners[set.feature].to_owned(),
+            means: vec![set.share(rows)],
+        }));
     }
+    Background { matrix, columns }
 }
 
 /// The raw columns that the model reads, directly or through a feature.
@@ -76,6 +90,8 @@ pub(super) fn imputed(preparation: &Preparation) -> IndexMap<String, Value> {
                 }
                 Encoding::Number { fill, .. } => Value::from(*fill),
                 Encoding::OneHot { levels, fill } => Value::from(levels[*fill].as_str()),
+                Encoding::Levels { missing, .. } => Value::from(*missing),
+                Encoding::Parts { fill, .. } => Value::from(fill / DAY),
             };
             (column.name.clone(), value)
         })

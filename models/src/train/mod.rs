@@ -17,6 +17,7 @@ mod prepared;
 mod resample;
 mod rounds;
 mod search;
+mod single;
 mod statistics;
 mod threshold;
 mod trials;
@@ -31,8 +32,10 @@ use crate::estimators::Cancel;
 use crate::features::{Feature, extend};
 use crate::metrics::Metric;
 use crate::onnx::{Curve, Metadata};
+use crate::prepare::Recipes;
 use crate::scorer::added_columns;
 pub(crate) use calibration::{Calibration, EDGE};
+pub use single::Single;
 
 /// What to learn, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,8 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// Derived features: name and SQL expression.
     pub features: IndexMap<String, String>,
+    /// How columns, raw or derived, become numbers where not as usual.
+    pub preprocess: Recipes,
     /// Estimators with parameters; a parameter that is a list is tried with each of its values. When empty, usual ones
     /// are tried with their defaults.
     pub candidates: IndexMap<String, IndexMap<String, Value>>,
@@ -208,6 +213,7 @@ impl Settings {
             positive: None,
             exclude: Vec::new(),
             features: IndexMap::new(),
+            preprocess: Recipes::new(),
             candidates: IndexMap::new(),
             search: Search::Grid,
             validation: Validation::default(),
@@ -243,6 +249,7 @@ impl Settings {
         {
             return wrong("`threshold` is a probability, from 0 to 1");
         }
+        self.check_preprocess()?;
         let candidates = candidates::expand(self)?;
         if self.goal == Goal::Anomalies && candidates.len() > 1 {
             return wrong(
@@ -250,6 +257,12 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Checks what can be checked of `preprocess` without data.
+    pub fn check_preprocess(&self) -> Result<()> {
+        let mut recipes = self.preprocess.iter();
+        recipes.try_for_each(|(column, recipe)| recipe.check(column))
     }
 
     /// What candidates are compared by; the field's usual one when not said.
@@ -320,6 +333,15 @@ impl<'a> Problem<'a> {
         let table = Table::from_frame(frame, &skipped)?;
         let mut extended = extend(&table, &features)?;
         extended.columns.retain(|column| !excluded(&column.name));
+        if let Some(name) = settings
+            .preprocess
+            .keys()
+            .find(|name| extended.column(name).is_none())
+        {
+            return Err(ModelError::settings(format!(
+                "`preprocess` names `{name}`, which is no column that is learned from"
+            )));
+        }
         Ok(Self {
             settings,
             target,

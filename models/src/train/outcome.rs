@@ -58,6 +58,7 @@ pub(crate) fn finish(
     let prepared = Prepared::new(
         &problem.extended.take(&rows),
         problem.target.truth.take(&rows),
+        &settings.preprocess,
         &[&found.chosen.estimator],
         &mut |warning| warnings.push(warning),
     )?;
@@ -189,7 +190,7 @@ impl Learned<'_> {
             estimator: chosen.name.clone(),
             parameters: chosen.parameters.clone(),
             features: settings.features.clone(),
-            imputed: imputed(&self.prepared.preparation),
+            imputed: imputed(self.prepared.styled(self.estimator)?),
             target: problem.target.name.clone(),
             classes: self.classes.clone(),
             threshold: self.threshold,
@@ -219,13 +220,13 @@ impl Learned<'_> {
 
     /// The model file, compared with the model in memory.
     pub(crate) fn write(&self, problem: &Problem<'_>, metadata: &mut Metadata) -> Result<Vec<u8>> {
-        let rows = self.prepared.rows(self.estimator);
+        let rows = self.prepared.rows(self.estimator)?;
+        let preparation = self.prepared.styled(self.estimator)?;
         let cover = self.fitted.cover(rows);
         let (mut stored, matrix) = export(&Parts {
             columns: &metadata.columns,
             features: &problem.features,
-            preparation: &self.prepared.preparation,
-            keep_missing: self.estimator.reads_missing(),
+            preparation,
             fitted: self.fitted,
             cover: &cover,
             calibration: self.calibration,
@@ -234,7 +235,7 @@ impl Learned<'_> {
             threshold: self.threshold,
         })?;
         if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
-            let background = background(matrix, &self.prepared.preparation, rows);
+            let background = background(matrix, preparation, self.fitted, rows);
             metadata.effects = mean_effects(self.fitted, &cover, &background, rows);
             metadata.background = Some(background);
         }

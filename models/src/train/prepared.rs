@@ -1,33 +1,27 @@
 //! Training rows as numbers, in the forms that estimators ask for.
 
 use crate::data::{Table, Truth};
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 use crate::estimators::bins::Binned;
 use crate::estimators::{Cancel, Estimator, Fitted, Training};
 use crate::matrix::Matrix;
-use crate::prepare::Preparation;
+use crate::prepare::{Preparation, Recipes, Style};
 
 /// Training rows as numbers.
 pub(crate) struct Prepared {
+    /// Numbers imputed, a feature for every level.
     pub(crate) preparation: Preparation,
-    scaled: Vec<bool>,
     truth: Truth,
-    imputed: Form,
-    /// Only when the rows have missing numbers and an estimator reads them.
-    missing: Option<Form>,
+    forms: Vec<Form>,
 }
 
-/// A matrix and its bins.
+/// The rows in the style of some estimators.
 struct Form {
+    style: Style,
+    preparation: Preparation,
+    scaled: Vec<bool>,
     matrix: Matrix,
     binned: Option<Binned>,
-}
-
-impl Form {
-    fn new(matrix: Matrix, bins: bool) -> Self {
-        let binned = bins.then(|| Binned::fit(&matrix));
-        Self { matrix, binned }
-    }
 }
 
 impl Prepared {
@@ -35,29 +29,34 @@ impl Prepared {
     pub(crate) fn new(
         table: &Table,
         truth: Truth,
+        recipes: &Recipes,
         estimators: &[&Estimator],
         warn: &mut dyn FnMut(String),
     ) -> Result<Self> {
-        let preparation = Preparation::fit(table, warn)?;
-        let any = |test: &dyn Fn(&Estimator) -> bool| estimators.iter().any(|one| test(one));
-        let split = preparation.saw_missing() && any(&Estimator::reads_missing);
-        let bins = any(&|one| one.wants_bins() && !(split && one.reads_missing()));
-        let imputed = Form::new(preparation.transform(table, false)?, bins);
-        let missing = if split {
-            Some(Form::new(
-                preparation.transform(table, true)?,
-                any(&|one| one.wants_bins() && one.reads_missing()),
-            ))
-        } else {
-            None
-        };
-        let scaled = preparation.scaled();
+        let preparation = Preparation::fit(table, &truth, recipes, warn)?;
+        let mut forms: Vec<Form> = Vec::new();
+        for estimator in estimators {
+            let style = style(&preparation, estimator);
+            if forms.iter().any(|form| form.style == style) {
+                continue;
+            }
+            let styled = preparation.styled(&style)?;
+            let matrix = styled.transform_training(table, &truth)?;
+            let bins = estimators
+                .iter()
+                .any(|other| other.wants_bins() && self::style(&preparation, other) == style);
+            forms.push(Form {
+                scaled: styled.scaled(),
+                binned: bins.then(|| Binned::fit(&matrix)),
+                style,
+                preparation: styled,
+                matrix,
+            });
+        }
         Ok(Self {
             preparation,
-            scaled,
             truth,
-            imputed,
-            missing,
+            forms,
         })
     }
 
@@ -68,7 +67,24 @@ impl Prepared {
         seed: u64,
         cancel: &Cancel<'_>,
     ) -> Result<Fitted> {
-        estimator.fit(&self.training(estimator, seed, cancel))
+        estimator.fit(&self.training(estimator, seed, cancel)?)
+    }
+
+    fn form(&self, estimator: &Estimator) -> Result<&Form> {
+        Ok(&self.forms[self.place(estimator)?])
+    }
+
+    fn place(&self, estimator: &Estimator) -> Result<usize> {
+        let style = style(&self.preparation, estimator);
+        let mut forms = self.forms.iter();
+        forms
+            .position(|form| form.style == style)
+            .ok_or_else(|| ModelError::internal("rows are not prepared for this estimator"))
+    }
+
+    /// The preparation in the style of an estimator.
+    pub(crate) fn styled(&self, estimator: &Estimator) -> Result<&Preparation> {
+        Ok(&self.form(estimator)?.preparation)
     }
 
     /// What an estimator learns from.
@@ -77,32 +93,57 @@ impl Prepared {
         estimator: &Estimator,
         seed: u64,
         cancel: &'a Cancel<'a>,
-    ) -> Training<'a> {
-        let form = self.form(estimator);
-        Training {
+    ) -> Result<Training<'a>> {
+        let form = self.form(estimator)?;
+        Ok(Training {
             matrix: &form.matrix,
             binned: form.binned.as_ref(),
-            scaled: &self.scaled,
+            preparation: &form.preparation,
+            scaled: &form.scaled,
             truth: &self.truth,
             seed,
             cancel,
-        }
+        })
+    }
+
+    /// The features of other rows, for every estimator.
+    pub(crate) fn matrices(&self, table: &Table) -> Result<Matrices<'_>> {
+        let forms = self.forms.iter();
+        Ok(Matrices {
+            prepared: self,
+            matrices: forms
+                .map(|form| form.preparation.transform(table))
+                .collect::<Result<_>>()?,
+        })
     }
 
     /// The features of the training rows, for an estimator.
-    pub(crate) fn rows(&self, estimator: &Estimator) -> &Matrix {
-        &self.form(estimator).matrix
-    }
-
-    fn form(&self, estimator: &Estimator) -> &Form {
-        match &self.missing {
-            Some(missing) if estimator.reads_missing() => missing,
-            _ => &self.imputed,
-        }
+    pub(crate) fn rows(&self, estimator: &Estimator) -> Result<&Matrix> {
+        Ok(&self.form(estimator)?.matrix)
     }
 
     /// The features of other rows, for an estimator.
     pub(crate) fn transform(&self, table: &Table, estimator: &Estimator) -> Result<Matrix> {
-        self.preparation.transform(table, estimator.reads_missing())
+        self.form(estimator)?.preparation.transform(table)
     }
+}
+
+/// The features of rows in every style.
+pub(crate) struct Matrices<'a> {
+    prepared: &'a Prepared,
+    matrices: Vec<Matrix>,
+}
+
+impl Matrices<'_> {
+    /// Those for an estimator.
+    pub(crate) fn of(&self, estimator: &Estimator) -> Result<&Matrix> {
+        Ok(&self.matrices[self.prepared.place(estimator)?])
+    }
+}
+
+/// The style that an estimator wants, as far as the rows give reason.
+fn style(preparation: &Preparation, estimator: &Estimator) -> Style {
+    let mut style = estimator.style();
+    style.keep_missing &= preparation.saw_missing();
+    style
 }

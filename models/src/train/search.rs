@@ -215,19 +215,13 @@ impl Looker<'_, '_> {
         let prepared = prepare(problem, &learned, &estimators)?;
         let test = problem.extended.take(&fold.test);
         let truth = problem.target.truth.take(&fold.test);
-        let imputed = prepared.preparation.transform(&test, false)?;
-        let missing = prepared.preparation.transform(&test, true)?;
+        let matrices = prepared.matrices(&test)?;
         candidates
             .par_iter()
             .map(|candidate| {
                 let fitted =
                     prepared.fit(&candidate.estimator, problem.settings.seed, self.cancel)?;
-                let matrix = if candidate.estimator.reads_missing() {
-                    &missing
-                } else {
-                    &imputed
-                };
-                let values = fitted.answer(matrix);
+                let values = fitted.answer(matrices.of(&candidate.estimator)?);
                 let measures = measures(problem, &truth, &values, &called(&truth, &values, 0.5));
                 report(&candidate.name);
                 Ok((measures, values))
@@ -257,7 +251,13 @@ pub(crate) fn prepare(
     let rows = resampled(problem, rows);
     let table = problem.extended.take(&rows);
     let truth = problem.target.truth.take(&rows);
-    Prepared::new(&table, truth, estimators, &mut |_| ())
+    Prepared::new(
+        &table,
+        truth,
+        &problem.settings.preprocess,
+        estimators,
+        &mut |_| (),
+    )
 }
 
 /// Answers of one candidate to the rows of every fold.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     learn::{self, Keep},
+    preprocess::{Preprocess, recipes},
     validation::{Candidates, candidates},
 };
 
@@ -27,6 +28,9 @@ pub(crate) struct Config {
     /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
     #[serde(default)]
     features: IndexMap<String, String>,
+    /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
+    #[serde(default)]
+    preprocess: Preprocess,
     /// One way of finding them with its parameters, named as in scikit-learn: `isolation_forest` (`n_estimators`,
     /// `max_samples`, `contamination`: the share of odd rows; when not said, a score of 0.5 and more is odd).
     #[serde(default)]
@@ -48,6 +52,7 @@ impl Config {
         Settings {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
+            preprocess: recipes(&self.preprocess),
             candidates: candidates(&self.candidates),
             seed: self.seed.unwrap_or(seed),
             ..Settings::new(Goal::Anomalies, "")

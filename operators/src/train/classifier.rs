@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     learn::{self, Keep},
     metric::MetricName,
+    preprocess::{Preprocess, recipes},
     validation::{Candidates, SearchConfig, ValidationConfig, candidates},
 };
 use crate::support::promotion::Promotion;
@@ -37,6 +38,9 @@ pub(crate) struct Config {
     /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
     #[serde(default)]
     features: IndexMap<String, String>,
+    /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
+    #[serde(default)]
+    preprocess: Preprocess,
     /// Estimators with their parameters, named as in scikit-learn: `logistic_regression`, `linear_svm`,
     /// `gaussian_naive_bayes`, `k_nearest_neighbors`, `decision_tree`, `random_forest`, `extra_trees`,
     /// `gradient_boosting`. A parameter that is a list is tried with each of its values. When not said, logistic
@@ -129,6 +133,7 @@ impl Config {
             positive: self.positive.clone(),
             exclude: self.exclude.clone(),
             features: self.features.clone(),
+            preprocess: recipes(&self.preprocess),
             candidates: candidates(&self.candidates),
             search: self.search.settings(),
             validation: self.validation.settings(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     learn::{self, Keep},
+    preprocess::{Preprocess, recipes},
     validation::{Candidates, candidates},
 };
 
@@ -27,6 +28,9 @@ pub(crate) struct Config {
     /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
     #[serde(default)]
     features: IndexMap<String, String>,
+    /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
+    #[serde(default)]
+    preprocess: Preprocess,
     /// Ways of grouping with their parameters, named as in scikit-learn: `k_means` (`n_clusters`, `n_init`, `max_iter`,
     /// `tol`), and `dbscan` (`eps`, `min_samples`), which assigns the rows it is given and makes no model. A parameter that
     /// is a list is tried with each of its values; the best by the silhouette is kept. When not said, `k_means` with 8
@@ -50,6 +54,7 @@ impl Config {
         Settings {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
+            preprocess: recipes(&self.preprocess),
             candidates: candidates(&self.candidates),
             seed: self.seed.unwrap_or(seed),
             ..Settings::new(Goal::Clusters, "")

@@ -84,7 +84,9 @@ pub(super) fn check(
     if !settings.target.is_empty() && settings.exclude.contains(&settings.target) {
         found.error(&["exclude"], format!("`{}` is the target", settings.target));
     }
-    if let Err(error) = settings.check() {
+    if let Err(error) = settings.check_preprocess() {
+        found.error(&["preprocess"], error.to_string());
+    } else if let Err(error) = settings.check() {
         found.error(&["candidates"], error.to_string());
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod classifier;
 mod clusters;
 mod learn;
 mod metric;
+mod preprocess;
 mod regressor;
 mod validation;
 

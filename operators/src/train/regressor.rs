@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     learn::{self, Keep},
     metric::QuantityMetric,
+    preprocess::{Preprocess, recipes},
     validation::{Candidates, SearchConfig, ValidationConfig, candidates},
 };
 use crate::support::promotion::Promotion;
@@ -31,6 +32,9 @@ pub(crate) struct Config {
     /// Derived features: a name and a row-wise SQL expression, which becomes part of the model.
     #[serde(default)]
     features: IndexMap<String, String>,
+    /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
+    #[serde(default)]
+    preprocess: Preprocess,
     /// Estimators with their parameters, named as in scikit-learn: `linear_regression`, `ridge`, `lasso`, `elastic_net`,
     /// `k_nearest_neighbors`, `decision_tree`, `random_forest`, `extra_trees`, `gradient_boosting`. A parameter that is a
     /// list is tried with each of its values. When not said, ridge, random forest and gradient boosting with their
@@ -71,6 +75,7 @@ impl Config {
         Settings {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
+            preprocess: recipes(&self.preprocess),
             candidates: candidates(&self.candidates),
             search: self.search.settings(),
             validation: self.validation.settings(),
@@ -172,6 +177,28 @@ mod tests {
         let predicted = scored.column("prediction").unwrap().f64().unwrap().get(0);
         let truth = flats(1).column("rent").unwrap().f64().unwrap().get(0);
         assert!((predicted.unwrap() - truth.unwrap()).abs() < 30.0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn columns_are_prepared_as_the_settings_say() {
+        let project = TestProject::new();
+        let mut settings = json!({
+            "target": "rent",
+            "preprocess": {"district": {"encode": "target"}, "size": {"scale": "minmax"}},
+            "candidates": {"ridge": {"alpha": 0.001}},
+            "path": "models/rents.onnx",
+        });
+        assert!(complaints::<Regressor>(settings.clone()).is_empty());
+        let output = project
+            .run_on::<Regressor>(flats(300), settings.clone())
+            .await
+            .unwrap();
+        assert!(output.metrics["r2"] > 0.99, "{:?}", output.metrics);
+        settings["preprocess"] = json!({"size": {"impute": "constant"}});
+        assert_eq!(
+            complaints::<Regressor>(settings),
+            ["preprocess: `preprocess` of `size`: `impute: constant` and `fill_value` go together"]
+        );
     }
 
     #[test]

@@ -1,0 +1,467 @@
+//! Preparation: typed columns become numbers, as learned from the training rows.
+//!
+//! Numbers, booleans and dates: a missing or infinite value becomes the training rows' median (of booleans the more
+//! frequent value; a date is counted in days since 1970). Text: one column of 0 and 1 for every level; missing text
+//! becomes the most frequent level, a level that was not seen in training is all zeros. Of a text column with more than
+//! 100 levels the 100 most frequent get a column, the rest counts as not seen; a text column in which most rows differ
+//! is an identifier and refused. A [`Recipe`] says otherwise.
+
+mod learn;
+mod parts;
+mod recipe;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{ColumnKind, Table, Truth, Values};
+use crate::error::{ModelError, Result};
+use crate::matrix::Matrix;
+use parts::Memory;
+pub use parts::Part;
+pub(crate) use parts::{Arithmetic, DAY, parts};
+pub use recipe::{Encode, Impute, Recipe, Recipes, Scale};
+
+/// What was learned about a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "snake_case")]
+pub(crate) enum Encoding {
+    /// One number.
+    Number {
+        /// What a missing value becomes.
+        fill: f64,
+        /// Whether the training rows had missing values, so that an estimator that reads them has seen some.
+        missing_seen: bool,
+        /// A boolean or a constant is not standardised.
+        scaled: bool,
+        /// What is taken off.
+        shift: f64,
+        /// What the rest is divided by.
+        unit: f64,
+    },
+    /// Parts of a date.
+    Parts {
+        /// Which.
+        parts: Vec<Part>,
+        /// What a missing date becomes, in microseconds.
+        fill: f64,
+    },
+    /// A 0/1 feature for every level.
+    OneHot {
+        /// The levels, sorted.
+        levels: Vec<String>,
+        /// The index of the level that missing text becomes.
+        fill: usize,
+    },
+    /// A number for every level.
+    Levels {
+        /// The levels, sorted.
+        levels: Vec<String>,
+        /// The number of every level.
+        values: Vec<f64>,
+        /// The number of a level that was not seen in training.
+        unknown: f64,
+        /// The number of missing text.
+        missing: f64,
+        /// What the number means.
+        meaning: Meaning,
+    },
+}
+
+/// What the number of a level means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Meaning {
+    /// It only names the level.
+    Name,
+    /// Its place in the order of levels.
+    Order,
+    /// The mean of the target.
+    Target,
+}
+
+/// What an estimator wants otherwise than imputed numbers and a feature for every level.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Style {
+    /// Missing numbers stay missing where training had some too.
+    pub(crate) keep_missing: bool,
+    /// Which text columns are one feature that numbers their levels.
+    pub(crate) categories: Categories,
+}
+
+/// Which text columns an estimator takes as categories.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Categories {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    Text,
+    /// Some.
+    Named(Vec<String>),
+}
+
+impl Categories {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Text => true,
+            Self::Named(names) => names.iter().any(|other| other == name),
+        }
+    }
+}
+
+/// A prepared column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prepared {
+    /// The column's name.
+    pub(crate) name: String,
+    /// Its kind.
+    pub(crate) kind: ColumnKind,
+    /// How it becomes numbers.
+    pub(crate) encoding: Encoding,
+}
+
+/// The preparation of a table.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Preparation {
+    /// The columns in the table's order; one without any value in training is left out.
+    pub(crate) columns: Vec<Prepared>,
+}
+
+impl Preparation {
+    /// Learns from the training rows; `warn` hears what the user should know.
+    pub(crate) fn fit(
+        table: &Table,
+        truth: &Truth,
+        recipes: &Recipes,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self> {
+        let usual = Recipe::default();
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let recipe = recipes.get(&column.name).unwrap_or(&usual);
+            if let Some(encoding) = learn::learn(column, recipe, truth, warn)? {
+                columns.push(Prepared {
+                    name: column.name.clone(),
+                    kind: column.kind,
+                    encoding,
+                });
+            }
+        }
+        if columns.is_empty() {
+            return Err(ModelError::data("no column is left to learn from"));
+        }
+        Ok(Self { columns })
+    }
+
+    /// Number of features.
+    pub(crate) fn width(&self) -> usize {
+        self.columns
+            .iter()
+            .map(|column| column.encoding.width())
+            .sum()
+    }
+
+    /// For every feature whether a linear model standardises it.
+    pub(crate) fn scaled(&self) -> Vec<bool> {
+        let mut scaled = Vec::with_capacity(self.width());
+        for column in &self.columns {
+            let flag = match &column.encoding {
+                Encoding::Number { scaled, .. } => *scaled,
+                Encoding::Levels { meaning, .. } => *meaning != Meaning::Name,
+                Encoding::Parts { .. } => true,
+                Encoding::OneHot { .. } => false,
+            };
+            scaled.resize(scaled.len() + column.encoding.width(), flag);
+        }
+        scaled
+    }
+
+    /// Whether training had missing numbers.
+    pub(crate) fn saw_missing(&self) -> bool {
+        self.columns.iter().any(|column| {
+            matches!(
+                column.encoding,
+                Encoding::Number {
+                    missing_seen: true,
+                    ..
+                }
+            )
+        })
+    }
+
+    /// The same in the style of an estimator.
+    pub(crate) fn styled(&self, style: &Style) -> Result<Self> {
+        if let Categories::Named(names) = &style.categories {
+            for name in names {
+                let column = self.columns.iter().find(|column| column.name == *name);
+                if column.is_some_and(|column| column.kind != ColumnKind::Text) {
+                    return Err(ModelError::settings(format!(
+                        "`categorical_features` names `{name}`, which is no text: cast it in a transform before"
+                    )));
+                }
+                if column.is_none() {
+                    return Err(ModelError::settings(format!(
+                        "`categorical_features` names `{name}`, which is no column that is learned from"
+                    )));
+                }
+            }
+        }
+        let mut styled = self.clone();
+        for column in &mut styled.columns {
+            match &mut column.encoding {
+                Encoding::Number {
+                    fill, missing_seen, ..
+                } if style.keep_missing && *missing_seen => *fill = f64::NAN,
+                Encoding::OneHot { levels, .. } if style.categories.has(&column.name) => {
+                    column.encoding = Encoding::Levels {
+                        values: (0u32..).take(levels.len()).map(f64::from).collect(),
+                        levels: std::mem::take(levels),
+                        unknown: f64::NAN,
+                        missing: f64::NAN,
+                        meaning: Meaning::Name,
+                    };
+                }
+                _ => (),
+            }
+        }
+        Ok(styled)
+    }
+
+    /// For every feature the column that it is made of, and how.
+    pub(crate) fn features(&self) -> impl Iterator<Item = &Prepared> {
+        let columns = self.columns.iter();
+        columns.flat_map(|column| std::iter::repeat_n(column, column.encoding.width()))
+    }
+
+    /// The features of the rows that this was learned from: a row has no say in the mean that its level becomes.
+    pub(crate) fn transform_training(&self, table: &Table, truth: &Truth) -> Result<Matrix> {
+        let mut matrix = self.transform(table)?;
+        for (place, prepared) in self.features().enumerate() {
+            let Encoding::Levels {
+                levels,
+                meaning: Meaning::Target,
+                ..
+            } = &prepared.encoding
+            else {
+                continue;
+            };
+            if let Some(column) = table.column(&prepared.name) {
+                let means = learn::honest_means(column, levels, truth)?;
+                for (row, mean) in means.into_iter().enumerate() {
+                    matrix.row_mut(row)[place] = mean;
+                }
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// The features.
+    pub(crate) fn transform(&self, table: &Table) -> Result<Matrix> {
+        let mut matrix = Matrix::zeros(table.rows, self.width());
+        let mut first = 0;
+        for prepared in &self.columns {
+            let column = table.column(&prepared.name).ok_or_else(|| {
+                ModelError::internal(format!("column `{}` is gone", prepared.name))
+            })?;
+            match (&prepared.encoding, &column.values) {
+                (
+                    Encoding::Number {
+                        fill, shift, unit, ..
+                    },
+                    values,
+                ) => {
+                    for row in 0..table.rows {
+                        let value = number(values, row);
+                        let value = if value.is_finite() { value } else { *fill };
+                        matrix.row_mut(row)[first] = (value - shift) / unit;
+                    }
+                }
+                (
+                    Encoding::Parts {
+                        parts: wanted,
+                        fill,
+                    },
+                    Values::Date(moments),
+                ) => {
+                    for (row, moment) in moments.iter().enumerate() {
+                        let moment = microseconds(*moment, *fill);
+                        let found = parts(&mut Memory, &moment, wanted);
+                        matrix.row_mut(row)[first..first + found.len()].copy_from_slice(&found);
+                    }
+                }
+                (Encoding::OneHot { levels, fill }, Values::Text(text)) => {
+                    let places = places(levels);
+                    let places: Vec<Option<usize>> = text
+                        .levels
+                        .iter()
+                        .map(|level| match level.as_ref() {
+                            "" => Some(*fill),
+                            level => places.get(level).copied(),
+                        })
+                        .collect();
+                    for row in 0..table.rows {
+                        if let Some(place) = places[text.codes[row] as usize] {
+                            matrix.row_mut(row)[first + place] = 1.0;
+                        }
+                    }
+                }
+                (
+                    Encoding::Levels {
+                        levels,
+                        values,
+                        unknown,
+                        missing,
+                        ..
+                    },
+                    Values::Text(text),
+                ) => {
+                    let places = places(levels);
+                    let known = text.levels.iter().map(|level| match level.as_ref() {
+                        "" => *missing,
+                        level => places.get(level).map_or(*unknown, |place| values[*place]),
+                    });
+                    let known: Vec<f64> = known.collect();
+                    for row in 0..table.rows {
+                        matrix.row_mut(row)[first] = known[text.codes[row] as usize];
+                    }
+                }
+                _ => return Err(ModelError::internal("a text column became numbers")),
+            }
+            first += prepared.encoding.width();
+        }
+        Ok(matrix)
+    }
+}
+
+impl Encoding {
+    /// Features of the column.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Number { .. } | Self::Levels { .. } => 1,
+            Self::Parts { parts, .. } => parts.len(),
+            Self::OneHot { levels, .. } => levels.len(),
+        }
+    }
+}
+
+/// A moment, or what a missing one becomes.
+#[allow(clippy::cast_precision_loss, reason = "a date to the microsecond fits")]
+fn microseconds(moment: i64, fill: f64) -> f64 {
+    if moment == i64::MIN {
+        fill
+    } else {
+        moment as f64
+    }
+}
+
+/// Where every level stands.
+fn places(levels: &[String]) -> HashMap<&str, usize> {
+    let levels = levels.iter().enumerate();
+    levels.map(|(at, level)| (level.as_str(), at)).collect()
+}
+
+/// The number of a row; NaN when missing.
+#[allow(clippy::cast_precision_loss, reason = "a date to the microsecond fits")]
+fn number(values: &Values, row: usize) -> f64 {
+    match values {
+        Values::Number(values) => values[row],
+        Values::Date(values) if values[row] == i64::MIN => f64::NAN,
+        Values::Date(values) => values[row] as f64 / DAY,
+        Values::Text(_) => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::df;
+
+    use super::{Categories, Encoding, Preparation, Recipes, Style};
+    use crate::data::{Table, Truth};
+
+    fn fit(table: &Table) -> (Preparation, Vec<String>) {
+        let mut warnings = Vec::new();
+        let truth = Truth::Unknown(table.rows);
+        let warn = &mut |text| warnings.push(text);
+        let preparation = Preparation::fit(table, &truth, &Recipes::new(), warn).unwrap();
+        (preparation, warnings)
+    }
+
+    #[test]
+    fn missing_values_become_the_median_and_the_most_frequent() {
+        let frame = df!(
+            "age" => [Some(1.0), Some(5.0), None, Some(f64::INFINITY), Some(2.0)],
+            "city" => [Some("b"), Some("a"), Some("b"), None, Some("")],
+            "ok" => [Some(true), None, Some(true), Some(false), Some(true)],
+        )
+        .unwrap();
+        let table = Table::from_frame(&frame, &[]).unwrap();
+        let (preparation, _) = fit(&table);
+        let matrix = preparation.transform(&table).unwrap();
+        assert_eq!(matrix.row(0), [1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(matrix.row(1), [5.0, 1.0, 0.0, 1.0]);
+        assert_eq!(matrix.row(2), [2.0, 0.0, 1.0, 1.0]);
+        assert_eq!(matrix.row(3), [2.0, 0.0, 1.0, 0.0]);
+        assert_eq!(matrix.row(4), [2.0, 0.0, 1.0, 1.0]);
+        let style = Style {
+            keep_missing: true,
+            categories: Categories::Text,
+        };
+        let styled = preparation.styled(&style).unwrap();
+        let matrix = styled.transform(&table).unwrap();
+        assert_eq!(matrix.row(0), [1.0, 1.0, 1.0]);
+        let [age, city, ok] = matrix.row(3) else {
+            panic!("three features")
+        };
+        assert!(age.is_nan() && city.is_nan() && *ok == 0.0);
+        assert_eq!(preparation.scaled(), [true, false, false, false]);
+    }
+
+    #[test]
+    fn a_new_level_is_all_zeros() {
+        let train = Table::from_frame(&df!("city" => ["a", "b"]).unwrap(), &[]).unwrap();
+        let score = Table::from_frame(&df!("city" => ["c", "b"]).unwrap(), &[]).unwrap();
+        let matrix = fit(&train).0.transform(&score).unwrap();
+        assert_eq!(
+            (matrix.row(0), matrix.row(1)),
+            (&[0.0, 0.0][..], &[0.0, 1.0][..])
+        );
+    }
+
+    #[test]
+    fn identifiers_are_refused_and_many_levels_are_cut() {
+        let ids: Vec<String> = (0..200).map(|row| format!("c{row}")).collect();
+        let table = Table::from_frame(&df!("id" => &ids).unwrap(), &[]).unwrap();
+        let (truth, recipes) = (Truth::Unknown(200), Recipes::new());
+        let error = Preparation::fit(&table, &truth, &recipes, &mut |_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("column `id` has 200 different texts in 200 rows"),
+            "{error}"
+        );
+        let many: Vec<String> = (0..900).map(|row| format!("c{:03}", row % 150)).collect();
+        let table = Table::from_frame(&df!("shop" => &many).unwrap(), &[]).unwrap();
+        let (preparation, warnings) = fit(&table);
+        assert_eq!((preparation.width(), warnings.len()), (100, 1));
+    }
+
+    #[test]
+    fn a_column_without_values_is_left_out_with_a_warning() {
+        let frame = df!("a" => [1.0, 2.0], "b" => [None::<f64>, None], "c" => ["", ""]).unwrap();
+        let (preparation, warnings) = fit(&Table::from_frame(&frame, &[]).unwrap());
+        assert_eq!(preparation.columns.len(), 1);
+        assert!(matches!(
+            preparation.columns[0].encoding,
+            Encoding::Number { .. }
+        ));
+        assert_eq!(
+            warnings,
+            [
+                "column `b` has no value and is left out",
+                "column `c` has no value and is left out"
+            ]
+        );
+    }
+}

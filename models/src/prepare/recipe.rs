@@ -1,0 +1,170 @@
+//! Preparation as settings spell it out, by column.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::{Column, ColumnKind};
+use crate::error::{ModelError, Result};
+use crate::prepare::parts::Part;
+
+/// Recipes by column; a column without one is prepared as usual.
+pub type Recipes = IndexMap<String, Recipe>;
+
+/// How a column is prepared.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// What a missing value becomes.
+    pub impute: Option<Impute>,
+    /// The value of `impute: constant`.
+    pub fill_value: Option<Value>,
+    /// How numbers are scaled.
+    pub scale: Option<Scale>,
+    /// How text becomes numbers.
+    pub encode: Option<Encode>,
+    /// The levels of `encode: ordinal` from the least to the greatest.
+    pub order: Option<Vec<String>>,
+    /// Which parts of a date are features, instead of its days since 1970.
+    pub parts: Option<Vec<Part>>,
+    /// Levels in fewer rows count as not seen.
+    pub min_frequency: Option<usize>,
+    /// Of more levels than these the most frequent count, the others as not seen.
+    pub max_categories: Option<usize>,
+}
+
+/// What a missing value becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Impute {
+    /// The mean of the training rows.
+    Mean,
+    /// Their median.
+    Median,
+    /// Their most frequent value.
+    MostFrequent,
+    /// A given value.
+    Constant,
+}
+
+/// How numbers are scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// To mean 0 and deviation 1, where the estimator compares features.
+    Standard,
+    /// To 0 and 1 as the least and the greatest of the training rows.
+    Minmax,
+    /// Not at all.
+    None,
+}
+
+/// How text becomes numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encode {
+    /// A 0/1 feature for every level.
+    OneHot,
+    /// The place of the level in their order.
+    Ordinal,
+    /// The mean of the target in the rows with the level.
+    Target,
+}
+
+fn wrong<T>(column: &str, what: &str) -> Result<T> {
+    Err(ModelError::settings(format!(
+        "`preprocess` of `{column}`: {what}"
+    )))
+}
+
+impl Recipe {
+    /// Checks what can be checked without data.
+    pub(crate) fn check(&self, column: &str) -> Result<()> {
+        if (self.impute == Some(Impute::Constant)) != self.fill_value.is_some() {
+            return wrong(column, "`impute: constant` and `fill_value` go together");
+        }
+        if self.order.is_some() && self.encode != Some(Encode::Ordinal) {
+            return wrong(column, "`order` goes with `encode: ordinal`");
+        }
+        if let Some(order) = &self.order {
+            let mut sorted: Vec<&String> = order.iter().collect();
+            sorted.sort_unstable();
+            if order.is_empty() || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+                return wrong(column, "`order` names every level once");
+            }
+            if self.min_frequency.is_some() || self.max_categories.is_some() {
+                return wrong(column, "`order` says which levels count already");
+            }
+        }
+        if let Some(parts) = &self.parts {
+            let repeated = parts
+                .iter()
+                .enumerate()
+                .any(|(at, part)| parts[..at].contains(part));
+            if parts.is_empty() || repeated {
+                return wrong(column, "`parts` names every part that is wanted once");
+            }
+            if self.scale.is_some() || self.encode.is_some() || self.fill_value.is_some() {
+                return wrong(
+                    column,
+                    "`parts` goes with `impute` mean, median or most_frequent alone",
+                );
+            }
+        }
+        if self.max_categories == Some(0) {
+            return wrong(column, "`max_categories` must be at least 1");
+        }
+        let text =
+            self.encode.is_some() || self.min_frequency.is_some() || self.max_categories.is_some();
+        if text && self.scale.is_some() {
+            return wrong(column, "`scale` goes with numbers, `encode` with text");
+        }
+        Ok(())
+    }
+
+    /// Checks that the column is one for which this is meant.
+    pub(crate) fn fits(&self, column: &Column) -> Result<()> {
+        let name = &column.name;
+        if self.parts.is_some() && column.kind != ColumnKind::Date {
+            return wrong(name, "it is no date, and `parts` are of dates");
+        }
+        if column.kind == ColumnKind::Text {
+            if self.scale.is_some() {
+                return wrong(name, "it is text, and `scale` goes with numbers");
+            }
+            if matches!(self.impute, Some(Impute::Mean | Impute::Median)) {
+                return wrong(name, "it is text: `impute` most_frequent or constant");
+            }
+            if self
+                .fill_value
+                .as_ref()
+                .is_some_and(|value| !value.is_string())
+            {
+                return wrong(name, "it is text, so `fill_value` must be text");
+            }
+            return Ok(());
+        }
+        if self.encode.is_some() || self.min_frequency.is_some() || self.max_categories.is_some() {
+            return wrong(
+                name,
+                "it is no text, and levels are encoded of text: cast it in a transform before",
+            );
+        }
+        if self.fill_value.is_some() && self.constant(column.kind).is_none() {
+            return wrong(
+                name,
+                "`fill_value` must be a number, or true or false of such a column",
+            );
+        }
+        Ok(())
+    }
+
+    /// The constant that fills a column of numbers.
+    pub(crate) fn constant(&self, kind: ColumnKind) -> Option<f64> {
+        match self.fill_value.as_ref()? {
+            Value::Bool(flag) if kind == ColumnKind::Boolean => Some(f64::from(u8::from(*flag))),
+            Value::Number(number) if kind != ColumnKind::Boolean => number.as_f64(),
+            _ => None,
+        }
+    }
+}
