@@ -101,3 +101,19 @@ fn a_cancelled_reprocessing_leaves_what_it_had_not_begun() {
     );
     assert!(rows[2].contains("  done  "), "{listed}");
 }
+
+#[test]
+fn child_runs_need_a_daemon_and_the_command_says_so() {
+    let project = Project::with("days", TELLS);
+    let parent = "name: parent\nschedule: {cron: '@daily'}\ntasks:\n  child: {run: pipeline, with: {pipeline: days}}\n";
+    project.write("pipelines/parent.yaml", parent);
+    let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-03"];
+    let ran = project.run(&[&["backfill", "parent"], &days[..]].concat());
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("task `child` starts runs of another pipeline"),
+        "{ran}"
+    );
+    assert!(runs(&project).is_empty(), "nothing was made");
+}
