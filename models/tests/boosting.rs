@@ -184,7 +184,7 @@ fn misuse_says_what_is_wrong() {
     three
         .with_column(polars::prelude::Column::new(
             "x".into(),
-            vec![1.0, 2.0, 3.0].repeat(100),
+            [1.0, 2.0, 3.0].repeat(100),
         ))
         .unwrap();
     let cases = [

@@ -41,7 +41,7 @@ fn sizes() -> DataFrame {
     let names = ["small", "medium", "large", "huge"];
     let size: Vec<&str> = (0..400).map(|row| names[row * 7 % 4]).collect();
     let y: Vec<f64> = (0..400)
-        .map(|row| (row * 7 % 4) as f64 * 5.0 + 2.0)
+        .map(|row| f64::from(row * 7 % 4) * 5.0 + 2.0)
         .collect();
     df!("size" => size, "y" => y).unwrap()
 }
@@ -96,7 +96,9 @@ fn a_rare_level_does_not_tell_its_rows_their_own_target() {
         .map(|row| (mixed(row + 9_000) % 1000) as f64)
         .collect();
     let y: Vec<bool> = rows
-        .map(|row| (x[row as usize] > 500.0) != (mixed(row + 77_000) % 5 == 0))
+        .map(|row| {
+            (x[usize::try_from(row).unwrap()] > 500.0) != mixed(row + 77_000).is_multiple_of(5)
+        })
         .collect();
     let frame = df!("shop" => shop, "x" => x, "y" => y).unwrap();
     let line = json!({"logistic_regression": {}});
@@ -181,7 +183,7 @@ fn levels_in_few_rows_count_as_not_seen() {
 fn misuse_says_what_is_wrong() {
     let mut frame = sizes();
     frame
-        .with_column(Column::new("x".into(), vec![1.0, 2.0].repeat(200)))
+        .with_column(Column::new("x".into(), [1.0, 2.0].repeat(200)))
         .unwrap();
     let cases = [
         (

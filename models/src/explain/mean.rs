@@ -63,17 +63,7 @@ pub(crate) fn mean_effects(
     if limit < FEWEST_ROWS.min(rows.rows) {
         return Vec::new();
     }
-    let step = rows.rows.div_ceil(limit.max(1)).max(1);
-    let picked: Vec<f64> = (0..rows.rows)
-        .step_by(step)
-        .flat_map(|row| rows.row(row))
-        .copied()
-        .collect();
-    let picked = Matrix {
-        width: rows.width,
-        rows: picked.len() / rows.width.max(1),
-        values: picked,
-    };
+    let picked = spread(rows, limit);
     let picked = match sets {
         Some(sets) => sets.extend(&picked, 0, picked.rows),
         None => picked,
@@ -114,4 +104,19 @@ pub(crate) fn mean_effects(
         .collect();
     found.sort_by(|a, b| b.effect.total_cmp(&a.effect).then(a.column.cmp(&b.column)));
     found
+}
+
+/// So many rows, spread evenly.
+fn spread(rows: &Matrix, limit: usize) -> Matrix {
+    let step = rows.rows.div_ceil(limit.max(1)).max(1);
+    let values: Vec<f64> = (0..rows.rows)
+        .step_by(step)
+        .flat_map(|row| rows.row(row))
+        .copied()
+        .collect();
+    Matrix {
+        width: rows.width,
+        rows: values.len() / rows.width.max(1),
+        values,
+    }
 }
