@@ -69,6 +69,22 @@ pub(super) fn unit(metadata: &Metadata) -> &'static str {
     }
 }
 
+/// Why it is not shown how far columns move scores, where one expects that; else empty.
+pub(super) fn unexplained(metadata: &Metadata) -> &'static str {
+    let trees = [
+        "random_forest",
+        "extra_trees",
+        "gradient_boosting",
+        "decision_tree",
+    ];
+    if metadata.effects.is_empty() && trees.contains(&metadata.estimator.as_str()) {
+        "How far each column moves a score on average (Shapley values) is left out: with trees so many and so deep it would \
+         have taken longer than the training. `reasons` of `predict: model` tells it of single rows."
+    } else {
+        ""
+    }
+}
+
 /// Precision, recall and F1 at every threshold.
 pub(super) fn thresholds(metadata: &Metadata, positive: &str) -> Result<Option<Chart>> {
     let curves = &metadata.evaluation.thresholds;
@@ -136,13 +152,19 @@ pub(super) fn dependence(metadata: &Metadata, classes: &[String]) -> Result<Vec<
         .collect();
     let mut charts = Vec::new();
     for one in &metadata.dependence {
-        let note = match (metadata.goal, classes.len()) {
-            (Goal::Classes, 3..) => format!("{}.", colours.join("; ")),
-            _ => String::new(),
-        };
+        let mut notes = Vec::new();
+        if metadata.goal == Goal::Classes && classes.len() > 2 {
+            notes.push(format!("{}.", colours.join("; ")));
+        }
+        if !one.feeds.is_empty() {
+            notes.push(format!(
+                "Moves {} along with it, while all other columns stay: at the ends that makes rows as there are none.",
+                one.feeds.join(", ")
+            ));
+        }
         charts.push(Chart {
             title: one.column.clone(),
-            note,
+            note: notes.join(" "),
             svg: if one.places.is_empty() {
                 levels(&named_levels(one))?
             } else {
@@ -189,9 +211,9 @@ fn curve(one: &Dependence, answer: &str) -> Result<String> {
         points: false,
         label: &|place| {
             if dates {
-                month(*place)
+                month(place)
             } else {
-                crate::drift::short(*place)
+                crate::drift::short(place)
             }
         },
     }
