@@ -291,6 +291,9 @@ async fn serve(
             context.output.warning(format_args!(
                 "cannot listen on {address}: {error}; the daemon works without its port"
             ));
+            context
+                .output
+                .hint("--listen names another one, --no-serve does without");
         }
     }
 }
