@@ -40,6 +40,15 @@ pub(super) fn chart(
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
+/// A number at an axis: `0.2`, not `0.200`.
+pub(super) fn tick(value: f64) -> String {
+    let text = short(value);
+    if !text.contains('.') || text.contains('e') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Two axes with their names, and a light mesh.
 pub(super) fn axes<'a, 'b>(
     area: &'a Area<'b>,
@@ -63,7 +72,7 @@ pub(super) fn axes<'a, 'b>(
         .light_line_style(TRANSPARENT)
         .label_style(("sans-serif", 12, &INK))
         .x_label_formatter(&|place| label(*place))
-        .y_label_formatter(&|value| short(*value))
+        .y_label_formatter(&|value| tick(*value))
         .x_desc(horizontal)
         .y_desc(vertical)
         .draw()
@@ -80,7 +89,7 @@ pub(crate) fn unit_curve(
     points: bool,
 ) -> Result<String> {
     chart((360, 300), |area| {
-        let mut chart = axes(area, (0.0, 1.0), (0.0, 1.0), [horizontal, vertical], &short)?;
+        let mut chart = axes(area, (0.0, 1.0), (0.0, 1.0), [horizontal, vertical], &tick)?;
         if diagonal {
             let line = LineSeries::new([(0.0, 0.0), (1.0, 1.0)], INK.mix(0.35));
             chart.draw_series(line).map_err(drawn)?;
@@ -195,8 +204,17 @@ fn pairs(
 
 #[cfg(test)]
 mod tests {
-    use super::{probabilities, unit_curve};
+    use super::{probabilities, tick, unit_curve};
     use crate::onnx::Curve;
+
+    #[test]
+    fn numbers_at_an_axis_have_no_zeros_behind() {
+        let numbers = [0.2, 0.0, 1.5, 120.0, 1e-5, 1_000.0];
+        assert_eq!(
+            numbers.map(tick),
+            ["0.2", "0", "1.5", "120", "1.00e-5", "1000"]
+        );
+    }
 
     #[test]
     fn charts_are_small_and_take_the_pages_colour() {

@@ -4,6 +4,7 @@
 use crate::data::{ColumnKind, Goal};
 use crate::error::Result;
 use crate::onnx::{Dependence, Metadata};
+use crate::report::charts::tick;
 use crate::report::lines::{COLOUR_NAMES, Level, Lines, levels};
 use crate::report::numbers::{percent, score};
 use crate::report::page::{Chart, ImportanceRow};
@@ -210,11 +211,7 @@ fn curve(one: &Dependence, answer: &str) -> Result<String> {
         mark: None,
         points: false,
         label: &|place| {
-            if dates {
-                month(place)
-            } else {
-                crate::drift::short(place)
-            }
+            if dates { month(place) } else { tick(place) }
         },
     }
     .draw(&one.shares)
