@@ -33,4 +33,5 @@ mod pruning;
 mod readme;
 mod schedules;
 mod seen;
+mod serve;
 mod signals;
