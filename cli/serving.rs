@@ -83,6 +83,13 @@ impl Models {
 
 #[async_trait]
 impl ModelSource for Models {
+    fn is_registered(&self, reference: &str) -> bool {
+        matches!(
+            Reference::parse(reference),
+            Ok(Reference::Version { .. } | Reference::Alias { .. })
+        )
+    }
+
     async fn find(&self, reference: &str) -> Result<Found, SourceError> {
         if let Some(file) = self.unregistered(reference) {
             let (name, content) = file?;

@@ -356,9 +356,22 @@ fn what_cannot_be_answered_says_why() {
             JSON,
             "{}",
             404,
-            "no model",
+            "names no registered model",
         ),
-        ("/v1/models/%00/predict", JSON, "{}", 404, "names no model"),
+        (
+            "/v1/models/zoo:churn/predict",
+            JSON,
+            "{}",
+            404,
+            "names no registered model",
+        ),
+        (
+            "/v1/models/%00/predict",
+            JSON,
+            "{}",
+            404,
+            "names no registered model",
+        ),
     ] {
         let (found, answer) = post(port, path, kind, body);
         assert_eq!(found, status, "{path} {body}: {answer}");

@@ -62,7 +62,7 @@ impl Shelf {
     /// Says why that cannot be.
     pub async fn warm(&self, reference: &str) -> Result<String, String> {
         let loaded = self
-            .get(reference)
+            .fetch(reference)
             .await
             .map_err(|refusal| refusal.message)?;
         Ok(match loaded.found.version {
@@ -98,11 +98,22 @@ impl Shelf {
         }
     }
 
-    /// The model behind a reference.
+    /// The model behind a reference that somebody has sent: one that is loaded, or registered.
     pub(super) async fn get(&self, reference: &str) -> Result<Arc<Loaded>, Refusal> {
         if let Some(loaded) = self.read().get(reference) {
             return Ok(Arc::clone(loaded));
         }
+        if !self.source.is_registered(reference) {
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!("`{}` names no registered model", reference.escape_debug()),
+            ));
+        }
+        self.fetch(reference).await
+    }
+
+    /// Loads the model behind a reference.
+    async fn fetch(&self, reference: &str) -> Result<Arc<Loaded>, Refusal> {
         if self.read().len() >= MOST {
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -26,6 +26,8 @@ pub enum SourceError {
 /// Where models come from.
 #[async_trait]
 pub trait ModelSource: Send + Sync {
+    /// Whether a reference names something registered: no file, which nobody may open from outside.
+    fn is_registered(&self, reference: &str) -> bool;
     /// What a reference stands for now: `churn`, `churn@challenger`, `churn:7`.
     async fn find(&self, reference: &str) -> Result<Found, SourceError>;
     /// The file of a model that was found.
