@@ -214,6 +214,19 @@ impl House {
             .any(|daemon| daemon.alive && !owner.is_gone(&daemon.name)))
     }
 
+    /// Who of those that work on runs is known to be gone: daemons that are not heard of any more, processes of this machine
+    /// that have ended.
+    pub(crate) async fn gone(&self) -> anyhow::Result<impl Fn(&str) -> bool> {
+        let owner = self.owner(Role::Foreground)?;
+        let daemons = self.store.daemons().await?;
+        Ok(move |name: &str| {
+            let silent = daemons
+                .iter()
+                .any(|daemon| daemon.name == name && !daemon.alive);
+            silent || owner.is_gone(name)
+        })
+    }
+
     /// The project's pipelines.
     pub(crate) fn files(&self) -> Arc<Files> {
         Arc::clone(&self.files)

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     arguments::Format,
-    commands::daemon::shared_store,
+    commands::{daemon::shared_store, turn},
     console,
     exit::{Exit, Problem},
     output::{DIM, Output},
@@ -41,7 +41,12 @@ impl Execution<'_> {
     ) -> anyhow::Result<Exit> {
         let output = &self.context.output;
         let cancel = options.cancel.clone();
-        let work = runner.execute(Arc::clone(&self.plan), run, options);
+        let work = async {
+            // Who gives up while he waits has the run written down as cancelled.
+            turn::wait(self.house, &self.plan, run, output, &cancel).await?;
+            let state = runner.execute(Arc::clone(&self.plan), run, options).await;
+            state.map_err(|error| judged(error, run))
+        };
         let resume = format!("`pipectl run --resume {}` goes on with it", run.short());
         let result = match interruptible(output, &cancel, work, away(self.house)).await? {
             Ended::Over(result) => result,
@@ -56,7 +61,7 @@ impl Execution<'_> {
                 return Err(problem.hint(hint).into());
             }
         };
-        let state = result.map_err(|error| judged(error, run))?;
+        let state = result?;
         self.answer(run).await?;
         let is_own = |record: &RunRecord| record.run.id == run;
         if self.house.send_mail(output, is_own).await {

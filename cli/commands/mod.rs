@@ -24,6 +24,7 @@ mod serve;
 mod supervisor;
 mod task;
 mod test;
+mod turn;
 mod upcoming;
 mod validate;
 

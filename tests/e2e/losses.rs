@@ -150,3 +150,35 @@ fn the_main_pipeline_runs_on_postgres_unchanged() {
     assert!(repository().join("pipelines/churn.yaml").is_file());
     assert!(!project.path(".pipectl/history.db").exists());
 }
+
+/// Two commands that start together read what is new one after the other: nothing is copied twice.
+#[test]
+fn runs_that_begin_together_take_turns() {
+    let project = Project::with("follow", FOLLOW);
+    project.succeed(&["run", "follow"]);
+    let slow = FOLLOW.replace(
+        "  fresh:\n",
+        "  pause:\n    run: shell\n    needs: made\n    with: {script: sleep 1}\n  fresh:\n",
+    );
+    let slow = slow.replace(
+        "    needs: made\n    with: {connection: warehouse, table: orders",
+        "    needs: pause\n    with: {connection: warehouse, table: orders",
+    );
+    project.write("pipelines/follow.yaml", &slow);
+    let children = [0, 1, 2].map(|_| project.start(&["run", "follow"]));
+    let outputs = children.map(|child| child.wait_with_output().unwrap());
+    let told = outputs.each_ref().map(|output| {
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).contains("`max_active_runs` is 1")
+    });
+    assert_eq!(told.iter().filter(|told| **told).count(), 2, "{outputs:?}");
+    assert_eq!(project.read("out/count.csv").lines().nth(1), Some("4,4,4"));
+    // One that was killed holds nobody up.
+    let mut killed = project.start(&["run", "follow"]);
+    sleep(Duration::from_millis(700));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let next = project.succeed(&["run", "follow"]);
+    assert!(next.stdout.contains("success"), "{next}");
+    assert_eq!(project.read("out/count.csv").lines().nth(1), Some("6,6,6"));
+}

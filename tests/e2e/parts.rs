@@ -292,6 +292,7 @@ fn runs_that_append_to_the_same_files_wait_for_each_other() {
         "app",
         "\
 name: app
+max_active_runs: 8
 params:
   k: {type: integer}
 tasks:
