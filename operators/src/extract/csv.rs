@@ -233,6 +233,7 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
     let large = all.iter().map(Source::size).sum::<u64>() >= LARGE;
     let count_of_files = all.len();
     let (table, all, rejected) = gathered(context, config, all, large)?;
+    let doubts: Vec<String> = all.first().map(Source::doubts).unwrap_or_default().to_vec();
     let all = Arc::new(all);
     let reading = Reading {
         plan: table,
@@ -251,7 +252,7 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
             .warning(format!("{records} {were} left out: see `rejects.csv`"))
             .artifact(rejected.artifact());
     }
-    Ok(output)
+    Ok(doubts.into_iter().fold(output, Output::warning))
 }
 
 /// The plan of the table, and what it reads.

@@ -32,6 +32,8 @@ pub(super) struct Source {
     pub(super) layout: Layout,
     /// What reads it, once its columns are known.
     reader: OnceLock<Arc<Reader>>,
+    /// Columns that are text because of a few of their values.
+    doubts: OnceLock<Vec<String>>,
 }
 
 /// A file's rows.
@@ -109,6 +111,16 @@ fn inspected(
             }),
         );
     }
+    if let Some(other) = other_delimiter(&layout, config) {
+        let (header, shown) = (String::from_utf8_lossy(&layout.first), &plain.file.shown);
+        return Err(TaskError::user(format!(
+            "`{shown}` has one column, called `{}`",
+            header.trim_end()
+        ))
+        .hint(format!(
+            "say `delimiter: {other}`; if it is one column, name it in `columns`"
+        )));
+    }
     if layout.fields > config.max_columns {
         return Err(TaskError::user(format!(
             "`{}` has {}, and {} are allowed",
@@ -128,6 +140,22 @@ fn inspected(
     Ok((plain, layout))
 }
 
+/// What stands between the names of a header that would be one name otherwise, as a setting says it.
+fn other_delimiter(layout: &Layout, config: &Config) -> Option<&'static str> {
+    let one = config.header && layout.fields == 1;
+    if !one || !config.columns.is_empty() || !config.types.is_empty() {
+        return None;
+    }
+    let others = [
+        (b';', "\";\""),
+        (b'\t', "tab"),
+        (b'|', "\"|\""),
+        (b',', "\",\""),
+    ];
+    let found = others.iter().find(|(byte, _)| layout.first.contains(byte));
+    found.map(|(_, setting)| *setting)
+}
+
 impl Source {
     pub(super) fn new(plain: Plain, partitions: Partitions, layout: Layout) -> Self {
         Self {
@@ -135,12 +163,18 @@ impl Source {
             partitions,
             layout,
             reader: OnceLock::new(),
+            doubts: OnceLock::new(),
         }
     }
 
     /// How to speak of it.
     pub(super) fn shown(&self) -> &str {
         &self.plain.file.shown
+    }
+
+    /// What a person should know of how its columns were taken.
+    pub(super) fn doubts(&self) -> &[String] {
+        self.doubts.get().map_or(&[], Vec::as_slice)
     }
 
     /// Its size in bytes.
@@ -221,6 +255,11 @@ impl Source {
             each_record(&self.plain.file.path, dialect(config), look)
                 .map_err(|error| io_error("read", self.shown(), error))?;
         }
+        let doubts = names.iter().zip(guesses.doubts());
+        let doubts = doubts.filter(|(name, _)| !declared.contains(name));
+        let doubts = doubts.filter_map(|(name, doubt)| Some(doubt?.told(name)));
+        // They are the same each time.
+        let _set = self.doubts.set(doubts.collect());
         let types = names.iter().zip(guesses.types(dates));
         let types = types.map(|(name, guessed)| {
             let of = declared.get(name).cloned().unwrap_or(guessed);

@@ -44,6 +44,55 @@ async fn types_come_from_the_rows() {
     );
 }
 
+/// A file whose delimiter is another one is no table of one column.
+#[tokio::test]
+async fn another_delimiter_is_noticed() {
+    let text = "id;name\n1;ada\n";
+    let error = extract(text, json!({})).await.unwrap_err();
+    assert_eq!(error.fault, Fault::User);
+    assert_eq!(error.message, "`in/a.csv` has one column, called `id;name`");
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("say `delimiter: \";\"`; if it is one column, name it in `columns`")
+    );
+    let meant = json!({"columns": ["id;name"]});
+    assert_eq!(extract(text, meant).await.unwrap().width(), 1);
+    let said = json!({"delimiter": ";"});
+    assert_eq!(extract(text, said).await.unwrap().width(), 2);
+    assert_eq!(extract("id\n1\n", json!({})).await.unwrap().width(), 1);
+}
+
+/// One slip among numbers makes a text of the column, and is told.
+#[tokio::test]
+async fn what_makes_a_text_of_numbers_is_told() {
+    let rows = |slip: &str| {
+        let rows = (0..30).map(|row| format!("{row},x{row}\n"));
+        format!("age,name\n{}{slip},y\n", rows.collect::<String>())
+    };
+    let warnings = async |slip: &str, settings: Value| {
+        let project = TestProject::new();
+        project.write("in/a.csv", rows(slip));
+        let mut with = json!({"path": "in/a.csv"});
+        with.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        project.run::<Csv>(with).await.unwrap().warnings
+    };
+    assert_eq!(
+        warnings("n/a", json!({})).await,
+        [
+            "`age` is text because of `n/a`: 1 of 31 values are no numbers; `null_values: [\"n/a\"]` if that means nothing, `types: {age: number}` to be told of each"
+        ]
+    );
+    for (slip, settings) in [
+        ("7", json!({})),
+        ("n/a", json!({"null_values": ["n/a"]})),
+        ("n/a", json!({"types": {"age": "string"}})),
+    ] {
+        assert_eq!(warnings(slip, settings).await, Vec::<String>::new());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn very_many_columns_are_refused_or_read_in_little_time() {
     let line =

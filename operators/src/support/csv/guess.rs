@@ -11,13 +11,39 @@ const NUMBER: u8 = 4;
 const TEXT: u8 = 8;
 
 /// What the values of one column look like so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Guess {
     /// The kinds of values that there are.
     kinds: u8,
+    /// How many were numbers.
+    numbers: usize,
+    /// How many were texts, and the first of them.
+    texts: usize,
+    text: Option<Box<str>>,
     /// The form of all texts, when they are dates or times.
     form: Option<Form>,
 }
+
+/// A column that is text, although nearly all of its values are numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    text: String,
+    texts: usize,
+    values: usize,
+}
+
+impl Doubt {
+    /// In words, of a column of this name.
+    pub(crate) fn told(&self, name: &str) -> String {
+        format!(
+            "`{name}` is text because of `{}`: {} of {} values are no numbers; `null_values: [{:?}]` if that means nothing, `types: {{{name}: number}}` to be told of each",
+            self.text, self.texts, self.values, self.text
+        )
+    }
+}
+
+/// One text among so many numbers is taken for a slip.
+const RARE: usize = 20;
 
 /// What the columns of a file look like so far.
 #[derive(Clone, Debug)]
@@ -47,6 +73,19 @@ impl Guesses {
         }
     }
 
+    /// For each column whether it is text because of a few values only.
+    pub(crate) fn doubts(&self) -> impl Iterator<Item = Option<Doubt>> {
+        self.columns.iter().map(|guess| {
+            let rare = guess.texts > 0 && guess.numbers >= guess.texts * RARE;
+            let text = guess.text.as_deref().filter(|_| rare)?;
+            Some(Doubt {
+                text: text.chars().take(40).collect(),
+                texts: guess.texts,
+                values: guess.texts + guess.numbers,
+            })
+        })
+    }
+
     /// The columns' types; `dates` allows for dates and times.
     pub(crate) fn types(&self, dates: bool) -> impl Iterator<Item = DataType> {
         self.columns.iter().map(move |guess| guess.of(dates))
@@ -65,6 +104,14 @@ impl Guess {
         } else {
             TEXT
         };
+        match kind {
+            INTEGER | NUMBER => self.numbers += 1,
+            TEXT => {
+                self.texts += 1;
+                self.text.get_or_insert_with(|| text.into());
+            }
+            _ => {}
+        }
         if kind == TEXT {
             let form = form(text);
             let agrees = self.kinds == 0 || self.form == form;
@@ -73,7 +120,7 @@ impl Guess {
         self.kinds |= kind;
     }
 
-    fn of(self, dates: bool) -> DataType {
+    fn of(&self, dates: bool) -> DataType {
         match self.kinds {
             BOOLEAN => DataType::Boolean,
             INTEGER => DataType::Int64,

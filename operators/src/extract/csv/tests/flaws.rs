@@ -27,8 +27,8 @@ async fn bad_files_are_named_with_the_line() {
         (
             b"a;b\n1;2,5\n",
             json!({}),
-            "line 2 of `in/a.csv` has 2 fields, the first line has 1",
-            "write `delimiter`",
+            "`in/a.csv` has one column, called `a;b`",
+            "say `delimiter: \";\"`",
         ),
         (
             b"a\nM\xfcller\n",
