@@ -94,6 +94,11 @@ pub(super) fn text_for_a_number(
         .collect();
     texts.sort_unstable();
     texts.dedup();
+    // What the function is called with is meant, where that is to be seen.
+    let called = function.map(|function| arguments(sql, function));
+    if let Some(called) = called.filter(|called| texts.iter().any(|name| called.contains(name))) {
+        texts.retain(|name| called.contains(name));
+    }
     let first = *texts.first()?;
     let place = match texts.as_slice() {
         [one] => at(sql, one, offset),
@@ -105,6 +110,28 @@ pub(super) fn text_for_a_number(
         list(texts)
     );
     Some(TaskError::user(format!("cannot run the query: {place}{what}")).hint(hint))
+}
+
+/// The words between the parentheses of all calls of a function.
+fn arguments<'a>(sql: &'a str, function: &str) -> Vec<&'a str> {
+    // polars has names of its own for some.
+    let names: &[&str] = if function == "mean" {
+        &["avg"]
+    } else {
+        &[function]
+    };
+    let lower = sql.to_ascii_lowercase();
+    let calls = names
+        .iter()
+        .flat_map(|name| lower.match_indices(name).map(|(at, name)| at + name.len()));
+    let inside = calls.filter_map(|end| {
+        let rest = sql.get(end..)?.trim_start().strip_prefix('(')?;
+        rest.get(..rest.find(')')?)
+    });
+    inside
+        .flat_map(|text| text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')))
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// The columns of the tables that a query reads, with their types.

@@ -375,6 +375,13 @@ mod tests {
                 "{hint}"
             );
         }
+        // A text beside it is not meant.
+        let error = run(
+            "select name as who, sum(city) as n from (select name, name as city from people) group by name",
+            &[],
+        );
+        let hint = error.unwrap_err().hint.unwrap_or_default();
+        assert!(!hint.contains("city"), "{hint}");
         let cast = run("select sum(try_cast(name as double)) as n from people", &[]);
         assert_eq!(cast.unwrap().height(), 1);
     }
