@@ -12,4 +12,5 @@ pub use column::{Column, ColumnKind, TextColumn, Values};
 pub(crate) use fingerprint::hexadecimal;
 pub use goal::Goal;
 pub use table::{ColumnSpec, Table};
+pub(crate) use target::column_names;
 pub use target::{Target, Truth};

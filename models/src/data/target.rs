@@ -43,7 +43,10 @@ impl Target {
             });
         }
         let column = frame.column(name).map_err(|_| {
-            ModelError::data(format!("there is no column `{name}` to learn (`target`)"))
+            ModelError::data(format!(
+                "there is no column `{name}` to learn (`target`); there are {}",
+                column_names(frame)
+            ))
         })?;
         let series = column.as_materialized_series();
         let nulls = series.null_count();
@@ -109,6 +112,17 @@ impl Truth {
             Self::Unknown(_) => Self::Unknown(rows.len()),
         }
     }
+}
+
+/// The names of a table's columns; of many the first.
+pub(crate) fn column_names(frame: &DataFrame) -> String {
+    const SHOWN: usize = 30;
+    let names = frame.get_column_names();
+    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(|name| name.as_str()).collect();
+    if names.len() > SHOWN {
+        shown.push("…");
+    }
+    shown.join(", ")
 }
 
 fn quantities(series: &Series) -> Result<Vec<f64>> {
@@ -190,7 +204,7 @@ mod tests {
             (
                 Goal::Classes,
                 "none",
-                "there is no column `none` to learn (`target`)",
+                "there is no column `none` to learn (`target`); there are one, part, gap, text, endless",
             ),
             (
                 Goal::Quantity,

@@ -17,6 +17,9 @@ const LETTERS: usize = 40;
 pub struct Picture {
     /// What every bar stands for: a level, or the middle of a range.
     pub labels: Vec<String>,
+    /// Of ranges of numbers: what stands below the first bar's left edge, the middle, and the last bar's right edge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axis: Vec<String>,
     /// Whether bars are ranges of numbers.
     pub numeric: bool,
     /// Shares of the reference rows.
@@ -72,6 +75,7 @@ fn ranges(one: &[f64], other: &[f64]) -> Picture {
             .windows(2)
             .map(|pair| short(f64::midpoint(pair[0], pair[1])))
             .collect(),
+        axis: [low, f64::midpoint(low, high), high].map(short).to_vec(),
         numeric: true,
         reference: rounded(&histogram(one, &edges)),
         current: rounded(&histogram(other, &edges)),

@@ -217,26 +217,38 @@ fn curve(one: &Dependence, answer: &str) -> Result<String> {
     .draw(&one.shares)
 }
 
-/// Year and month of a day since 1970, in the Gregorian calendar.
-#[allow(clippy::cast_possible_truncation, reason = "a day of the calendar")]
+/// Year and month of a day since 1970.
 fn month(day: f64) -> String {
+    let (year, month, _) = civil(day);
+    format!("{year}-{month:02}")
+}
+
+/// A day since 1970 as people write it.
+pub(super) fn date(day: f64) -> String {
+    let (year, month, day) = civil(day);
+    format!("{year}-{month:02}-{day:02}")
+}
+
+/// Year, month and day of a day since 1970, in the Gregorian calendar.
+#[allow(clippy::cast_possible_truncation, reason = "a day of the calendar")]
+fn civil(day: f64) -> (i64, i64, i64) {
     // Eras of 400 years, which begin in March so that a leap day is the last of its year.
     let day = day.floor() as i64 + 719_468;
     let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
-    let (year, month) = if month < 10 {
-        (year + era * 400, month + 3)
+    let day = day - (153 * month + 2) / 5 + 1;
+    if month < 10 {
+        (year + era * 400, month + 3, day)
     } else {
-        (year + era * 400 + 1, month - 9)
-    };
-    format!("{year}-{month:02}")
+        (year + era * 400 + 1, month - 9, day)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{month, shortened};
+    use super::{date, month, shortened};
 
     #[test]
     fn days_are_months_of_the_calendar() {
@@ -248,6 +260,13 @@ mod tests {
             (19_783.0, "2024-03"),
         ] {
             assert_eq!(month(day), expected);
+        }
+        for (day, expected) in [
+            (0.0, "1970-01-01"),
+            (20_590.0, "2026-05-17"),
+            (19_782.0, "2024-02-29"),
+        ] {
+            assert_eq!(date(day), expected);
         }
     }
 

@@ -145,9 +145,13 @@ fn right_and_wrong(metadata: &Metadata, classes: &[String]) -> Option<String> {
     if let ([_, positive], Some(recall), Some(precision)) =
         (classes, value(Metric::Recall), value(Metric::Precision))
     {
+        let most = metadata.class_counts.iter().max().copied().unwrap_or(0);
+        #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+        let guessing = most as f64 / metadata.rows.max(1) as f64;
         return Some(format!(
-            "It is right in {} of all rows. It finds {} of the rows whose “{}” is “{positive}”; when it says “{positive}”, that is right in {} of the cases.",
+            "It is right in {} of all rows; who always said the same would be in {}. It finds {} of the rows whose “{}” is “{positive}”; when it says “{positive}”, that is right in {} of the cases.",
             percent(accuracy),
+            percent(guessing),
             percent(recall),
             metadata.target,
             percent(precision)
@@ -317,7 +321,8 @@ fn column_row(column: &ColumnStatistics, metadata: &Metadata) -> ColumnRow {
         levels.join(", ")
     } else if let [low, .., high] = column.quantiles.as_slice() {
         let middle = column.quantiles[column.quantiles.len() / 2];
-        format!("{} … {} … {}", number(*low), number(middle), number(*high))
+        let shown = [*low, middle, *high].map(|value| value_of_kind(column.kind, value));
+        shown.join(" … ")
     } else {
         String::new()
     };
@@ -327,11 +332,23 @@ fn column_row(column: &ColumnStatistics, metadata: &Metadata) -> ColumnRow {
         missing: percent(column.missing),
         imputed: match metadata.imputed.get(&column.name) {
             Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(value)) => value.as_f64().map(number).unwrap_or_default(),
+            Some(Value::Number(value)) => {
+                let value = value.as_f64();
+                value.map_or_else(String::new, |value| value_of_kind(column.kind, value))
+            }
             Some(other) => other.to_string(),
             None => "–".to_owned(),
         },
         typical,
+    }
+}
+
+/// Dates are days since 1970.
+fn value_of_kind(kind: ColumnKind, value: f64) -> String {
+    if kind == ColumnKind::Date {
+        explained::date(value)
+    } else {
+        number(value)
     }
 }
 

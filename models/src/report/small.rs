@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::drift::{Picture, short};
 
 /// Letters of a level beside its bars.
-const LETTERS: usize = 20;
+const LETTERS: usize = 18;
 
 /// Text in SVG.
 fn escaped(text: &str) -> String {
@@ -103,12 +103,11 @@ fn ranges(picture: &Picture) -> String {
     drawing.add(format_args!(
         "<path stroke=\"currentColor\" opacity=\".5\" d=\"M0 {HEIGHT}h{WIDTH}\"/>"
     ));
-    let middle = picture.labels.len() / 2;
     let below = HEIGHT + 12;
     for (label, x, anchor) in [
-        (picture.labels.first(), 0, "start"),
-        (picture.labels.get(middle), WIDTH / 2, "middle"),
-        (picture.labels.last(), WIDTH, "end"),
+        (picture.axis.first(), 0, "start"),
+        (picture.axis.get(1), WIDTH / 2, "middle"),
+        (picture.axis.last(), WIDTH, "end"),
     ] {
         drawing.text(x, below, anchor, label.map_or("", String::as_str));
     }
@@ -116,7 +115,7 @@ fn ranges(picture: &Picture) -> String {
 }
 
 fn levels(picture: &Picture) -> String {
-    const LEFT: u32 = 130;
+    const LEFT: u32 = 158;
     const LONG: u32 = 150;
     const ROW: u32 = 16;
     let rows = u32::try_from(picture.labels.len()).unwrap_or(0);
@@ -239,6 +238,7 @@ mod tests {
         let picture = Picture {
             labels: (0..20).map(|bar| (bar * 1000).to_string()).collect(),
             numeric: true,
+            axis: ["0", "10", "20"].map(str::to_owned).to_vec(),
             reference: shares.clone(),
             current: shares,
         };
@@ -254,6 +254,7 @@ mod tests {
         let picture = Picture {
             labels: vec!["<b>&".into(), "ä".repeat(40)],
             numeric: false,
+            axis: Vec::new(),
             reference: vec![1.0, 0.0],
             current: vec![0.5, 0.5],
         };
@@ -262,7 +263,7 @@ mod tests {
             svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"),
             "{svg}"
         );
-        assert!(svg.contains(&format!("{}…", "ä".repeat(19))));
+        assert!(svg.contains(&format!("{}…", "ä".repeat(17))));
     }
 
     #[test]

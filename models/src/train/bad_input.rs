@@ -57,6 +57,13 @@ fn learned(frame: &DataFrame) -> Trained {
     train(frame, &settings, &Hooks::silent()).unwrap()
 }
 
+/// What was warned of, but which class is the positive one.
+fn warnings(trained: &Trained) -> Vec<String> {
+    let mut warnings = trained.metadata.warnings.clone();
+    warnings.retain(|warning| !warning.contains("positive class"));
+    warnings
+}
+
 fn refused(frame: &DataFrame, settings: &Settings) -> String {
     train(frame, settings, &Hooks::silent())
         .unwrap_err()
@@ -99,7 +106,7 @@ fn a_column_without_any_value_and_one_with_only_one() {
     ] {
         let trained = train(&frame, &settings(candidate, json!({})), &Hooks::silent()).unwrap();
         assert_eq!(
-            trained.metadata.warnings,
+            warnings(&trained),
             ["column `empty` has no value and is left out"],
             "{candidate}"
         );
@@ -153,7 +160,7 @@ fn a_hundred_thousand_levels() {
         .collect();
     let frame = with(rows(count), Series::new("shop".into(), many));
     assert_eq!(
-        learned(&frame).metadata.warnings,
+        warnings(&learned(&frame)),
         [
             "column `shop` has 100000 different texts: the 100 most frequent are features, the others count as not seen"
         ]
@@ -205,12 +212,37 @@ fn a_column_that_tells_the_target() {
         .clone();
     let frame = with(frame, told.with_name("answer".into()));
     assert_eq!(
-        learned(&frame).metadata.warnings,
+        warnings(&learned(&frame)),
         [
             "the target of held-out rows is predicted almost without error: does the column `answer` tell it? `exclude` \
              leaves a column out"
         ]
     );
+}
+
+#[test]
+fn a_positive_class_that_nobody_has_named() {
+    let warned = |labels: [&str; 2], positive: Option<&str>| {
+        let frame = rows(200);
+        let class = frame.column("class").unwrap().str().unwrap();
+        let class: Vec<&str> = class
+            .iter()
+            .map(|label| labels[usize::from(label == Some("ja"))])
+            .collect();
+        let frame = with(frame, Series::new("class".into(), class));
+        let settings = Settings {
+            positive: positive.map(str::to_owned),
+            ..settings("decision_tree", json!({"max_depth": 3}))
+        };
+        let trained = train(&frame, &settings, &Hooks::silent()).unwrap();
+        let warnings = trained.metadata.warnings.into_iter();
+        warnings
+            .filter(|warning| warning.contains("positive class"))
+            .count()
+    };
+    assert_eq!(warned(["ja", "nein"], None), 1);
+    assert_eq!(warned(["ja", "nein"], Some("ja")), 0);
+    assert_eq!(warned(["No", "Yes"], None), 0);
 }
 
 #[test]

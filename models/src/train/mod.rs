@@ -26,7 +26,7 @@ use indexmap::IndexMap;
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
-use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Target};
+use crate::data::{Classes, ColumnKind, ColumnSpec, Goal, Table, Target, column_names};
 use crate::error::{ModelError, Result};
 use crate::estimators::Cancel;
 use crate::features::{Feature, extend};
@@ -343,22 +343,40 @@ impl<'a> Problem<'a> {
             )));
         }
         Ok(Self {
+            warnings: unsaid_positive(settings, &classes).into_iter().collect(),
             settings,
             target,
             classes,
             table,
             features,
             extended,
-            warnings: Vec::new(),
         })
     }
+}
+
+/// Labels that nobody takes for the other one of two.
+const PLAINLY_POSITIVE: [&str; 8] = ["1", "true", "yes", "y", "t", "positive", "pos", "ja"];
+
+/// Says which of two classes is the positive one, when nobody has said it and it is not plain.
+fn unsaid_positive(settings: &Settings, classes: &Classes) -> Option<String> {
+    let names = classes.names();
+    let [_, positive] = names.as_slice() else {
+        return None;
+    };
+    let plain = PLAINLY_POSITIVE.contains(&positive.to_lowercase().as_str());
+    (settings.positive.is_none() && !plain).then(|| {
+        format!(
+            "`{positive}` is taken for the positive class, as the last of the two in sort order: f1, precision, recall and `probability` are about it; `positive` says it"
+        )
+    })
 }
 
 fn check_names(frame: &DataFrame, settings: &Settings, classes: &Classes) -> Result<()> {
     for name in &settings.exclude {
         if frame.column(name).is_err() {
             return Err(ModelError::settings(format!(
-                "`exclude` names `{name}`, which is no column"
+                "`exclude` names `{name}`, which is no column; there are {}",
+                column_names(frame)
             )));
         }
     }

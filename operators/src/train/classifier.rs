@@ -308,7 +308,7 @@ pub(crate) mod tests {
             (error.fault, error.message.as_str()),
             (
                 Fault::User,
-                "there is no column `Chrun` to learn (`target`)"
+                "there is no column `Chrun` to learn (`target`); there are customerID, tenure, TotalCharges, Contract, Churn"
             )
         );
     }
