@@ -81,6 +81,10 @@ pub(crate) fn next(record: &RunRecord) -> Vec<String> {
         RunState::Failed => vec![
             format!("pipectl runs logs {run}"),
             format!("pipectl retry {run} --failed"),
+            format!(
+                "pipectl run {}  (after its file was mended)",
+                record.run.pipeline
+            ),
         ],
         RunState::Cancelled => vec![resume],
         RunState::Running => vec![format!(
@@ -95,7 +99,8 @@ fn headline(record: &RunRecord, warnings: Option<String>, painter: Painter) -> S
     let warned = warnings.map_or_else(String::new, |count| format!(" with {count}"));
     let state = painter.paint(run_style(record.state).bold(), record.state);
     let took = match (record.started, record.ended) {
-        (Some(started), Some(ended)) => (ended - started).to_std().ok(),
+        // Of one that was done again the time between would count.
+        (Some(started), Some(ended)) if record.redo == 0 => (ended - started).to_std().ok(),
         _ => None,
     };
     let took = took.map(|took| format!(" in {}", human_duration(took)));

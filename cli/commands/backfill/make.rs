@@ -202,6 +202,11 @@ async fn answer(
             progress.queued + progress.running,
         )),
     }
+    if progress.failed > 0 && format == Format::Text {
+        context.output.hint(
+            "say the same again with --reprocess-behavior failed; `pipectl runs list` shows why they failed",
+        );
+    }
     Ok(if progress.failed + progress.cancelled > 0 {
         Exit::Failed
     } else {
