@@ -41,12 +41,12 @@ impl Execution<'_> {
     ) -> anyhow::Result<Exit> {
         let output = &self.context.output;
         let cancel = options.cancel.clone();
-        let work = async {
+        let work = Box::pin(async {
             // Who gives up while he waits has the run written down as cancelled.
             turn::wait(self.house, &self.plan, run, output, &cancel).await?;
             let state = runner.execute(Arc::clone(&self.plan), run, options).await;
             state.map_err(|error| judged(error, run))
-        };
+        });
         let resume = format!("`pipectl run --resume {}` goes on with it", run.short());
         let result = match interruptible(output, &cancel, work, away(self.house)).await? {
             Ended::Over(result) => result,

@@ -323,13 +323,7 @@ fn what_cannot_be_answered_says_why() {
             422,
             "column `tenure` wants a number, not \"ten\"",
         ),
-        (
-            "/predict",
-            JSON,
-            r#"[{}, 3]"#,
-            422,
-            "row 2: this is no object",
-        ),
+        ("/predict", JSON, "[{}, 3]", 422, "row 2: this is no object"),
         (
             "/v1/models/chrun/predict",
             JSON,
@@ -383,6 +377,16 @@ fn what_cannot_be_answered_says_why() {
             "{path} {body}: {answer}"
         );
     }
+    let deep = "[".repeat(10_000);
+    assert_eq!(post(port, "/predict", JSON, &deep).0, 400);
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    let project = Project::repository();
+    train(&project, 500);
+    let server = Server::start(&project, &[]);
+    let port = server.port;
     for (body, message) in [
         (
             json!({"inputs": [{"name": "tenure", "datatype": "FP64", "shape": [2], "data": [1]}]}),
@@ -409,9 +413,12 @@ fn what_cannot_be_answered_says_why() {
             "{answer}"
         );
     }
-    let deep = "[".repeat(10_000);
-    assert_eq!(post(port, "/predict", JSON, &deep).0, 400);
-    drop(server);
+}
+
+#[test]
+fn it_listens_on_this_machine_only_and_knows_its_models() {
+    let project = Project::repository();
+    train(&project, 500);
     let open = project.run(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(open.code, Some(2), "{open}");
     assert!(

@@ -22,14 +22,14 @@ pub(crate) fn ask(port: u16, path: &str) -> Option<String> {
 /// The status and the JSON that are answered to a `GET`.
 #[track_caller]
 pub(crate) fn get(port: u16, path: &str) -> (u16, Value) {
-    read(&ask(port, path).expect("it listens"))
+    read(&ask(port, path).unwrap())
 }
 
 /// The status and the JSON that are answered to a `POST` of `body`.
 #[track_caller]
 pub(crate) fn post(port: u16, path: &str, kind: &str, body: &str) -> (u16, Value) {
     let kind = format!("content-type: {kind}\r\n");
-    read(&exchange(port, "POST", path, &kind, body).expect("it listens"))
+    read(&exchange(port, "POST", path, &kind, body).unwrap())
 }
 
 fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<String> {
