@@ -55,6 +55,32 @@ fn views_are_listed_kept_online_and_read() {
 }
 
 #[test]
+fn what_is_kept_online_can_be_read_from_where_the_last_run_ended() {
+    let project = Project::repository();
+    let example = "examples/load_features_incremental.yaml";
+    let mut before = 0;
+    for said in ["all rows", "rows whose `known_at` is not before"] {
+        project.succeed(&["run", example]);
+        let log = project.succeed(&["runs", "logs", "last", "online"]);
+        assert!(log.stdout.contains(said), "{log}");
+        let get = [
+            "features",
+            "get",
+            "customer_points",
+            "customer=c1",
+            "--format",
+            "json",
+        ];
+        let found = project.succeed(&get).json();
+        let points = found["values"]["points"].as_i64().unwrap();
+        assert!(points > before, "{found}");
+        before = points;
+        // Moments have whole seconds there.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+    }
+}
+
+#[test]
 fn a_view_is_checked_like_a_pipeline() {
     let project = Project::repository();
     let ran = project.succeed(&["validate"]);
