@@ -2,7 +2,6 @@
 
 use chrono::{NaiveDate, NaiveTime, Timelike as _};
 use odbc_api::{
-    Bit,
     buffers::AnyColumnBufferSlice,
     sys::{Date, Timestamp},
 };
@@ -83,8 +82,8 @@ impl Gathered {
         let wrong = |row, what| wrong_value(name, before + row, what);
         match &mut self.values {
             Values::Boolean(values) => {
-                let batch = batch.as_nullable_slice::<Bit>().ok_or_else(other)?;
-                values.extend(batch.map(|value| value.map(|value| value.0 != 0)));
+                let batch = batch.as_nullable_slice::<i32>().ok_or_else(other)?;
+                values.extend(batch.map(|value| value.map(|value| *value != 0)));
             }
             Values::Integer(values) => {
                 let batch = batch.as_nullable_slice::<i64>().ok_or_else(other)?;

@@ -241,7 +241,8 @@ fn grow(
 fn place(kind: OdbcKind, width: usize) -> BufferDesc {
     let nullable = true;
     match kind {
-        OdbcKind::Boolean => BufferDesc::Bit { nullable },
+        // As bits MariaDB's driver does not say which of them are there.
+        OdbcKind::Boolean => BufferDesc::I32 { nullable },
         OdbcKind::Integer => BufferDesc::I64 { nullable },
         OdbcKind::Number => BufferDesc::F64 { nullable },
         // Drivers do not agree on decimals and on parts of seconds; as text they are what they are.

@@ -28,8 +28,8 @@ tasks:
 ";
 
 /// How many rows there are, numbered from a million on, and how often their texts have the number: together 560 MB.
-pub(crate) const ROWS: u64 = 200_000;
-pub(crate) const REPEATED: u64 = 400;
+pub(crate) const ROWS: u64 = 400_000;
+pub(crate) const REPEATED: u64 = 200;
 
 /// The query of these rows in SQLite's words.
 pub(crate) fn in_sqlite() -> String {

@@ -27,7 +27,7 @@ use pipectl_test_support::TestPostgres;
 const ROWS: u32 = 7_000;
 
 /// How many bytes of its own a process may have that copies a larger table.
-const MEMORY: u64 = 500_000_000;
+const MEMORY: u64 = 600_000_000;
 
 /// Where a process can be lost.
 const POINTS: [&str; 3] = [

@@ -1,5 +1,7 @@
 //! Columns out of SQLite: what type their values make together.
 
+use std::borrow::Cow;
+
 use pipectl_engine::operator::TaskError;
 use polars::prelude::{Column as PolarsColumn, *};
 use sqlx::{Decode, TypeInfo, ValueRef, sqlite::SqliteValueRef};
@@ -153,26 +155,26 @@ impl Column {
                 PolarsColumn::new(name, truths.collect::<Vec<_>>())
             }
             Holds::Float64 => PolarsColumn::new(name, part.floats()?),
-            Holds::Bytes => PolarsColumn::new(
-                name,
-                part.gather("bytes", |cell| match cell {
-                    Cell::Bytes(bytes) => Some(bytes.clone()),
-                    Cell::Text(text) => Some(text.clone().into_bytes()),
+            Holds::Bytes => {
+                let bytes = part.gather("bytes", |cell| match cell {
+                    Cell::Bytes(bytes) => Some(bytes.as_slice()),
+                    Cell::Text(text) => Some(text.as_bytes()),
                     _ => None,
-                })?,
-            ),
+                })?;
+                BinaryChunked::from_iter_options(name, bytes.into_iter()).into_column()
+            }
             Holds::Date => part.moments("a date")?,
             Holds::Time => part.moments("a time")?,
             Holds::Timestamp | Holds::TimestampTz => part.moments("a date with a time")?,
-            _ => PolarsColumn::new(
-                name,
-                part.gather("text", |cell| match cell {
-                    Cell::Text(text) => Some(text.clone()),
-                    Cell::Integer(value) => Some(value.to_string()),
-                    Cell::Real(value) => Some(value.to_string()),
+            _ => {
+                let texts = part.gather("text", |cell| match cell {
+                    Cell::Text(text) => Some(Cow::Borrowed(text.as_str())),
+                    Cell::Integer(value) => Some(Cow::Owned(value.to_string())),
+                    Cell::Real(value) => Some(Cow::Owned(value.to_string())),
                     _ => None,
-                })?,
-            ),
+                })?;
+                StringChunked::from_iter_options(name, texts.into_iter()).into_column()
+            }
         })
     }
 }

@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     io::{self, BufReader, BufWriter, ErrorKind, Read, Seek as _},
+    ops::Range,
 };
 
 use pipectl_engine::{
@@ -178,7 +179,7 @@ pub(super) fn write(
     let mut file = BufWriter::with_capacity(1 << 20, file.map_err(fail)?);
     let mut next = Some(first);
     while let Some(chunk) = next {
-        put(&mut file, &chunk).map_err(fail)?;
+        put_pieces(&mut file, &chunk).map_err(fail)?;
         next = chunks.blocking_recv();
     }
     let mut file = file
@@ -191,11 +192,23 @@ pub(super) fn write(
     }))
 }
 
+/// A chunk in pieces of about [`PART`], which are read again one by one.
+fn put_pieces(file: &mut impl io::Write, chunk: &Chunk) -> io::Result<()> {
+    let rows = chunk.first().map_or(0, Vec::len);
+    let bytes: usize = chunk.iter().flatten().map(Cell::size).sum();
+    let pieces = bytes.div_ceil(PART).max(1);
+    let most = rows.div_ceil(pieces).max(1);
+    for first in (0..rows).step_by(most) {
+        put(file, chunk, first..rows.min(first + most))?;
+    }
+    Ok(())
+}
+
 /// How many rows there are, then each column: of each value what it is, and the value.
-fn put(file: &mut impl io::Write, chunk: &Chunk) -> io::Result<()> {
-    let rows = chunk.first().map_or(0, Vec::len) as u64;
-    file.write_all(&rows.to_le_bytes())?;
-    for cell in chunk.iter().flatten() {
+fn put(file: &mut impl io::Write, chunk: &Chunk, rows: Range<usize>) -> io::Result<()> {
+    file.write_all(&(rows.len() as u64).to_le_bytes())?;
+    let columns = chunk.iter().filter_map(|column| column.get(rows.clone()));
+    for cell in columns.flatten() {
         match cell {
             Cell::Null => file.write_all(&[0])?,
             Cell::Integer(value) => {
