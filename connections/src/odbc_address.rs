@@ -38,18 +38,15 @@ pub(crate) fn connection_string(connection: &Connection) -> String {
 
 const POSTGRES: &[&str] = &["postgres", "psqlodbc"];
 const SQLITE: &[&str] = &["sqlite"];
-const MARIADB: &[&str] = &["mariadb", "maodbc"];
 
 /// What drivers are asked for, unless the connection string says it otherwise.
-const WISHES: [(&[&str], &str, &str); 6] = [
+const WISHES: [(&[&str], &str, &str); 4] = [
     // This one else gives booleans as the texts `0` and `1`,
     (POSTGRES, "BoolsAsChar", "0"),
-    // and all of them else fetch the whole of a result before they give its first row.
+    // and both of them else fetch the whole of a result before they give its first row.
     (POSTGRES, "UseDeclareFetch", "1"),
     (POSTGRES, "Fetch", "10000"),
     (SQLITE, "StepAPI", "1"),
-    (MARIADB, "NO_CACHE", "1"),
-    (MARIADB, "FORWARDONLY", "1"),
 ];
 
 #[cfg(test)]

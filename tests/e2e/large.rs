@@ -54,5 +54,5 @@ fn a_table_larger_than_memory_goes_through() {
 
 #[test]
 fn a_table_of_sqlite_larger_than_memory_goes_through() {
-    copied_within(500_000_000, &Project::empty(), &in_sqlite());
+    copied_within(650_000_000, &Project::empty(), &in_sqlite());
 }
