@@ -126,7 +126,7 @@ async fn read(
             let table = TableName::parse(table)
                 .ok_or_else(|| TaskError::user(format!("`{table}` is no table's name")))?;
             let sql = format!("select {names} from {}", table.named());
-            query(context, connection, sql, since).await
+            Box::pin(query(context, connection, sql, since)).await
         }
         FeatureSource::Query {
             connection,
@@ -134,7 +134,7 @@ async fn read(
         } => {
             let text = text.trim().trim_end_matches(';');
             let sql = format!("select {names} from ({text}) as view");
-            query(context, connection, sql, since).await
+            Box::pin(query(context, connection, sql, since)).await
         }
         FeatureSource::Files { path, connection } => {
             files(context, connection.as_deref(), path, wanted).await

@@ -67,6 +67,10 @@ impl Cell {
 }
 
 /// What is known of a column: its declaration and the values that it has had so far.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "which kinds of values there were"
+)]
 pub(super) struct Column {
     pub(super) name: String,
     declared: Option<Holds>,
@@ -252,10 +256,10 @@ impl<'a> Part<'a> {
 mod tests {
     use super::*;
 
-    fn gathered(declared: Option<Holds>, values: Vec<Cell>) -> Result<PolarsColumn, TaskError> {
+    fn gathered(declared: Option<Holds>, values: &[Cell]) -> Result<PolarsColumn, TaskError> {
         let mut column = Column::new("c", declared);
         values.iter().for_each(|cell| column.see(cell));
-        column.of(&values, 0)
+        column.of(values, 0)
     }
 
     fn text(text: &str) -> Cell {
@@ -294,13 +298,13 @@ mod tests {
                 utc,
             ),
         ] {
-            assert_eq!(gathered(declared, values).unwrap().dtype(), &expected);
+            assert_eq!(gathered(declared, &values).unwrap().dtype(), &expected);
         }
     }
 
     #[test]
     fn a_value_of_another_type_is_named() {
-        let error = gathered(Some(Holds::Int64), vec![Cell::Integer(1), text("many")]).unwrap_err();
+        let error = gathered(Some(Holds::Int64), &[Cell::Integer(1), text("many")]).unwrap_err();
         assert_eq!(
             error.message,
             "row 2 of the query: `c` is 'many', not a whole number like the column"
