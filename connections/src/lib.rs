@@ -13,6 +13,7 @@ mod http;
 mod mlflow;
 mod object;
 mod odbc;
+mod odbc_address;
 mod pattern;
 mod place;
 mod restore;
@@ -30,7 +31,8 @@ pub use http::{Answer, Call, Caller, Fetched, HttpClient, Patience, SharedTurns,
 pub use mlflow::{Mlflow, MlflowModel, MlflowRun, RunFacts};
 pub use object::{ObjectPlace, is_object_store, object_error, object_place};
 pub use odbc::{
-    OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcManager, OdbcQuery, OdbcSession, OdbcValue,
+    OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcManager, OdbcQuery, OdbcRows, OdbcSession,
+    OdbcValue,
 };
 pub use pattern::{is_pattern, matches_below};
 pub use place::described;

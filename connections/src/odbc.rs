@@ -13,7 +13,7 @@ use pipectl_engine::{
 };
 use polars::prelude::DataFrame;
 
-use crate::place::described;
+use crate::{odbc_address::connection_string, place::described};
 
 /// Opens sessions by a driver manager. All of it blocks.
 pub trait OdbcManager: fmt::Debug + Send + Sync + 'static {
@@ -43,7 +43,7 @@ pub trait OdbcSession {
     ///
     /// # Errors
     /// When it is wrong, a value cannot be held in a column, or it does not go on.
-    fn read(&mut self, query: &OdbcQuery<'_>) -> Result<DataFrame, OdbcFailure>;
+    fn read(&mut self, query: &OdbcQuery<'_>, rows: &mut dyn OdbcRows) -> Result<(), OdbcFailure>;
 
     /// Runs a statement; gives how many rows it has touched.
     ///
@@ -79,6 +79,15 @@ pub trait OdbcSession {
     /// # Errors
     /// When the database is lost.
     fn rollback(&mut self) -> Result<(), OdbcFailure>;
+}
+
+/// What becomes of the rows of a query.
+pub trait OdbcRows {
+    /// The query is run, perhaps once more: rows that were taken before are void.
+    fn begin(&mut self);
+
+    /// Takes the next rows, at least once in a run; tells whether more are wanted.
+    fn take(&mut self, part: DataFrame) -> bool;
 }
 
 /// A query to be read.
@@ -194,6 +203,25 @@ pub enum OdbcFailure {
     Other(String),
 }
 
+impl OdbcFailure {
+    /// The same of rows that so many others come before.
+    #[must_use]
+    pub fn behind(self, before: usize) -> Self {
+        match self {
+            Self::Rows {
+                first,
+                last,
+                source,
+            } => Self::Rows {
+                first: first + before,
+                last: last + before,
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
 /// A database behind a driver.
 #[derive(Clone)]
 pub struct OdbcDatabase {
@@ -262,33 +290,6 @@ impl OdbcDatabase {
         error.hint = hint.map(ToOwned::to_owned);
         error
     }
-}
-
-/// The connection string: what stands behind `odbc:`, which may be a data source's name alone, and the credentials that
-/// the connection has beside it.
-fn connection_string(connection: &Connection) -> String {
-    let text = connection.url.expose().get(5..).unwrap_or_default();
-    let mut text = if text.contains('=') {
-        text.trim_end_matches(';').to_owned()
-    } else {
-        format!("DSN={text}")
-    };
-    for (key, setting) in [
-        ("UID", "auth.basic.username"),
-        ("PWD", "auth.basic.password"),
-    ] {
-        if let Some(value) = connection.settings.get(setting) {
-            let value = value.replace('}', "}}");
-            text = format!("{text};{key}={{{value}}}");
-        }
-    }
-    let lower = text.to_ascii_lowercase();
-    // This driver else gives booleans as the texts `0` and `1`.
-    if lower.contains("driver=") && lower.contains("postgres") && !lower.contains("boolsaschar") {
-        text.push_str(";BoolsAsChar=0");
-    }
-    text.push(';');
-    text
 }
 
 type Verdict = (Fault, bool, Option<&'static str>);
@@ -363,43 +364,6 @@ mod tests {
 
     use super::*;
 
-    fn connection(url: &str, settings: &[(&str, &str)]) -> Connection {
-        let settings = settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Connection {
-            name: "shop".to_owned(),
-            url: Secret::new(url.to_owned()),
-            settings: settings.collect::<BTreeMap<_, _>>(),
-            origin: Origin::File,
-        }
-    }
-
-    #[test]
-    fn an_address_is_a_connection_string_or_the_name_of_a_data_source() {
-        let basic = [
-            ("auth.basic.username", "me"),
-            ("auth.basic.password", "a}b;c"),
-        ];
-        for (url, settings, expected) in [
-            ("odbc:shop", &[][..], "DSN=shop;"),
-            ("odbc:DSN=shop;UID=a;", &[], "DSN=shop;UID=a;"),
-            ("odbc:shop", &basic, "DSN=shop;UID={me};PWD={a}}b;c};"),
-            (
-                "odbc:Driver={PostgreSQL Unicode}",
-                &[],
-                "Driver={PostgreSQL Unicode};BoolsAsChar=0;",
-            ),
-            (
-                "odbc:Driver=psqlodbcw.so;Host=postgres;BoolsAsChar=1",
-                &[],
-                "Driver=psqlodbcw.so;Host=postgres;BoolsAsChar=1;",
-            ),
-        ] {
-            assert_eq!(connection_string(&connection(url, settings)), expected);
-        }
-    }
-
     #[test]
     fn states_and_words_say_whose_fault_it_is() {
         for (state, message, fault, retryable) in [
@@ -428,9 +392,13 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_manager_it_is_told_how_to_get_one() {
-        let error = OdbcDatabase::open(None, &connection("odbc:shop", &[]))
-            .await
-            .unwrap_err();
+        let connection = Connection {
+            name: "shop".to_owned(),
+            url: Secret::new("odbc:shop".to_owned()),
+            settings: BTreeMap::new(),
+            origin: Origin::File,
+        };
+        let error = OdbcDatabase::open(None, &connection).await.unwrap_err();
         assert_eq!(
             (error.fault, error.message.as_str()),
             (

@@ -2,7 +2,6 @@
 
 use chrono::{NaiveDate, NaiveTime, Timelike as _};
 use odbc_api::{
-    Bit,
     buffers::AnyColumnBufferSlice,
     sys::{Date, Timestamp},
 };
@@ -14,8 +13,10 @@ const DIGITS: usize = 38;
 
 /// The values of a column so far.
 pub(crate) struct Gathered {
-    name: String,
+    column: OdbcColumn,
     values: Values,
+    /// How many bytes its texts have.
+    bytes: usize,
 }
 
 enum Values {
@@ -48,9 +49,26 @@ impl Gathered {
             OdbcKind::Bytes => Values::Bytes(BinaryChunkedBuilder::new(name(), 0)),
         };
         Self {
-            name: column.name.clone(),
+            column: column.clone(),
             values,
+            bytes: 0,
         }
+    }
+
+    /// How many bytes its texts have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the values out. Decimals keep the digits behind the point that they have had.
+    pub(crate) fn emptied(&mut self) -> Self {
+        let mut next = Self::new(&self.column);
+        if let (Values::Decimal(_, scale), Values::Decimal(_, before)) =
+            (&mut next.values, &self.values)
+        {
+            *scale = *before;
+        }
+        std::mem::replace(self, next)
     }
 
     /// Takes a batch; `before` rows were there before.
@@ -59,13 +77,13 @@ impl Gathered {
         batch: AnyColumnBufferSlice<'_>,
         before: usize,
     ) -> Result<(), OdbcFailure> {
-        let name = &self.name;
+        let name = &self.column.name;
         let other = || other_form(name);
         let wrong = |row, what| wrong_value(name, before + row, what);
         match &mut self.values {
             Values::Boolean(values) => {
-                let batch = batch.as_nullable_slice::<Bit>().ok_or_else(other)?;
-                values.extend(batch.map(|value| value.map(|value| value.0 != 0)));
+                let batch = batch.as_nullable_slice::<i32>().ok_or_else(other)?;
+                values.extend(batch.map(|value| value.map(|value| *value != 0)));
             }
             Values::Integer(values) => {
                 let batch = batch.as_nullable_slice::<i64>().ok_or_else(other)?;
@@ -98,7 +116,10 @@ impl Gathered {
             }
             Values::Bytes(values) => {
                 let batch = batch.as_binary().ok_or_else(other)?;
-                batch.iter().for_each(|value| values.append_option(value));
+                for value in batch.iter() {
+                    self.bytes += value.map_or(0, <[u8]>::len);
+                    values.append_option(value);
+                }
             }
             Values::Decimal(..) | Values::Text(_) | Values::Time(_) => {
                 return self.take_text(batch, before);
@@ -113,7 +134,7 @@ impl Gathered {
         batch: AnyColumnBufferSlice<'_>,
         before: usize,
     ) -> Result<(), OdbcFailure> {
-        let name = &self.name;
+        let name = &self.column.name;
         let other = || other_form(name);
         let wrong = |row, what| wrong_value(name, before + row, what);
         match &mut self.values {
@@ -135,6 +156,7 @@ impl Gathered {
                     let text = text
                         .transpose()
                         .map_err(|_| wrong(row, "text that is not UTF-16".to_owned()))?;
+                    self.bytes += text.as_ref().map_or(0, String::len);
                     values.append_option(text.as_deref());
                 }
             }
@@ -154,9 +176,9 @@ impl Gathered {
         Ok(())
     }
 
-    /// The column.
-    pub(crate) fn finish(self) -> Result<Column, OdbcFailure> {
-        let name = self.name;
+    /// The column; `before` rows of the query come before it.
+    pub(crate) fn finish(self, before: usize) -> Result<Column, OdbcFailure> {
+        let name = self.column.name;
         let finished = match self.values {
             Values::Boolean(values) => Ok(Column::new(name.as_str().into(), values)),
             Values::Integer(values) => Ok(values.finish().into_column()),
@@ -170,7 +192,7 @@ impl Gathered {
                 values.finish().into_column().cast(&of)
             }
             Values::Decimal(values, scale) => {
-                return decimals(&name, &values.finish().into_column(), scale);
+                return decimals(&name, &values.finish().into_column(), scale, before);
             }
         };
         finished.map_err(|error| OdbcFailure::Other(error.to_string()))
@@ -191,7 +213,12 @@ fn other_form(name: &str) -> OdbcFailure {
 }
 
 /// Texts as decimal numbers of one scale.
-fn decimals(name: &str, texts: &Column, scale: usize) -> Result<Column, OdbcFailure> {
+fn decimals(
+    name: &str,
+    texts: &Column,
+    scale: usize,
+    before: usize,
+) -> Result<Column, OdbcFailure> {
     let of = DataType::Decimal(DIGITS, scale);
     let numbers = texts
         .cast(&of)
@@ -204,14 +231,9 @@ fn decimals(name: &str, texts: &Column, scale: usize) -> Result<Column, OdbcFail
         (0..texts.len()).find(|row| was.get(*row) == Some(true) && is.get(*row) == Some(true));
     let row = lost.unwrap_or(0);
     let value = texts.get(row).map(|value| value.to_string());
-    Err(OdbcFailure::Value {
-        row: row + 1,
-        column: name.to_owned(),
-        what: format!(
-            "{}, which is no decimal number of at most {DIGITS} digits",
-            value.unwrap_or_default()
-        ),
-    })
+    let value = value.unwrap_or_default();
+    let what = format!("{value}, which is no decimal number of at most {DIGITS} digits");
+    Err(wrong_value(name, before + row, what))
 }
 
 fn ascii(bytes: &[u8]) -> String {

@@ -1,13 +1,13 @@
 //! Rows of a query, batch by batch.
 //!
 //! What drivers say about the length of texts is a guess of theirs. Where a value turns out to be longer than its place,
-//! the query is run again with more room: so a frame never holds half a value.
+//! the query is run again with more room, and the rows before are void: so a frame never holds half a value.
 
 use odbc_api::{
     ColumnDescription, Connection, Cursor, DataType, Error, ResultSetMetadata,
     buffers::{BufferDesc, ColumnarDynBuffer},
 };
-use pipectl_connections::{OdbcColumn, OdbcFailure, OdbcKind, OdbcQuery};
+use pipectl_connections::{OdbcColumn, OdbcFailure, OdbcKind, OdbcQuery, OdbcRows};
 use polars::prelude::{Column, DataFrame, PolarsError};
 
 use crate::{failure::refused, gather::Gathered, session::parameters};
@@ -15,6 +15,8 @@ use crate::{failure::refused, gather::Gathered, session::parameters};
 /// How much memory a batch may take, and how many rows it may have.
 const BATCH: usize = 16 * 1024 * 1024;
 const ROWS: usize = 10_000;
+/// How many bytes are handed on at once.
+const PART: usize = 32 * 1024 * 1024;
 /// How long a text is taken to be when the driver does not say; a longer one has a place that grows.
 const USUAL: usize = 1_024;
 const LONGEST_GUESS: usize = 8_192;
@@ -94,22 +96,22 @@ fn type_name(of: DataType) -> String {
 pub(crate) fn read(
     connection: &Connection<'_>,
     query: &OdbcQuery<'_>,
-) -> Result<DataFrame, OdbcFailure> {
+    rows: &mut dyn OdbcRows,
+) -> Result<(), OdbcFailure> {
     let mut widths = Vec::new();
-    loop {
-        // Else once more, with more room.
-        if let Some(frame) = attempt(connection, query, &mut widths)? {
-            return Ok(frame);
-        }
-    }
+    // Else once more, with more room.
+    while !attempt(connection, query, &mut widths, rows)? {}
+    Ok(())
 }
 
-/// One run of the query; nothing when a value was longer than its place, which `widths` has grown for.
+/// One run of the query; false when a value was longer than its place, which `widths` has grown for.
 fn attempt(
     connection: &Connection<'_>,
     query: &OdbcQuery<'_>,
     widths: &mut Vec<usize>,
-) -> Result<Option<DataFrame>, OdbcFailure> {
+    taker: &mut dyn OdbcRows,
+) -> Result<bool, OdbcFailure> {
+    taker.begin();
     let parameters = parameters(query.values);
     let cursor = connection
         .execute(query.sql, parameters.as_slice(), None)
@@ -132,13 +134,9 @@ fn attempt(
     let rows = (BATCH / row.max(1)).clamp(1, ROWS);
     let rows = query.most.map_or(rows, |most| rows.min(most.max(1)));
     let room = ColumnarDynBuffer::try_from_descs(rows, places).map_err(refused)?;
-    let mut gathered: Vec<Gathered> = columns
-        .iter()
-        .map(|(column, _)| Gathered::new(column))
-        .collect();
+    let mut part = Part::new(&columns);
     let mut batches = cursor.bind_buffer(room).map_err(refused)?;
-    let mut count = 0;
-    while query.most.is_none_or(|most| count < most) {
+    while query.most.is_none_or(|most| part.count < most) {
         if !(query.going)() {
             return Err(OdbcFailure::Stopped);
         }
@@ -150,21 +148,64 @@ fn attempt(
                 buffer_index,
             }) => {
                 grow(widths, buffer_index, indicator, &columns)?;
-                return Ok(None);
+                return Ok(false);
             }
             Err(error) => return Err(refused(error)),
         };
-        for (index, column) in gathered.iter_mut().enumerate() {
-            column.take(batch.column(index), count)?;
+        for (index, column) in part.gathered.iter_mut().enumerate() {
+            column.take(batch.column(index), part.count)?;
         }
-        count += batch.num_rows();
+        part.count += batch.num_rows();
+        if part.bytes() >= PART {
+            part.hand_on(taker)?;
+        }
     }
-    let frame = gathered
-        .into_iter()
-        .map(Gathered::finish)
-        .collect::<Result<Vec<Column>, OdbcFailure>>()?;
-    let wrong = |error: PolarsError| OdbcFailure::Other(error.to_string());
-    DataFrame::new(count, frame).map(Some).map_err(wrong)
+    if part.count > part.before || part.count == 0 {
+        part.hand_on(taker)?;
+    }
+    Ok(true)
+}
+
+/// Rows that have been read and not been handed on.
+struct Part {
+    gathered: Vec<Gathered>,
+    /// How many rows have been handed on.
+    before: usize,
+    /// How many have been read.
+    count: usize,
+}
+
+impl Part {
+    fn new(columns: &[(OdbcColumn, usize)]) -> Self {
+        let gathered = columns.iter().map(|(column, _)| Gathered::new(column));
+        Self {
+            gathered: gathered.collect(),
+            before: 0,
+            count: 0,
+        }
+    }
+
+    /// How many bytes it takes, about.
+    fn bytes(&self) -> usize {
+        let values = (self.count - self.before) * self.gathered.len();
+        let long = self.gathered.iter().map(Gathered::bytes);
+        values * size_of::<u128>() + long.sum::<usize>()
+    }
+
+    fn hand_on(&mut self, taker: &mut dyn OdbcRows) -> Result<(), OdbcFailure> {
+        let before = self.before;
+        let columns = self.gathered.iter_mut();
+        let columns = columns.map(|column| column.emptied().finish(before));
+        let columns = columns.collect::<Result<Vec<Column>, OdbcFailure>>()?;
+        let wrong = |error: PolarsError| OdbcFailure::Other(error.to_string());
+        let frame = DataFrame::new(self.count - before, columns).map_err(wrong)?;
+        self.before = self.count;
+        if taker.take(frame) {
+            Ok(())
+        } else {
+            Err(OdbcFailure::Stopped)
+        }
+    }
 }
 
 /// How long the values of a column may be at first.
@@ -200,7 +241,8 @@ fn grow(
 fn place(kind: OdbcKind, width: usize) -> BufferDesc {
     let nullable = true;
     match kind {
-        OdbcKind::Boolean => BufferDesc::Bit { nullable },
+        // As bits MariaDB's driver does not say which of them are there.
+        OdbcKind::Boolean => BufferDesc::I32 { nullable },
         OdbcKind::Integer => BufferDesc::I64 { nullable },
         OdbcKind::Number => BufferDesc::F64 { nullable },
         // Drivers do not agree on decimals and on parts of seconds; as text they are what they are.

@@ -1,7 +1,7 @@
 //! A session of a database.
 
 use odbc_api::{Connection, parameter::InputParameter};
-use pipectl_connections::{OdbcColumn, OdbcFailure, OdbcQuery, OdbcSession, OdbcValue};
+use pipectl_connections::{OdbcColumn, OdbcFailure, OdbcQuery, OdbcRows, OdbcSession, OdbcValue};
 use polars::prelude::DataFrame;
 
 use crate::{
@@ -78,8 +78,8 @@ impl OdbcSession for Session {
         cursor.map_or_else(|| Ok(Vec::new()), |mut cursor| columns_of(&mut cursor))
     }
 
-    fn read(&mut self, query: &OdbcQuery<'_>) -> Result<DataFrame, OdbcFailure> {
-        read(self.connection()?, query)
+    fn read(&mut self, query: &OdbcQuery<'_>, rows: &mut dyn OdbcRows) -> Result<(), OdbcFailure> {
+        read(self.connection()?, query, rows)
     }
 
     fn execute(&mut self, sql: &str, values: &[OdbcValue]) -> Result<u64, OdbcFailure> {

@@ -17,6 +17,8 @@ use crate::{
 /// How much memory a batch may take, and how many rows it may have.
 const BATCH: usize = 16 * 1024 * 1024;
 const ROWS: usize = 2_000;
+/// How long a time of day is: `12:30:00.500000`.
+const TIME: usize = 15;
 /// What the longest texts and bytes of plain columns are.
 const LONG_BYTES: usize = 8_000;
 
@@ -28,19 +30,28 @@ pub(crate) fn write(
     going: &dyn Fn() -> bool,
 ) -> Result<(), OdbcFailure> {
     let mut statement = connection.prepare(sql).map_err(refused)?;
-    let most = if takes_the_first_length(connection, rows) {
+    let name = connection.database_management_system_name();
+    let name = name.map_err(refused)?.to_ascii_lowercase();
+    let most = if takes_the_first_length(&name, rows) {
         1
     } else {
         ROWS
+    };
+    // MariaDB's driver refuses parts of a second in what is a time; the server reads them in a text.
+    let times = if name.contains("mariadb") || name.contains("mysql") {
+        let length = std::num::NonZeroUsize::new(TIME);
+        SqlType::Varchar { length }
+    } else {
+        SqlType::Time { precision: DIGITS }
     };
     let mut first = 0;
     while first < rows.height() {
         if !going() {
             return Err(OdbcFailure::Stopped);
         }
-        let batch = batch(rows, first, most)?;
+        let batch = batch(rows, first, most, times)?;
         let count = batch.first().map_or(0, Cells::len);
-        let places = batch.iter().map(Cells::place);
+        let places = batch.iter().map(|cells| cells.place(times));
         let outcome = statement
             .column_inserter(count, places)
             .and_then(|mut inserter| {
@@ -62,15 +73,18 @@ pub(crate) fn write(
 }
 
 /// SQLite's driver takes all bytes of a batch to be as long as those of its first row.
-fn takes_the_first_length(connection: &Connection<'_>, rows: &DataFrame) -> bool {
-    let bytes = rows.columns().iter();
-    let bytes = bytes.map(Column::dtype).any(DataType::is_binary);
-    let name = connection.database_management_system_name();
-    bytes && name.is_ok_and(|name| name.to_ascii_lowercase().contains("sqlite"))
+fn takes_the_first_length(name: &str, rows: &DataFrame) -> bool {
+    let mut of = rows.columns().iter().map(Column::dtype);
+    name.contains("sqlite") && of.any(DataType::is_binary)
 }
 
 /// The rows from `first` on that are sent at once, `most` at most.
-fn batch(rows: &DataFrame, first: usize, most: usize) -> Result<Vec<Cells>, OdbcFailure> {
+fn batch(
+    rows: &DataFrame,
+    first: usize,
+    most: usize,
+    times: SqlType,
+) -> Result<Vec<Cells>, OdbcFailure> {
     let mut count = most;
     loop {
         let part = rows.slice(i64::try_from(first).unwrap_or(i64::MAX), count);
@@ -82,7 +96,7 @@ fn batch(rows: &DataFrame, first: usize, most: usize) -> Result<Vec<Cells>, Odbc
             .map_err(|error| OdbcFailure::Other(error.to_string()))?;
         let row: usize = cells
             .iter()
-            .map(|cells| cells.place().buffer_desc.bytes_per_row())
+            .map(|cells| cells.place(times).buffer_desc.bytes_per_row())
             .sum();
         if count == 1 || row * part.height() <= BATCH {
             return Ok(cells);
@@ -173,15 +187,18 @@ impl Cells {
         }
     }
 
-    /// The place that holds each of them.
-    fn place(&self) -> BindParamDesc {
+    /// The place that holds each of them; times of day are told to be `times`.
+    fn place(&self, times: SqlType) -> BindParamDesc {
         match self {
             Self::Boolean(_) => BindParamDesc::bit(true),
             Self::Integer(_) => BindParamDesc::i64(true),
             Self::Number(_) => BindParamDesc::f64(true),
             Self::Decimal(_, scale) => BindParamDesc::decimal_as_text(38, *scale),
             Self::Date(_) => BindParamDesc::date(true),
-            Self::Time(_) => BindParamDesc::time_as_text(DIGITS),
+            Self::Time(_) => BindParamDesc {
+                buffer_desc: BufferDesc::Text { max_str_len: TIME },
+                data_type: times,
+            },
             Self::Moment(_) => BindParamDesc::timestamp(true, DIGITS),
             Self::Text(values) => BindParamDesc::wide_text(longest(values)),
             Self::Bytes(values) => {

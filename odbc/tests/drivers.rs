@@ -1,10 +1,19 @@
-//! Rows in and out by real drivers: `psqlODBC` against a throwaway Postgres, SQLite's against a file.
+//! Rows in and out by real drivers: `psqlODBC` against a throwaway Postgres, SQLite's against a file, and MariaDB's where
+//! `tests/mariadb.py` runs the tests.
 
-#![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test, which is told of a server by the environment"
+)]
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
-use pipectl_connections::Connector;
+use pipectl_connections::{Connector, OdbcManager as _};
 use pipectl_engine::operator::{
     Fault, Kind, Outcome, Output, TaskContext, TaskError, Wait,
     testing::{TestProject, frame},
@@ -35,15 +44,28 @@ fn postgres() -> (String, String) {
     (address, url)
 }
 
-/// Both kinds of databases, with what must live as long as they are used.
+/// A new database of the throwaway MariaDB, if there is one. By itself it would not hold every text.
+fn mariadb() -> Option<String> {
+    static DATABASES: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var("PIPECTL_TEST_MARIADB").ok()?;
+    let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("drivers_{}_{number}", std::process::id());
+    let mut session = Manager
+        .connect(server.strip_prefix("odbc:").unwrap())
+        .unwrap();
+    let sql = format!("create database {name} character set latin1");
+    session.execute(&sql, &[]).unwrap();
+    Some(format!("{server};Database={name}"))
+}
+
+/// All kinds of databases, with what must live as long as they are used.
 fn databases() -> Vec<(String, tempfile::TempDir)> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.db");
     let sqlite = format!("odbc:Driver={{SQLite3}};Database={}", file.display());
-    vec![
-        (postgres().0, tempfile::tempdir().unwrap()),
-        (sqlite, directory),
-    ]
+    let servers = [Some(postgres().0), mariadb()].into_iter().flatten();
+    let servers = servers.map(|address| (address, tempfile::tempdir().unwrap()));
+    servers.chain([(sqlite, directory)]).collect()
 }
 
 async fn run(
@@ -389,7 +411,8 @@ async fn a_row_that_is_refused_is_named_and_nothing_stays() {
         assert_eq!(error.fault, Fault::User, "{address}");
         assert_eq!(error.message, "cannot write to `shop`: row 4322 of `rows`");
         let text = error.full_message().to_ascii_lowercase();
-        assert!(text.contains("unique"), "{text}");
+        let broken = ["unique", "duplicate entry"];
+        assert!(broken.iter().any(|words| text.contains(words)), "{text}");
         let query = json!({"query": "select count(*) as n from people"});
         let found = extract(&project, query).await.unwrap();
         let n = found.columns()[0].get(0).unwrap().extract::<i64>();
@@ -600,5 +623,73 @@ async fn a_stopped_attempt_leaves_nothing() {
         assert!(error.message.contains("stopped"), "{}", error.message);
         let found = extract(&project, json!({"table": "people"})).await.unwrap();
         assert_eq!(found.height(), 0, "{address}");
+    }
+}
+
+type Change = fn(LazyFrame) -> LazyFrame;
+
+/// The numbers up to this one, as a plan that has not been run.
+fn lazily(context: TaskContext, rows: i64, change: Change) -> TaskContext {
+    let frame = df!["id" => (1..=rows).collect::<Vec<_>>()].unwrap();
+    let plan = frame.lazy().with_columns([lit("ada").alias("name")]);
+    let dataset = pipectl_engine::dataset::Dataset::from_lazy(change(plan)).unwrap();
+    TaskContext {
+        inputs: pipectl_engine::operator::Inputs::new([("people".to_owned(), dataset)]),
+        ..context
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_are_written_part_by_part_in_every_mode() {
+    const ROWS: i64 = 60_000;
+    for (address, _kept) in databases() {
+        let project = project(&address);
+        let eve = |rows: LazyFrame| {
+            let late = rows.filter(col("id").gt(lit(51_000)));
+            late.with_columns([lit("eve").alias("name"), col("id") + lit(1_000)])
+        };
+        let late = |rows: LazyFrame| rows.filter(col("id").gt(lit(52_000)));
+        let steps: [(&str, Change, [i64; 3]); 4] = [
+            ("append", |rows| rows, [ROWS, 0, ROWS]),
+            ("upsert", eve, [ROWS + 1_000, ROWS - 51_000, ROWS - 51_000]),
+            ("delete_insert", late, [ROWS + 1_000, 1_000, ROWS - 52_000]),
+            ("replace", late, [ROWS - 52_000, 0, ROWS - 52_000]),
+        ];
+        for (mode, change, expected) in steps {
+            let context = lazily(another(project.context(), mode), ROWS, change);
+            load_in(&context, json!({"mode": mode, "key": "id"}))
+                .await
+                .unwrap();
+            let sql =
+                "select count(*) as a, count(case when name = 'eve' then 1 end) as b from people";
+            let people = extract(&project, json!({"query": sql})).await.unwrap();
+            let ledger = extract(&project, json!({"table": "pipectl_ledger"}))
+                .await
+                .unwrap();
+            let entry = ledger
+                .lazy()
+                .filter(col("task").eq(lit(mode)))
+                .collect()
+                .unwrap();
+            let number = |column: &Column| column.get(0).unwrap().extract::<i64>().unwrap();
+            let mut found: Vec<_> = people.columns().iter().map(number).collect();
+            found.push(number(entry.column("rows").unwrap()));
+            assert_eq!(found, expected, "{address} {mode}");
+        }
+        let twice = |rows: LazyFrame| {
+            let late = when(col("id").eq(lit(55_000)))
+                .then(lit(60_000))
+                .otherwise(col("id"));
+            rows.with_columns([late.alias("id") + lit(100_000)])
+        };
+        let context = lazily(another(project.context(), "late"), ROWS, twice);
+        let error = load_in(&context, json!({})).await.unwrap_err();
+        let text = error.full_message();
+        // Of its batch no row is refused when it is alone.
+        assert!(text.contains(" to 60000 were refused"), "{address} {text}");
+        let query = json!({"query": "select count(*) as n from people"});
+        let found = extract(&project, query).await.unwrap();
+        let n = found.columns()[0].get(0).unwrap().extract::<i64>();
+        assert_eq!(n, Some(8_000), "{address}");
     }
 }

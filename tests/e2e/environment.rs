@@ -6,7 +6,7 @@ use pipectl_test_support::TestPostgres;
 
 use super::{
     commands::{ORDERS, SALES, sales},
-    harness::{Project, snapshots::check},
+    harness::{Project, copying::in_sqlite, snapshots::check},
 };
 
 #[test]
@@ -167,6 +167,31 @@ fn a_full_disk_while_a_large_table_is_streamed() {
     let left = fs::read_dir(project.path("small/artifacts/.unfinished"));
     assert_eq!(left.unwrap().count(), 0, "{text}");
     assert!(!project.path("out/totals.csv").exists());
+}
+
+#[test]
+fn a_full_disk_while_a_large_query_is_read() {
+    let pipeline = "name: rows\ntasks:\n  rows:\n    extract: sql\n    with: {connection: warehouse, query: QUERY}\n";
+    // Quoted, because of the commas in it.
+    let query = format!("\"{}\"", in_sqlite());
+    let project = Project::with("rows", &pipeline.replace("QUERY", &query));
+    let Some(_disk) = SmallDisk::mount(&project, "small", "4m") else {
+        eprintln!("no file system can be mounted here: this test needs root");
+        return;
+    };
+    let artifacts = project.path("small/artifacts");
+    let mut command = project.command(&["run", "rows"]);
+    let ran = command
+        .env("PIPECTL_ARTIFACTS", &artifacts)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    let said = "cannot write the query's rows: No space left on device";
+    assert!(text.contains(said), "{text}");
+    assert!(text.contains("make room on the disk"), "{text}");
+    let left = fs::read_dir(artifacts.join(".unfinished"));
+    assert_eq!(left.unwrap().count(), 0, "{text}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Tables that are larger than the memory that the process may have.
 
-use std::process::Command;
-
 use pipectl_test_support::TestPostgres;
 
-use super::harness::Project;
+use super::harness::{
+    Project,
+    copying::{copied_within, in_sqlite},
+};
 
 /// A gigabyte of rows out of Postgres, and into it again.
 const COPY: &str = "\
@@ -34,31 +35,14 @@ tasks:
 ";
 
 /// How much of its own the process may have.
-const MOST: &str = "1100000000";
+const MOST: u64 = 1_100_000_000;
 
 #[test]
 fn a_table_larger_than_memory_goes_through() {
     let mut project = Project::with("copy", COPY);
     let server = TestPostgres::shared();
     project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
-    let inner = project.command(&["run", "copy"]);
-    let mut limited = Command::new("prlimit");
-    limited
-        .arg(format!("--data={MOST}"))
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .current_dir(project.root())
-        .env_clear();
-    for (name, value) in inner.get_envs() {
-        limited.env(name, value.unwrap_or_default());
-    }
-    let output = limited.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    project.succeed_within(MOST, &["run", "copy"]);
     let sums: serde_json::Value = serde_json::from_str(&project.read("sums.json")).unwrap();
     let sums = &sums[0];
     assert_eq!(sums["rows"], 4_000_000);
@@ -66,4 +50,9 @@ fn a_table_larger_than_memory_goes_through() {
     assert_eq!(text("ids"), "11999998000000");
     assert!(text("shares").starts_with("1499999750000"), "{sums}");
     assert_eq!(sums["long"], 4_000_000_i64 * 7 * 21);
+}
+
+#[test]
+fn a_table_of_sqlite_larger_than_memory_goes_through() {
+    copied_within(650_000_000, &Project::empty(), &in_sqlite());
 }

@@ -1,6 +1,7 @@
 //! A project in a temporary directory, and the binary run in it.
 
 pub(crate) mod appending;
+pub(crate) mod copying;
 pub(crate) mod http;
 pub(crate) mod snapshots;
 pub(crate) mod waiting;
@@ -123,7 +124,24 @@ impl Project {
 
     /// Runs the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
+        self.ran(self.command(arguments))
+    }
+
+    /// Runs the binary to its end in a process that may have so many bytes of its own; it must go well.
+    #[track_caller]
+    pub(crate) fn succeed_within(&self, bytes: u64, arguments: &[&str]) -> Ran {
+        let limit = format!("--data={bytes}");
+        let arguments: Vec<_> = [limit.as_str(), BINARY]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        let ran = self.ran(self.program("prlimit", &arguments));
+        assert_eq!(ran.code, Some(0), "{arguments:?}\n{ran}");
+        ran
+    }
+
+    fn ran(&self, mut command: Command) -> Ran {
+        let output = command.output().unwrap();
         Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

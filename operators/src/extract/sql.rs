@@ -141,7 +141,7 @@ impl Config {
         let table = self.table.as_deref().and_then(TableName::parse);
         let table = table.ok_or_else(|| TaskError::user("neither `query` nor `table` is given"))?;
         Ok(SqlText {
-            sql: format!("select * from {}", table.quoted()),
+            sql: format!("select * from {}", table.named()),
             values: Vec::new(),
         })
     }

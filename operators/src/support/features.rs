@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    database::{self, Request, TableName, quoted, quoted_list},
+    database::{self, Request, TableName, named},
     frame::{collect, polars_error},
     keys::columns,
     location::tags,
@@ -83,7 +83,7 @@ impl Since {
     /// The condition in SQL, with `$1` for the value. SQLite has no type for moments, and its own function, which reads
     /// them, is good for a millisecond.
     fn condition(&self, context: &TaskContext, connection: &str) -> Result<String, TaskError> {
-        let name = quoted(&self.column);
+        let name = named(&self.column);
         let by_text = self.after.is_string();
         let sqlite = context.connection(connection)?.scheme() == "sqlite";
         Ok(if sqlite && by_text {
@@ -104,13 +104,13 @@ pub(crate) async fn rows(
     wanted: Vec<String>,
     since: Option<&Since>,
 ) -> Result<DataFrame, TaskError> {
-    let named = |mut error: TaskError| {
+    let of_view = |mut error: TaskError| {
         error.message = format!("feature view `{}`: {}", view.name, error.message);
         error
     };
     Box::pin(read(context, view, wanted, since))
         .await
-        .map_err(named)
+        .map_err(of_view)
 }
 
 async fn read(
@@ -119,21 +119,22 @@ async fn read(
     wanted: Vec<String>,
     since: Option<&Since>,
 ) -> Result<DataFrame, TaskError> {
-    let select = || quoted_list(wanted.iter().map(String::as_str));
+    let names = wanted.iter().map(|name| named(name));
+    let names = names.collect::<Vec<_>>().join(", ");
     match &view.source {
         FeatureSource::Table { connection, table } => {
             let table = TableName::parse(table)
                 .ok_or_else(|| TaskError::user(format!("`{table}` is no table's name")))?;
-            let sql = format!("select {} from {}", select(), table.quoted());
-            query(context, connection, sql, since).await
+            let sql = format!("select {names} from {}", table.named());
+            Box::pin(query(context, connection, sql, since)).await
         }
         FeatureSource::Query {
             connection,
             query: text,
         } => {
             let text = text.trim().trim_end_matches(';');
-            let sql = format!("select {} from ({text}) as view", select());
-            query(context, connection, sql, since).await
+            let sql = format!("select {names} from ({text}) as view");
+            Box::pin(query(context, connection, sql, since)).await
         }
         FeatureSource::Files { path, connection } => {
             files(context, connection.as_deref(), path, wanted).await

@@ -12,8 +12,8 @@ use pipectl_engine::{
     operator::{Inputs, TaskContext, TaskError},
 };
 use polars::prelude::{
-    FileWriteFormat, LazyFrame, ParquetCompression, ParquetWriteOptions, PlRefPath, PolarsError,
-    SinkDestination, SinkTarget, UnifiedSinkArgs,
+    FileWriteFormat, LazyFrame, ParquetCompression, ParquetReader, ParquetWriteOptions, PlRefPath,
+    PolarsError, SerReader as _, SinkDestination, SinkTarget, UnifiedSinkArgs,
 };
 
 use super::{
@@ -139,11 +139,26 @@ fn named(error: PolarsError, path: &Path) -> PolarsError {
 pub(crate) fn are_large(inputs: &Inputs) -> bool {
     let size = |dataset: &Dataset| match (dataset.in_memory(), dataset.file()) {
         (Some(frame), _) => frame.estimated_size() as u64 / 4,
-        // Parquet is packed.
-        (None, Some(file)) => std::fs::metadata(file).map_or(0, |about| about.len()) * 4,
+        (None, Some(file)) => unpacked(file),
         (None, None) => LARGE,
     };
     inputs.iter().map(|(_, dataset)| size(dataset)).sum::<u64>() >= LARGE
+}
+
+/// About how much memory the rows of a Parquet file take: four times the file, or more when its end says so.
+fn unpacked(path: &Path) -> u64 {
+    let packed = std::fs::metadata(path).map_or(0, |about| about.len());
+    let pages = std::fs::File::open(path).map_or(0, |file| {
+        let mut reader = ParquetReader::new(file);
+        let end = reader.get_metadata();
+        let groups = end.map(|end| {
+            end.row_groups
+                .iter()
+                .map(|group| group.total_byte_size() as u64)
+        });
+        groups.map_or(0, Iterator::sum)
+    });
+    pages.max(packed * 4)
 }
 
 /// The words for a failure of the plan behind a dataset.

@@ -5,7 +5,7 @@ use pipectl_engine::{dataset::Dataset, operator::TaskError};
 use polars::prelude::*;
 use serde_json::Value;
 
-use super::fit::plain;
+use super::{fit::plain, sqlite_column::Cell};
 use crate::support::{frame::polars_error, settings::type_name};
 
 /// The greatest value of a column of a table, as [`greatest`]. Computes: call it where blocking is allowed.
@@ -77,6 +77,50 @@ fn moment(micros: i64, zoned: bool) -> Value {
     })
 }
 
+/// The greatest value of a column in SQLite's own order: numbers before texts.
+#[derive(Default)]
+pub(super) struct Greatest {
+    text: Option<String>,
+    number: Option<f64>,
+    integer: Option<i64>,
+}
+
+impl Greatest {
+    /// Takes note of a value.
+    pub(super) fn see(&mut self, cell: &Cell) {
+        match cell {
+            Cell::Text(text) if self.text.as_ref().is_none_or(|before| before < text) => {
+                self.text = Some(text.clone());
+            }
+            Cell::Integer(value) => {
+                self.integer = self.integer.max(Some(*value));
+                #[expect(clippy::cast_precision_loss, reason = "SQLite itself compares them so")]
+                self.see_number(*value as f64);
+            }
+            Cell::Real(value) => self.see_number(*value),
+            _ => {}
+        }
+    }
+
+    fn see_number(&mut self, value: f64) {
+        let less = |before: f64| before.total_cmp(&value).is_lt();
+        if self.number.is_none_or(less) {
+            self.number = Some(value);
+        }
+    }
+
+    /// The greatest value, if there was one.
+    pub(super) fn value(self) -> Option<Value> {
+        if let Some(text) = self.text {
+            return Some(Value::from(text));
+        }
+        let greatest = self.number?;
+        #[expect(clippy::cast_precision_loss, reason = "as above")]
+        let whole = self.integer.filter(|whole| *whole as f64 >= greatest);
+        Some(whole.map_or_else(|| Value::from(greatest), Value::from))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -116,5 +160,33 @@ mod tests {
             error.message,
             "`c` is boolean, which tells no earlier rows from later ones"
         );
+    }
+
+    #[test]
+    fn the_greatest_value_is_told_as_sqlite_orders_them() {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        for (values, expected) in [
+            (vec![Cell::Null], None),
+            (
+                vec![Cell::Integer(3), Cell::Integer(7)],
+                Some(Value::from(7)),
+            ),
+            (
+                vec![Cell::Integer(3), Cell::Real(3.5)],
+                Some(Value::from(3.5)),
+            ),
+            (
+                vec![Cell::Real(3.5), Cell::Integer(4)],
+                Some(Value::from(4)),
+            ),
+            (
+                vec![text("b"), Cell::Integer(9), text("a")],
+                Some(Value::from("b")),
+            ),
+        ] {
+            let mut greatest = Greatest::default();
+            values.iter().for_each(|cell| greatest.see(cell));
+            assert_eq!(greatest.value(), expected);
+        }
     }
 }

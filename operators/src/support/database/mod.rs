@@ -13,10 +13,12 @@ mod job;
 mod numbers;
 mod numeric;
 mod odbc;
+mod odbc_dialect;
 mod odbc_ledger;
 mod odbc_load;
 mod odbc_read;
 mod odbc_run;
+mod parts;
 mod postgres_load;
 mod postgres_parts;
 mod postgres_read;
@@ -32,6 +34,7 @@ mod sqlite_load;
 mod sqlite_read;
 mod sqlite_run;
 mod sqlite_session;
+mod sqlite_spool;
 mod table;
 
 use std::sync::Arc;
@@ -52,7 +55,7 @@ pub(crate) use self::{
     given::Given,
     job::{Job, Mode, Once, RowsInterval},
     odbc_ledger::NONE as NO_LEDGER,
-    request::{Cursor, Found, Partitions, Request},
+    request::{Cursor, Found, Partitions, Request, named},
     table::{TableName, quoted, quoted_list},
 };
 
@@ -109,8 +112,12 @@ pub(crate) async fn read(
     request: &Request,
 ) -> Result<Found, TaskError> {
     match database(context, connection).await? {
-        Database::Postgres(pool) => postgres_read::read(&pool, connection, request, context).await,
-        Database::Sqlite(pool) => sqlite_read::read(&pool, connection, request, context).await,
+        Database::Postgres(pool) => {
+            postgres_read::read(&pool, connection, &request.spelt(quoted), context).await
+        }
+        Database::Sqlite(pool) => {
+            sqlite_read::read(&pool, connection, &request.spelt(quoted), context).await
+        }
         Database::Odbc(odbc) => odbc_read::read(&odbc, connection, request, context).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Databases behind ODBC drivers: a session and the dialect that it speaks.
+//! Databases behind ODBC drivers: a session.
 //!
 //! The drivers block, so each piece of work opens a session of its own where work may block, and ends it there.
 
@@ -6,17 +6,20 @@ use std::cell::RefCell;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use pipectl_connections::{
-    OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcQuery, OdbcSession, OdbcValue,
+    OdbcColumn, OdbcDatabase, OdbcFailure, OdbcKind, OdbcQuery, OdbcRows, OdbcSession, OdbcValue,
 };
 use pipectl_engine::{
+    dataset::Dataset,
     failpoint,
     operator::{SqlText, TaskContext, TaskError},
 };
-use polars::prelude::{DataFrame, DataType};
+use polars::prelude::DataFrame;
 use serde_json::Value;
 
 use super::{
     bound::{moment, substituted, unbound},
+    odbc_dialect::Dialect,
+    parts::{MOST, Parts},
     table::{Holds, TableColumn, TableName},
 };
 
@@ -27,23 +30,6 @@ pub(super) struct Session {
     doing: String,
     context: TaskContext,
     pub(super) dialect: Dialect,
-}
-
-/// What a database's SQL looks like where databases differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dialect {
-    system: System,
-    quote: Option<char>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum System {
-    Postgres,
-    Sqlite,
-    MySql,
-    SqlServer,
-    Oracle,
-    Other,
 }
 
 impl Session {
@@ -60,9 +46,8 @@ impl Session {
         let mut inner = database.connect().map_err(fail)?;
         let (name, quote) = inner.system().map_err(fail)?;
         let dialect = Dialect::of(&name, quote);
-        if dialect.system == System::Postgres {
-            // Moments with a zone come without it.
-            inner.execute("set time zone 'UTC'", &[]).map_err(fail)?;
+        for statement in dialect.first_statements() {
+            inner.execute(statement, &[]).map_err(fail)?;
         }
         Ok(Self {
             inner,
@@ -87,22 +72,48 @@ impl Session {
         done.map_err(|failure| self.database.error(&self.doing, &failure))
     }
 
+    /// The rows of a query, of which there may be many, and how many they are.
     pub(super) fn read(
         &mut self,
         sql: &str,
         values: &[OdbcValue],
-        most: Option<usize>,
+    ) -> Result<(Dataset, u64), TaskError> {
+        let mut taken = Taken::new(&self.context);
+        let read = self.rows(sql, values, None, &mut taken);
+        if let Some(failed) = taken.failed {
+            return Err(failed);
+        }
+        read?;
+        Ok((taken.parts.table()?, taken.count))
+    }
+
+    /// The first row of a query.
+    pub(super) fn first(
+        &mut self,
+        sql: &str,
+        values: &[OdbcValue],
     ) -> Result<DataFrame, TaskError> {
+        let mut one = One(DataFrame::empty());
+        self.rows(sql, values, Some(1), &mut one)?;
+        Ok(one.0)
+    }
+
+    fn rows(
+        &mut self,
+        sql: &str,
+        values: &[OdbcValue],
+        most: Option<usize>,
+        rows: &mut dyn OdbcRows,
+    ) -> Result<(), TaskError> {
         let cancel = self.context.cancel.clone();
         let going = move || !cancel.is_cancelled();
-        self.with(|session| {
-            session.read(&OdbcQuery {
-                sql,
-                values,
-                most,
-                going: &going,
-            })
-        })
+        let query = OdbcQuery {
+            sql,
+            values,
+            most,
+            going: &going,
+        };
+        self.with(|session| session.read(&query, rows))
     }
 
     pub(super) fn describe(
@@ -130,7 +141,7 @@ impl Session {
     /// How many rows a table has.
     pub(super) fn count(&mut self, table: &TableName) -> Result<u64, TaskError> {
         let sql = format!("select count(*) from {}", self.dialect.table(table));
-        let found = self.read(&sql, &[], Some(1))?;
+        let found = self.first(&sql, &[])?;
         let count = found
             .columns()
             .first()
@@ -143,6 +154,50 @@ impl Session {
         let sql = format!("select * from {} where 1 = 0", self.dialect.table(table));
         let columns = self.describe(&sql, &[])?;
         Ok(columns.into_iter().map(table_column).collect())
+    }
+}
+
+/// The rows of a query, together.
+struct Taken {
+    context: TaskContext,
+    parts: Parts,
+    count: u64,
+    failed: Option<TaskError>,
+}
+
+impl Taken {
+    fn new(context: &TaskContext) -> Self {
+        Self {
+            context: context.clone(),
+            parts: Parts::new(context, MOST),
+            count: 0,
+            failed: None,
+        }
+    }
+}
+
+impl OdbcRows for Taken {
+    fn begin(&mut self) {
+        self.parts = Parts::new(&self.context, MOST);
+        self.count = 0;
+    }
+
+    fn take(&mut self, part: DataFrame) -> bool {
+        self.count += part.height() as u64;
+        self.failed = self.parts.put(part).err();
+        self.failed.is_none()
+    }
+}
+
+/// The first row alone.
+struct One(DataFrame);
+
+impl OdbcRows for One {
+    fn begin(&mut self) {}
+
+    fn take(&mut self, part: DataFrame) -> bool {
+        self.0 = part.head(Some(1));
+        true
     }
 }
 
@@ -166,113 +221,6 @@ fn table_column(column: OdbcColumn) -> TableColumn {
         array_of: None,
         // Which columns have a default is not told; the database itself refuses what is missing.
         required: false,
-    }
-}
-
-impl Dialect {
-    fn of(name: &str, quote: Option<char>) -> Self {
-        let name = name.to_ascii_lowercase();
-        let is = |part: &str| name.contains(part);
-        let system = match () {
-            () if is("postgres") || is("redshift") || is("cockroach") => System::Postgres,
-            () if is("sqlite") => System::Sqlite,
-            () if is("mysql") || is("mariadb") => System::MySql,
-            () if is("sql server") => System::SqlServer,
-            () if is("oracle") => System::Oracle,
-            () => System::Other,
-        };
-        Self { system, quote }
-    }
-
-    /// Whether its driver is known to refuse a batch when it refuses one of its rows. Others may go on with the rest and
-    /// call it a success (ODBC, `SQLExecute`).
-    pub(super) fn refuses_whole_batches(self) -> bool {
-        self.system == System::Postgres
-    }
-
-    /// An identifier as it stands in SQL.
-    pub(super) fn quoted(self, name: &str) -> String {
-        match self.quote {
-            Some(quote) => {
-                let twice = format!("{quote}{quote}");
-                format!("{quote}{}{quote}", name.replace(quote, &twice))
-            }
-            None => name.to_owned(),
-        }
-    }
-
-    /// Identifiers with commas between them.
-    pub(super) fn list<'a>(self, names: impl IntoIterator<Item = &'a str>) -> String {
-        let names: Vec<_> = names.into_iter().map(|name| self.quoted(name)).collect();
-        names.join(", ")
-    }
-
-    pub(super) fn table(self, table: &TableName) -> String {
-        match &table.schema {
-            Some(schema) => format!("{}.{}", self.quoted(schema), self.quoted(&table.name)),
-            None => self.quoted(&table.name),
-        }
-    }
-
-    /// The type of a new column; a key's has to be one that an index takes.
-    pub(super) fn type_of(self, of: &DataType, is_key: bool) -> Option<String> {
-        use System as S;
-        let plain = |text: &str| Some(text.to_owned());
-        match of {
-            DataType::Boolean => plain(match self.system {
-                S::MySql => "bit(1)",
-                S::SqlServer | S::Sqlite => "bit",
-                S::Oracle => "number(1)",
-                _ => "boolean",
-            }),
-            DataType::UInt64 => self.type_of(&DataType::Decimal(20, 0), is_key),
-            of if of.is_integer() => plain(match self.system {
-                S::Oracle => "number(19)",
-                _ => "bigint",
-            }),
-            of if of.is_float() => plain(match self.system {
-                S::Sqlite | S::MySql => "double",
-                S::SqlServer => "float(53)",
-                S::Oracle => "binary_double",
-                _ => "double precision",
-            }),
-            // Its driver takes such columns for text.
-            DataType::Decimal(_, _) if self.system == S::Sqlite => None,
-            DataType::Decimal(precision, scale) => Some(match self.system {
-                S::Oracle => format!("number({precision}, {scale})"),
-                _ => format!("decimal({precision}, {scale})"),
-            }),
-            DataType::String | DataType::Categorical(_, _) | DataType::Null => {
-                plain(match (self.system, is_key) {
-                    (S::Postgres | S::Sqlite, _) => "text",
-                    (S::MySql, false) => "longtext",
-                    (S::SqlServer, false) => "nvarchar(max)",
-                    (S::SqlServer, true) => "nvarchar(255)",
-                    (S::Oracle, false) => "nvarchar2(2000)",
-                    (S::Oracle, true) => "nvarchar2(255)",
-                    (_, true) => "varchar(255)",
-                    (S::Other, false) => "varchar(4000)",
-                })
-            }
-            DataType::Date => plain("date"),
-            DataType::Datetime(_, _) => plain(match self.system {
-                S::MySql => "datetime(6)",
-                S::SqlServer => "datetime2(6)",
-                _ => "timestamp",
-            }),
-            DataType::Time if self.system == S::Oracle => None,
-            DataType::Time => plain(match self.system {
-                S::MySql | S::SqlServer => "time(6)",
-                _ => "time",
-            }),
-            DataType::Binary => plain(match self.system {
-                S::Postgres => "bytea",
-                S::MySql => "longblob",
-                S::SqlServer => "varbinary(max)",
-                _ => "blob",
-            }),
-            _ => None,
-        }
     }
 }
 
@@ -367,20 +315,5 @@ mod tests {
         ] {
             assert_eq!(text_value(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn names_are_quoted_as_the_database_does() {
-        let of = |name, quote| Dialect::of(name, quote);
-        assert_eq!(of("MySQL", Some('`')).quoted("a`b"), "`a``b`");
-        assert_eq!(of("PostgreSQL", Some('"')).quoted("a\"b"), "\"a\"\"b\"");
-        assert_eq!(of("Something", None).quoted("a"), "a");
-        let text = DataType::String;
-        let server = of("Microsoft SQL Server", Some('"'));
-        assert_eq!(
-            server.type_of(&text, true).as_deref(),
-            Some("nvarchar(255)")
-        );
-        assert_eq!(server.type_of(&DataType::List(Box::new(text)), false), None);
     }
 }

@@ -74,7 +74,7 @@ impl Ledger {
             self.table,
             same(session)
         );
-        let found = session.read(&sql, &self.values(), Some(1))?;
+        let found = session.first(&sql, &self.values())?;
         if found.height() > 0 {
             let rows = found
                 .columns()

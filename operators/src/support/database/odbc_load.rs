@@ -1,5 +1,10 @@
 //! Rows into a database behind an ODBC driver, with the ledger's entry in the same transaction where there is one.
 
+use std::sync::{
+    Arc,
+    mpsc::{SyncSender, sync_channel},
+};
+
 use pipectl_connections::{OdbcDatabase, OdbcFailure, OdbcKind};
 use pipectl_engine::{
     failpoint,
@@ -9,10 +14,12 @@ use polars::prelude::*;
 
 use super::{
     fit::Piece,
+    interval::Bounds,
     job::{Job, Mode, Once},
     odbc::Session,
     odbc_ledger::Ledger,
     odbc_read::ends,
+    stopped_rows,
     table::{Holds, TableColumn},
 };
 use crate::support::{frame::polars_error, settings::type_name, text::count};
@@ -35,14 +42,13 @@ pub(super) async fn load(
     let work = move || {
         let mut session = Session::open(&database, doing, &inner)?;
         let columns = ready_table(&mut session, &job)?;
-        let load = Load::new(job, columns)?;
-        load.run(&mut session, &inner)
+        let load = Load {
+            target: Arc::new(Target::new(job, columns)?),
+            context: inner,
+        };
+        load.run(&mut session)
     };
     context.compute(work).await
-}
-
-fn stopped() -> TaskError {
-    TaskError::external("the attempt was stopped before its rows were committed")
 }
 
 /// Makes the table and its columns where that was asked for, and gives those that are written. Many databases commit
@@ -115,26 +121,39 @@ fn declared(session: &Session, job: &Job, column: &Column) -> Result<String, Tas
 
 /// One load under way.
 struct Load {
-    job: Job,
-    columns: Vec<TableColumn>,
-    /// The rows in the types that the table holds.
-    rows: DataFrame,
+    target: Arc<Target>,
+    context: TaskContext,
 }
 
-impl Load {
+/// The rows, and the table that they are for.
+struct Target {
+    job: Job,
+    columns: Vec<TableColumn>,
+    bounds: Option<Bounds>,
+}
+
+impl Target {
     fn new(job: Job, columns: Vec<TableColumn>) -> Result<Self, TaskError> {
-        // A driver takes whole columns.
-        let frame = job.rows.whole(&job.name)?;
-        if let Some(interval) = &job.interval {
-            let bounds = job.bounds(interval, &columns)?;
-            job.all_within(&frame, 0, &bounds)?;
+        let bounds = job.interval.as_ref();
+        let bounds = bounds.map(|interval| job.bounds(interval, &columns));
+        Ok(Self {
+            bounds: bounds.transpose()?,
+            job,
+            columns,
+        })
+    }
+
+    /// Rows in the types that the table holds; `before` come before them.
+    fn fitted(&self, part: &DataFrame, before: usize) -> Result<DataFrame, TaskError> {
+        if let Some(bounds) = &self.bounds {
+            self.job.all_within(part, before, bounds)?;
         }
-        let given = frame.columns().iter().zip(&columns);
+        let given = part.columns().iter().zip(&self.columns);
         let fitted = given.map(|(column, target)| {
             let piece = Piece {
                 column,
-                dataset: &job.name,
-                before: 0,
+                dataset: &self.job.name,
+                before,
             };
             // Decimals keep their scale.
             if column.dtype().is_decimal() && target.holds == Holds::Numeric {
@@ -145,39 +164,58 @@ impl Load {
         });
         let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
         let fail = |error: PolarsError| polars_error("fit the rows to the table", &error);
-        let rows = DataFrame::new(frame.height(), fitted).map_err(fail)?;
-        Ok(Self { job, columns, rows })
+        DataFrame::new(part.height(), fitted).map_err(fail)
     }
 
-    fn run(self, session: &mut Session, context: &TaskContext) -> Result<Once<u64>, TaskError> {
-        let rows = self.rows.height() as u64;
-        let ledger = Ledger::ready(session, Some(&self.job.table), context);
+    /// Gives all rows as [`Target::fitted`] has made them, part by part, until nobody takes them.
+    fn send(self: Arc<Self>, parts: SyncSender<(DataFrame, usize)>) -> Result<(), TaskError> {
+        let (given, name) = (self.job.rows.clone(), self.job.name.clone());
+        given.parts(&name, move |part, before| {
+            let taken = parts.send((self.fitted(&part, before)?, before));
+            taken.map_err(|_| stopped_rows())
+        })
+    }
+}
+
+/// Rows that the driver has refused.
+struct Refused {
+    part: DataFrame,
+    before: usize,
+    failure: OdbcFailure,
+}
+
+impl Load {
+    fn run(&self, session: &mut Session) -> Result<Once<u64>, TaskError> {
+        let job = &self.target.job;
+        let known = job.rows.known();
+        let ledger = Ledger::ready(session, Some(&job.table), &self.context);
         session.with(|session| session.begin())?;
         if let Some(ledger) = &ledger
-            && let Some(before) = ledger.claim(session, rows)?
+            && let Some(before) = ledger.claim(session, known.unwrap_or(0))?
         {
             return Ok(Once::Before(before));
         }
-        self.make_room(session, context)?;
+        self.make_room(session)?;
         let counted = !session.dialect.refuses_whole_batches();
         let there = if counted {
-            session.count(&self.job.table)?
+            session.count(&job.table)?
         } else {
             0
         };
-        if let Err(failure) = self.insert(session, 0, self.rows.height()) {
-            return Err(self.blamed(session, context, failure));
-        }
-        if counted && session.count(&self.job.table)? < there + rows {
+        let rows = self.add(session)?;
+        if counted && session.count(&job.table)? < there + rows {
             let message = format!(
                 "the driver has written fewer than the {} and did not say why",
                 count(rows, "row")
             );
             return Err(session.fail(&OdbcFailure::Other(message)));
         }
+        if let (Some(ledger), None) = (&ledger, known) {
+            ledger.counted(session, rows)?;
+        }
         failpoint::hit("load_sql_before_commit");
-        if context.cancel.is_cancelled() {
-            return Err(stopped());
+        if self.context.cancel.is_cancelled() {
+            return Err(stopped_rows());
         }
         session.with(|session| session.commit())?;
         failpoint::hit("load_sql_after_commit");
@@ -187,90 +225,135 @@ impl Load {
         })
     }
 
+    /// Gives all rows to `take`, part by part, each with the number of rows before it, while the next ones are brought
+    /// into their types.
+    fn each(
+        &self,
+        mut take: impl FnMut(DataFrame, usize) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let (sender, parts) = sync_channel(0);
+        let target = Arc::clone(&self.target);
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(move || target.send(sender));
+            let taken = parts
+                .iter()
+                .try_for_each(|(part, before)| take(part, before));
+            // Without this end the other one stops.
+            drop(parts);
+            let sent = sent.join();
+            let sent = sent.unwrap_or_else(|_| Err(TaskError::bug("the rows' thread panicked")));
+            taken.and(sent)
+        })
+    }
+
     /// Deletes the rows that the new ones take the place of.
-    fn make_room(&self, session: &mut Session, context: &TaskContext) -> Result<(), TaskError> {
-        let table = session.dialect.table(&self.job.table);
-        match (self.job.mode, &self.job.interval) {
-            (Mode::Append, _) => {}
-            (Mode::Replace, _) => {
+    fn make_room(&self, session: &mut Session) -> Result<(), TaskError> {
+        let Target {
+            job,
+            columns,
+            bounds,
+        } = &*self.target;
+        let table = session.dialect.table(&job.table);
+        match (job.mode, &job.interval, bounds) {
+            (Mode::Append, ..) => {}
+            (Mode::Replace, ..) => {
                 session.execute(&format!("delete from {table}"), &[])?;
             }
-            (Mode::DeleteInsert, Some(interval)) => {
-                let bounds = self.job.bounds(interval, &self.columns)?;
+            (Mode::DeleteInsert, Some(interval), Some(bounds)) => {
                 let name = session.dialect.quoted(&interval.column);
-                let of = self.columns.iter();
-                let mut of = of.filter(|column| column.name == interval.column);
+                let mut of = columns
+                    .iter()
+                    .filter(|column| column.name == interval.column);
                 let kind = match of.next().map(|column| column.holds) {
                     Some(Holds::Date) => OdbcKind::Date,
                     _ => OdbcKind::Moment,
                 };
                 let sql = format!("delete from {table} where {name} >= ? and {name} < ?");
-                let deleted = session.execute(&sql, &ends(&bounds, kind))?;
+                let deleted = session.execute(&sql, &ends(bounds, kind))?;
                 let rows = count(deleted, "row");
-                context.log.info(format!("{rows} of the interval deleted"));
+                let log = format!("{rows} of the interval deleted");
+                self.context.log.info(log);
             }
-            (Mode::Upsert | Mode::DeleteInsert, _) => {
-                let keys = self.rows.select(self.job.key.iter());
-                let keys = keys.map_err(|error| polars_error("look at the keys", &error))?;
-                let equal = self.job.key.iter();
+            (Mode::Upsert | Mode::DeleteInsert, ..) => {
+                let equal = job.key.iter();
                 let equal = equal.map(|name| format!("{} = ?", session.dialect.quoted(name)));
                 let equal: Vec<_> = equal.collect();
                 let sql = format!("delete from {table} where {}", equal.join(" and "));
-                session
-                    .write(&sql, &keys)
-                    .map_err(|failure| session.fail(&failure))?;
+                self.each(|part, _| {
+                    let keys = part.select(job.key.iter());
+                    let keys = keys.map_err(|error| polars_error("look at the keys", &error))?;
+                    let deleted = session.write(&sql, &keys);
+                    deleted.map_err(|failure| session.fail(&failure))
+                })?;
             }
         }
         Ok(())
     }
 
-    fn insert(&self, session: &mut Session, first: usize, rows: usize) -> Result<(), OdbcFailure> {
-        let names = self.rows.columns().iter();
+    /// Adds all rows; gives how many they were.
+    fn add(&self, session: &mut Session) -> Result<u64, TaskError> {
+        let (mut rows, mut refused) = (0, None);
+        let added = self.each(|part, before| {
+            rows += part.height() as u64;
+            self.insert(session, &part).map_err(|failure| {
+                refused = Some(Refused {
+                    part,
+                    before,
+                    failure,
+                });
+                stopped_rows()
+            })
+        });
+        match refused {
+            Some(refused) => Err(self.blamed(session, refused)),
+            None => added.map(|()| rows),
+        }
+    }
+
+    fn insert(&self, session: &mut Session, part: &DataFrame) -> Result<(), OdbcFailure> {
+        let names = part.columns().iter();
         let names = names.map(|column| column.name().as_str());
         let sql = format!(
             "insert into {} ({}) values ({})",
-            session.dialect.table(&self.job.table),
+            session.dialect.table(&self.target.job.table),
             session.dialect.list(names),
-            vec!["?"; self.rows.width()].join(", ")
+            vec!["?"; part.width()].join(", ")
         );
-        let part = self
-            .rows
-            .slice(i64::try_from(first).unwrap_or(i64::MAX), rows);
-        session.write(&sql, &part)
+        session.write(&sql, part)
     }
 
     /// Finds the row that was refused: a batch says only that one of its rows was.
-    fn blamed(
-        &self,
-        session: &mut Session,
-        context: &TaskContext,
-        failure: OdbcFailure,
-    ) -> TaskError {
-        let OdbcFailure::Rows { first, last, .. } = &failure else {
-            return match failure {
-                OdbcFailure::Stopped => stopped(),
-                other => session.fail(&other),
-            };
+    fn blamed(&self, session: &mut Session, refused: Refused) -> TaskError {
+        let Refused {
+            part,
+            before,
+            failure,
+        } = refused;
+        let (first, last) = match &failure {
+            OdbcFailure::Rows { first, last, .. } => (*first, *last),
+            OdbcFailure::Stopped => return stopped_rows(),
+            other => return session.fail(other),
         };
-        let (first, last) = (*first, *last);
         let alone = |session: &mut Session| {
             session.with(|session| session.rollback())?;
             session.with(|session| session.begin())?;
-            self.make_room(session, context)?;
+            self.make_room(session)?;
             let refused = (first..=last).find_map(|row| {
-                let outcome = self.insert(session, row - 1, 1).err();
-                outcome.map(|failure| (row, failure))
+                let row_alone = part.slice(i64::try_from(row - 1).unwrap_or(i64::MAX), 1);
+                let outcome = self.insert(session, &row_alone).err();
+                outcome.map(|failure| (before + row, failure))
             });
             Ok::<_, TaskError>(refused)
         };
         match alone(session) {
             Ok(Some((row, OdbcFailure::Rows { source, .. }))) => {
                 let mut error = session.fail(&source);
-                error.message = format!("{}: row {row} of `{}`", error.message, self.job.name);
+                error.message =
+                    format!("{}: row {row} of `{}`", error.message, self.target.job.name);
                 error
             }
             // It is refused only beside the rows before it.
-            _ => session.fail(&failure),
+            _ => session.fail(&failure.behind(before)),
         }
     }
 }

@@ -2,14 +2,11 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 use pipectl_connections::{OdbcDatabase, OdbcKind, OdbcValue};
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{SqlText, TaskContext, TaskError},
-};
+use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
 use polars::prelude::DataFrame;
 
 use super::{
-    cursor::greatest,
+    cursor::greatest_of,
     interval::Bounds,
     named_column,
     odbc::{Session, positional, value_for},
@@ -29,18 +26,16 @@ pub(super) async fn read(
     let (request, inner) = (request.clone(), context.clone());
     let work = move || {
         let mut session = Session::open(&database, format!("read from `{connection}`"), &inner)?;
+        let dialect = session.dialect;
+        let request = request.spelt(|name| dialect.quoted(name));
         let (sql, values) = narrowed(&mut session, &request)?;
-        let frame = session.read(&sql, &values, None)?;
-        let cursor = match &request.cursor {
-            Some(cursor) => greatest(&frame, &cursor.column)?,
-            None => None,
-        };
-        let rows = count(frame.height() as u64, "row");
-        inner.log.info(format!("{rows} from `{connection}`"));
-        Ok(Found {
-            rows: Dataset::from_frame(frame),
-            cursor,
-        })
+        let (rows, number) = session.read(&sql, &values)?;
+        let cursor = request.cursor.as_ref();
+        let cursor = cursor.map(|cursor| greatest_of(&rows, &cursor.column));
+        let cursor = cursor.transpose()?.flatten();
+        let told = count(number, "row");
+        inner.log.info(format!("{told} from `{connection}`"));
+        Ok(Found { rows, cursor })
     };
     context.compute(work).await
 }
@@ -57,8 +52,7 @@ pub(super) async fn first(
     let work = move || {
         let (sql, values) = positional(&query)?;
         let mut session = Session::open(&database, doing, &inner)?;
-        let frame = session.read(without_end(&sql), &values, Some(1))?;
-        Ok(frame.head(Some(1)))
+        session.first(without_end(&sql), &values)
     };
     context.compute(work).await
 }

@@ -43,6 +43,33 @@ pub(crate) struct Found {
     pub(crate) cursor: Option<Value>,
 }
 
+impl Request {
+    /// The same with the names of [`named`] as the database writes them.
+    pub(super) fn spelt(&self, quoted: impl Fn(&str) -> String) -> Self {
+        let pieces = self.query.sql.split(NAME).enumerate();
+        let pieces = pieces.map(|(place, piece)| match place % 2 {
+            0 => piece.to_owned(),
+            _ => quoted(piece),
+        });
+        let query = SqlText {
+            sql: pieces.collect(),
+            values: self.query.values.clone(),
+        };
+        Self {
+            query,
+            ..self.clone()
+        }
+    }
+}
+
+/// What stands around names in a request: databases do not agree on how they are quoted.
+const NAME: char = '\u{2}';
+
+/// A name in a request's query.
+pub(crate) fn named(name: &str) -> String {
+    format!("{NAME}{name}{NAME}")
+}
+
 /// What stands in a condition where its next value belongs.
 pub(super) const VALUE: char = '\u{1}';
 
@@ -79,4 +106,33 @@ pub(super) fn narrowed(
 /// A statement without the semicolon at its end.
 pub(super) fn without_end(sql: &str) -> &str {
     sql.trim_end().trim_end_matches(';')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_spelt_as_the_database_does() {
+        let sql = format!("select 'a' as {} from {}", named("b\"c"), named("d`e"));
+        let request = Request {
+            query: SqlText {
+                sql,
+                values: Vec::new(),
+            },
+            interval: None,
+            cursor: None,
+            partitions: None,
+        };
+        let backticks = |name: &str| format!("`{}`", name.replace('`', "``"));
+        for (spelt, expected) in [
+            (
+                request.spelt(super::super::quoted),
+                "select 'a' as \"b\"\"c\" from \"d`e\"",
+            ),
+            (request.spelt(backticks), "select 'a' as `b\"c` from `d``e`"),
+        ] {
+            assert_eq!(spelt.query.sql, expected);
+        }
+    }
 }

@@ -4,15 +4,15 @@ use pipectl_engine::{
     dataset::Dataset,
     operator::{TaskContext, TaskError},
 };
-use polars::{io::parquet::write::BatchedWriter, prelude::*};
+use polars::prelude::*;
 use tokio::sync::mpsc;
 
-use super::rows::Rows;
-use crate::support::{frame::polars_error, location::Temporary, spill};
+use super::{
+    parts::{self, Files, MOST, Writer, unfit},
+    rows::Rows,
+};
 
-/// From so many bytes on, as the server sends them, the rows of a query go into a file.
-const MOST: usize = 256 << 20;
-/// How many bytes go into it at once.
+/// How many bytes go into a file at once.
 const PART: usize = 32 << 20;
 /// However many sessions share these: fewer bytes are not worth a part.
 const LEAST: usize = 2 << 20;
@@ -91,14 +91,6 @@ impl Spool {
     }
 }
 
-fn unfit(error: &PolarsError) -> TaskError {
-    polars_error("read the query's rows", error)
-}
-
-/// Parquet files of one session, in order: decimals may have more digits from one to the next.
-#[derive(Debug, Default)]
-pub(super) struct Files(Vec<Temporary>);
-
 /// Writes the parts that a spool gives. Computes: call it where blocking is allowed.
 ///
 /// # Errors
@@ -107,33 +99,11 @@ pub(super) fn write(
     context: &TaskContext,
     mut parts: mpsc::Receiver<DataFrame>,
 ) -> Result<Files, TaskError> {
-    let fail = |error: PolarsError| polars_error("write the query's rows", &error);
-    let mut files = Files::default();
-    let mut open: Option<(SchemaRef, BatchedWriter<std::fs::File>)> = None;
+    let mut writer = Writer::new(context);
     while let Some(part) = parts.blocking_recv() {
-        let schema = part.schema();
-        if open.as_ref().is_none_or(|(before, _)| before != schema) {
-            close(open.take()).map_err(fail)?;
-            let file = Temporary::new(context)?;
-            let writer = std::fs::File::create(&file.0).map_err(PolarsError::from);
-            let writer = writer.and_then(|file| {
-                ParquetWriter::new(file)
-                    .with_row_group_size(Some(spill::ROW_GROUP))
-                    .batched(schema)
-            });
-            open = Some((schema.clone(), writer.map_err(fail)?));
-            files.0.push(file);
-        }
-        if let Some((_, writer)) = &mut open {
-            writer.write_batch(&part).map_err(fail)?;
-        }
+        writer.put(&part)?;
     }
-    close(open).map_err(fail)?;
-    Ok(files)
-}
-
-fn close(open: Option<(SchemaRef, BatchedWriter<std::fs::File>)>) -> PolarsResult<()> {
-    open.map_or(Ok(()), |(_, writer)| writer.finish().map(drop))
+    writer.finish()
 }
 
 /// What a session has read.
@@ -160,55 +130,12 @@ impl Gathered {
             let frame = all.finish().map_err(|error| unfit(&error))?;
             return Ok(Dataset::from_frame(frame));
         }
-        let (mut files, mut parts) = (Vec::new(), Vec::new());
-        for session in sessions {
+        let rest = |session: Self| {
             let rest = session.rows.finish().map_err(|error| unfit(&error))?;
-            for file in session.files.0 {
-                parts.push(scanned(&file).map_err(|error| unfit(&error))?);
-                files.push(file);
-            }
-            if rest.height() > 0 {
-                parts.push(rest.lazy());
-            }
-        }
-        if let ([_], [file]) = (parts.as_slice(), files.as_mut_slice()) {
-            let path = std::mem::take(&mut file.0);
-            return Dataset::from_file(path).map_err(|error| unfit(&error));
-        }
-        let plan = joined(parts).map_err(|error| unfit(&error))?;
-        spill::written(context, plan, |error| unfit(&error))
-    }
-}
-
-fn scanned(file: &Temporary) -> PolarsResult<LazyFrame> {
-    let path = PlRefPath::try_from_path(&file.0)?;
-    LazyFrame::scan_parquet(path, ScanArgsParquet::default())
-}
-
-/// The parts one behind the other, their decimals with as many digits behind the point as any of them has.
-fn joined(mut parts: Vec<LazyFrame>) -> PolarsResult<LazyFrame> {
-    let schemas = parts.iter_mut().map(LazyFrame::collect_schema);
-    let schemas = schemas.collect::<PolarsResult<Vec<_>>>()?;
-    let mut casts = Vec::new();
-    for (name, of) in schemas
-        .first()
-        .map(|first| first.iter())
-        .into_iter()
-        .flatten()
-    {
-        let all = schemas.iter().filter_map(|schema| schema.get(name));
-        let widest = all.max_by_key(|of| scale(of)).unwrap_or(of);
-        casts.push(col(name.clone()).strict_cast(widest.clone()));
-    }
-    let parts = parts.into_iter().map(|part| part.select(casts.clone()));
-    concat(parts.collect::<Vec<_>>(), UnionArgs::default())
-}
-
-fn scale(of: &DataType) -> usize {
-    match of {
-        DataType::Decimal(_, scale) => *scale,
-        DataType::List(of) => scale(of),
-        _ => 0,
+            Ok((session.files, rest))
+        };
+        let all = sessions.into_iter().map(rest);
+        parts::table(all.collect::<Result<_, TaskError>>()?, context)
     }
 }
 

@@ -2,28 +2,31 @@
 
 use futures::TryStreamExt;
 use pipectl_connections::database_error;
-use pipectl_engine::{
-    dataset::Dataset,
-    operator::{SqlText, TaskContext, TaskError},
-};
-use polars::prelude::*;
+use pipectl_engine::operator::{SqlText, TaskContext, TaskError};
+use polars::prelude::DataFrame;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Executor, Row, SqlitePool, Statement,
-    TypeInfo, sqlite::SqliteArguments,
+    TypeInfo,
+    sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{
     bound::unbound,
+    cursor::Greatest,
     interval::Bounds,
     request::{Found, Request, VALUE, narrowed},
-    sqlite_column::{Cell, Gathered, declared},
+    sqlite_column::{Cell, Column, declared},
+    sqlite_spool::{self, Room, Spool},
     table::{Holds, quoted},
 };
 use crate::support::{
-    frame::polars_error,
-    text::{count, hint_for_name},
+    frame::collect,
+    text::{count, hint_for_name, thousands},
 };
+
+/// After how many rows it is told of them.
+const TELL: u64 = 100_000;
 
 /// The rows of a query.
 pub(super) async fn read(
@@ -35,21 +38,15 @@ pub(super) async fn read(
     let query = narrow(pool, connection, request).await?;
     let column = request.cursor.as_ref().map(|cursor| cursor.column.as_str());
     let rows = gather(pool, connection, &query, column, context);
-    let (frame, cursor) = tokio::select! {
-        rows = rows => rows?,
+    let (found, number) = tokio::select! {
+        found = rows => found?,
         () = context.cancel.cancelled() => {
             return Err(TaskError::external("the attempt was stopped while it read"));
         }
     };
-    let log = format!(
-        "{} from `{connection}`",
-        count(frame.height() as u64, "row")
-    );
+    let log = format!("{} from `{connection}`", count(number, "row"));
     context.log.info(log);
-    Ok(Found {
-        rows: Dataset::from_frame(frame),
-        cursor,
-    })
+    Ok(found)
 }
 
 /// The query with the conditions that its rows have to meet.
@@ -105,13 +102,14 @@ async fn narrow(
     Ok(narrowed(&request.query, "*", &conditions))
 }
 
+/// The rows, and how many they are.
 async fn gather(
     pool: &SqlitePool,
     connection: &str,
     query: &SqlText,
     cursor: Option<&str>,
     context: &TaskContext,
-) -> Result<(DataFrame, Option<Value>), TaskError> {
+) -> Result<(Found, u64), TaskError> {
     let doing = format!("read from `{connection}`");
     let fail = |error| database_error(&doing, error);
     let mut session = pool.acquire().await.map_err(fail)?;
@@ -122,14 +120,10 @@ async fn gather(
         .prepare(sqlx::SqlSafeStr::into_sql_str(text))
         .await
         .map_err(fail)?;
-    let mut columns: Vec<_> = statement
+    let columns: Vec<_> = statement
         .columns()
         .iter()
-        .map(|column| Gathered {
-            name: column.name().to_owned(),
-            declared: declared(column.type_info().name()),
-            values: Vec::new(),
-        })
+        .map(|column| Column::new(column.name(), declared(column.type_info().name())))
         .collect();
     if columns.is_empty() {
         return Err(TaskError::user("the statement gives no rows").hint("write a `select`"));
@@ -139,36 +133,67 @@ async fn gather(
     {
         return Err(unbound(query.values.len()));
     }
-    let mut rows = 0_usize;
-    {
-        let arguments =
-            arguments(&query.values).map_err(|error| fail(sqlx::Error::Encode(error)))?;
+    let arguments = arguments(&query.values).map_err(|error| fail(sqlx::Error::Encode(error)))?;
+    let mut rows = Rows {
+        cursor: cursor.and_then(|name| columns.iter().position(|column| column.name == name)),
+        width: columns.len(),
+        greatest: Greatest::default(),
+        count: 0,
+    };
+    let (mut spool, chunks) = Spool::new(columns, Room::default());
+    let inner = context.clone();
+    let write = context.compute(move || sqlite_spool::write(&inner, chunks));
+    let read = async {
         let mut stream = statement.query_with(arguments).fetch(&mut *session);
         while let Some(row) = stream.try_next().await.map_err(fail)? {
-            for (index, column) in columns.iter_mut().enumerate() {
-                let raw = row.try_get_raw(index).map_err(fail)?;
-                column
-                    .values
-                    .push(Cell::of(raw).map_err(|error| fail(sqlx::Error::Decode(error)))?);
+            rows.take(&row, &mut spool).map_err(fail)?;
+            rows.tell(context);
+            if !spool.relieve().await {
+                break;
             }
-            rows += 1;
+        }
+        Ok::<_, TaskError>(spool.end())
+    };
+    let (gathered, spilled) = tokio::join!(read, write);
+    let (spilled, gathered) = (spilled?, gathered?);
+    let inner = context.clone();
+    let table = context.compute(move || gathered.table(spilled, &inner));
+    let found = Found {
+        rows: table.await?,
+        cursor: rows.greatest.value(),
+    };
+    Ok((found, rows.count))
+}
+
+/// Rows that are being read.
+struct Rows {
+    /// The place of the column whose greatest value is wanted.
+    cursor: Option<usize>,
+    width: usize,
+    greatest: Greatest,
+    count: u64,
+}
+
+impl Rows {
+    fn take(&mut self, row: &SqliteRow, spool: &mut Spool) -> Result<(), sqlx::Error> {
+        for index in 0..self.width {
+            let cell = Cell::of(row.try_get_raw(index)?).map_err(sqlx::Error::Decode)?;
+            if self.cursor == Some(index) {
+                self.greatest.see(&cell);
+            }
+            spool.push(index, cell);
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn tell(&self, context: &TaskContext) {
+        if self.count.is_multiple_of(TELL) {
+            context.progress.set(self.count, None);
+            let log = format!("{} rows so far", thousands(self.count));
+            context.log.info(log);
         }
     }
-    let cursor = cursor.and_then(|name| {
-        let column = columns.iter().find(|column| column.name == name)?;
-        column.greatest()
-    });
-    context
-        .compute(move || {
-            let columns = columns
-                .into_iter()
-                .map(Gathered::finish)
-                .collect::<Result<Vec<_>, _>>()?;
-            let frame = DataFrame::new(rows, columns)
-                .map_err(|error| polars_error("read the query's rows", &error))?;
-            Ok((frame, cursor))
-        })
-        .await
 }
 
 /// The first row of a query, for those who only want to know whether there is one.
@@ -180,8 +205,8 @@ pub(super) async fn first(
 ) -> Result<DataFrame, TaskError> {
     let mut one = narrowed(query, "*", &[]);
     one.sql.push_str(" limit 1");
-    let (frame, _) = gather(pool, connection, &one, None, context).await?;
-    Ok(frame)
+    let (found, _) = gather(pool, connection, &one, None, context).await?;
+    collect(context, "the row", &found.rows).await
 }
 
 /// Values as SQLite keeps them.

@@ -2,6 +2,8 @@
 
 use polars::prelude::DataType;
 
+use super::request::named;
+
 /// The name of a table, with its schema when that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableName {
@@ -30,6 +32,14 @@ impl TableName {
         match &self.schema {
             Some(schema) => format!("{}.{}", quoted(schema), quoted(&self.name)),
             None => quoted(&self.name),
+        }
+    }
+
+    /// The name as it stands in a request's query.
+    pub(crate) fn named(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", named(schema), named(&self.name)),
+            None => named(&self.name),
         }
     }
 
