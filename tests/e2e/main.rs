@@ -32,5 +32,6 @@ mod plugins;
 mod pruning;
 mod readme;
 mod schedules;
+mod search;
 mod seen;
 mod signals;
