@@ -12,6 +12,7 @@ mod pipelines;
 mod project;
 mod records;
 mod scratch;
+mod serving;
 mod table;
 mod wire;
 

@@ -49,11 +49,6 @@ impl Painter {
         self.colour
     }
 
-    /// How many characters a text may have on a terminal, which is `most`; elsewhere nothing is cut.
-    pub(crate) fn most(self, most: usize) -> usize {
-        if self.terminal { most } else { usize::MAX }
-    }
-
     /// `text` as one line, on a terminal cut to so many characters.
     pub(crate) fn one_line(self, text: &str, most: usize) -> String {
         if !self.terminal {

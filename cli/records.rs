@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use pipectl_engine::{
     id::RunId,
+    model::{CHAMPION, Reference},
     operator::Interval,
     plan::Plan,
     state::{RunState, TaskState},
@@ -138,6 +139,33 @@ pub(crate) async fn tasks(
         (place, task.started.is_none(), began, task.key.clone())
     });
     Ok(tasks)
+}
+
+/// The registered versions that tasks have put out, each with what stands against it: whether it is the champion.
+pub(crate) async fn standings(
+    store: &dyn Store,
+    tasks: &[TaskRecord],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    let outputs = tasks.iter().filter_map(|task| task.output.as_ref());
+    for text in outputs.filter_map(|output| output.values.get("model")?.as_str()) {
+        let Ok(Reference::Version { name, version }) = Reference::parse(text) else {
+            continue;
+        };
+        let champion = store.aliased(name, CHAMPION).await?;
+        let (Some(own), Some(champion)) = (store.model(name, version).await?, champion) else {
+            continue;
+        };
+        let standing = if champion.version == version {
+            CHAMPION.to_owned()
+        } else if champion.digest == own.digest {
+            format!("the same file as {name}:{}, the champion", champion.version)
+        } else {
+            format!("the champion is {name}:{}", champion.version)
+        };
+        found.insert(text.to_owned(), standing);
+    }
+    Ok(found)
 }
 
 /// The run that a person means: an id, the beginning or the end of one, `last`, or `last~1`, the one before it.

@@ -24,7 +24,7 @@ pub(crate) use models::{
 pub(crate) use runs::{Runs, RunsFiles, RunsList, RunsLogs, RunsPreview, RunsShow};
 pub(crate) use service::{
     Backfill, BackfillCommand, Daemon, History, NewBackfill, Prune, ReprocessBehavior, Schedules,
-    SensorThings, Sensors,
+    SensorThings, Sensors, Serve,
 };
 
 /// Turns YAML files into running data and machine-learning pipelines.
@@ -134,6 +134,8 @@ pub(crate) enum Command {
     Retry(Retry),
     /// Work on schedules, sensors and the queue until stopped
     Daemon(Daemon),
+    /// Serve models over HTTP: /predict, the Open Inference Protocol, MLflow's /invocations
+    Serve(Serve),
     /// Run a pipeline for the intervals of the past
     Backfill(Backfill),
     /// Look at schedules, pause them and let them go on

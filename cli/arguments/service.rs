@@ -21,6 +21,20 @@ pub(crate) struct Daemon {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A model to load at once: `churn` (its champion), `churn@challenger`, `churn:7`, `zoo:churn`, a file; may be repeated.
+    /// When it is one, /predict asks it
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// Where to listen [env: PIPECTL_LISTEN] [default: 127.0.0.1:4747]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Something in front of it decides who may come, so that it may listen on other addresses than those of this machine
+    #[arg(long)]
+    pub(crate) behind_proxy: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Backfill {
     #[command(subcommand)]

@@ -13,12 +13,12 @@ use pipectl_daemon::{Daemon, Ears, Exports, Settings};
 use pipectl_engine::{
     event::Listener,
     operator::{Wait, WaitWatcher},
-    project::{Overrides, Project, Serve},
+    project::{Overrides, Project},
     runner::Role,
     spec::Severity,
     time::parse_duration,
 };
-use pipectl_server::Vitals;
+use pipectl_server::{Shelf, Vitals};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -28,9 +28,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     arguments,
-    commands::supervisor,
+    commands::{serve, supervisor},
     exit::{Exit, Problem},
     project::Context,
+    serving,
     wire::{self, House},
 };
 
@@ -43,12 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
     let grace = parse_duration(&arguments.grace)
         .map_err(|error| Problem::usage(format!("--grace: {error}")))?;
     let project = context.project()?;
-    let address = match &arguments.listen {
-        Some(text) => Serve::address(text).ok_or_else(|| {
-            Problem::usage(format!("--listen: `{text}` is no address")).hint("write 127.0.0.1:4747")
-        })?,
-        None => project.serve.listen,
-    };
+    let address = serve::address(arguments.listen.as_deref(), project.serve)?;
     let _alone = alone(&project)?;
     wire::block_on(async {
         let house = House::open(Arc::clone(&project)).await?;
@@ -94,7 +90,8 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
             ));
         }
         if !arguments.no_serve {
-            serve(context, address, &daemon, &drained, &tasks).await;
+            let shelf = serving::shelf(&house, None);
+            listen(context, address, (&daemon, &shelf), &drained, &tasks).await;
         }
         tasks.spawn(supervisor::tell(Arc::clone(&daemon), stop.clone()));
         let end = daemon.run(&stop, edited).await;
@@ -255,7 +252,7 @@ async fn watch(watcher: Arc<WaitWatcher>, project: Arc<Project>, edited: Arc<Not
     }
 }
 
-struct Pulse(Arc<Daemon>);
+struct Pulse(Arc<Daemon>, Arc<Shelf>);
 
 #[async_trait]
 impl Vitals for Pulse {
@@ -264,22 +261,28 @@ impl Vitals for Pulse {
     }
 
     async fn metrics(&self) -> String {
-        self.0.metrics().await
+        self.0.metrics().await + &self.1.measures()
     }
 }
 
-/// Health and metrics. A port that is taken is no reason not to work.
-async fn serve(
+/// Health and metrics, and models for who is on this machine. A port that is taken is no reason not to work.
+async fn listen(
     context: &Context,
     address: SocketAddr,
-    daemon: &Arc<Daemon>,
+    (daemon, shelf): (&Arc<Daemon>, &Arc<Shelf>),
     drained: &CancellationToken,
     tasks: &TaskTracker,
 ) {
     match TcpListener::bind(address).await {
         Ok(listener) => {
-            let routes = pipectl_server::routes(Arc::new(Pulse(Arc::clone(daemon))));
-            let drained = drained.clone();
+            let pulse = Pulse(Arc::clone(daemon), Arc::clone(shelf));
+            let mut routes = pipectl_server::routes(Arc::new(pulse));
+            if address.ip().is_loopback() {
+                routes = routes.merge(pipectl_server::model_routes(Arc::clone(shelf)));
+            }
+            let (drained, follows) = (drained.clone(), drained.clone());
+            let shelf = Arc::clone(shelf);
+            tasks.spawn(async move { shelf.follow(&follows).await });
             tracing::info!("http://{address}/health and /metrics");
             tasks.spawn(async move {
                 if let Err(error) = pipectl_server::serve(listener, routes, drained).await {
@@ -291,6 +294,9 @@ async fn serve(
             context.output.warning(format_args!(
                 "cannot listen on {address}: {error}; the daemon works without its port"
             ));
+            context
+                .output
+                .hint("--listen names another one, --no-serve does without");
         }
     }
 }

@@ -84,7 +84,12 @@ impl Execution<'_> {
             Format::Json => output.json(&RunDocument::new(&record, tasks)),
             Format::Text => {
                 output.note("");
-                output.print(console::summary(&record, &tasks, output.out));
+                output.print(console::summary(
+                    &record,
+                    &tasks,
+                    &records::standings(&**store, &tasks).await?,
+                    output.out,
+                ));
                 let next = console::next(&record).join("\n  ");
                 output.note(output.err.paint(DIM, format_args!("\n  {next}")));
             }

@@ -20,6 +20,7 @@ mod runs;
 mod schedules;
 mod schema;
 mod sensors;
+mod serve;
 mod supervisor;
 mod task;
 mod test;
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 
 fn done(arguments: Arguments) -> Exit {
     let context = Context::new(arguments.global);
-    let service = matches!(arguments.command, Command::Daemon(_));
+    let service = matches!(arguments.command, Command::Daemon(_) | Command::Serve(_));
     logging::start(&context.global, &context.env, &context.output, service);
     if let Some(Err(error)) = context.env.get("PIPECTL_FAILPOINT").map(failpoint::arm) {
         return context.output.error(&Problem::usage(error).into());
@@ -64,6 +65,7 @@ fn done(arguments: Arguments) -> Exit {
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
         Command::Daemon(arguments) => daemon::run(&context, &arguments),
+        Command::Serve(arguments) => serve::run(&context, &arguments),
         Command::Backfill(arguments) => backfill::run(&context, &arguments),
         Command::Schedules(arguments) => schedules::run(&context, &arguments),
         Command::Sensors(arguments) => sensors::run(&context, &arguments),

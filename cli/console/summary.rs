@@ -1,5 +1,7 @@
 //! How a run has ended: its tasks, what they have put out, what to do next.
 
+use std::collections::BTreeMap;
+
 use pipectl_engine::{
     runner::GONE,
     state::{RunState, TaskState},
@@ -17,11 +19,18 @@ use crate::{
 
 /// More tasks than this are not listed.
 const ROWS: usize = 200;
+/// Letters of a task's measures.
+const MEASURES: usize = 48;
 /// More warnings than this are not listed.
 const WARNINGS: usize = 40;
 
-/// A run, for people.
-pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter) -> String {
+/// A run, for people. `standings` says of registered models how they stand.
+pub(crate) fn summary(
+    record: &RunRecord,
+    tasks: &[TaskRecord],
+    standings: &BTreeMap<String, String>,
+    painter: Painter,
+) -> String {
     let outputs_of = tasks.iter().filter_map(|task| task.output.as_ref());
     let warned: usize = outputs_of.map(|output| output.warnings.len()).sum();
     let warned = (warned > 0).then(|| many(warned as u64, "warning"));
@@ -50,7 +59,7 @@ pub(crate) fn summary(record: &RunRecord, tasks: &[TaskRecord], painter: Painter
     if !warnings.is_empty() {
         parts.push(warnings);
     }
-    let outputs: String = outputs(record, tasks)
+    let outputs: String = outputs(record, tasks, standings)
         .into_iter()
         .map(|(label, what)| painter.paint(DIM, format_args!("{label:<6}")) + "  " + &what + "\n")
         .collect();
@@ -141,7 +150,7 @@ fn row(record: &RunRecord, task: &TaskRecord, painter: Painter) -> Vec<Cell> {
         Cell::right(attempts),
         Cell::right(rows.unwrap_or_default()),
         output
-            .map(|output| metrics(&output.metrics, painter.most(48)))
+            .map(|output| metrics(&output.metrics, MEASURES))
             .unwrap_or_default()
             .into(),
         painter.one_line(&note, 72).into(),
@@ -164,7 +173,11 @@ fn warnings(tasks: &[TaskRecord]) -> Vec<String> {
 }
 
 /// The files, tables and models that a run has left, by what they are.
-fn outputs(record: &RunRecord, tasks: &[TaskRecord]) -> Vec<(&'static str, String)> {
+fn outputs(
+    record: &RunRecord,
+    tasks: &[TaskRecord],
+    standings: &BTreeMap<String, String>,
+) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for task in tasks {
         let Some(output) = &task.output else { continue };
@@ -188,7 +201,11 @@ fn outputs(record: &RunRecord, tasks: &[TaskRecord]) -> Vec<(&'static str, Strin
             found.push(("Table", format!("{table}{place}")));
         }
         if let Some(model) = values.get("model").and_then(Value::as_str) {
-            found.push(("Model", model.to_owned()));
+            let standing = standings.get(model);
+            let standing = standing
+                .map(|what| format!(" ({what})"))
+                .unwrap_or_default();
+            found.push(("Model", format!("{model}{standing}")));
         }
         found.extend(checked(task).map(|what| ("Check", what)));
         found.extend(kept(record, task).map(|what| ("Kept", what)));

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use pipectl_engine::{
     plan::{AlertKind, Plan},
     runner::{mail_id, recipients},
-    store::{NewMail, SensorKey, SensorRecord, Store, StoreError},
-    time::Clock,
+    store::{NewMail, SensorRecord, Store, StoreError},
+    time::{Clock, Timestamp},
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::desk::Current;
 
@@ -31,23 +30,22 @@ impl std::fmt::Debug for Alarm {
 }
 
 impl Alarm {
-    /// A sensor could not look so many times in a row.
+    /// A sensor cannot look; `record` says how it stood before, so that the mail is written before the failure is counted:
+    /// whoever dies in between writes the same one again.
     pub(crate) async fn sensor_failed(
         &self,
         plan: &Plan,
-        key: &SensorKey,
-        failures: u32,
+        record: &SensorRecord,
         error: &str,
     ) -> Result<(), StoreError> {
-        if failures != FAILURES {
+        if record.failures + 1 != FAILURES {
             return Ok(());
         }
         let content = json!({
-            "message": format!("the sensor could not look {failures} times in a row: {error}"),
+            "message": format!("the sensor could not look {FAILURES} times in a row: {error}"),
             "hint": "nothing starts the pipeline until it can; `pipectl sensors list` shows how it stands",
         });
-        self.post(Uuid::new_v4(), AlertKind::Failure, (plan, key), content)
-            .await
+        self.post(AlertKind::Failure, plan, record, content).await
     }
 
     /// A sensor can look again; `record` says how it stood before. Of many daemons that see it each writes the same mail.
@@ -59,26 +57,18 @@ impl Alarm {
         if record.failures < FAILURES {
             return Ok(());
         }
-        let (key, failures) = (&record.key, record.failures);
-        let last = record.looked.map(|looked| looked.to_rfc3339());
-        let id = mail_id(&format!(
-            "sensor {} {} {}",
-            key.pipeline,
-            key.task,
-            last.unwrap_or_default()
-        ));
+        let failures = record.failures;
         let content = json!({
             "message": format!("the sensor can look again, after {failures} times in a row at which it could not"),
         });
-        self.post(id, AlertKind::Recovery, (plan, key), content)
-            .await
+        self.post(AlertKind::Recovery, plan, record, content).await
     }
 
     async fn post(
         &self,
-        id: Uuid,
         kind: AlertKind,
-        (plan, key): (&Plan, &SensorKey),
+        plan: &Plan,
+        record: &SensorRecord,
         more: Value,
     ) -> Result<(), StoreError> {
         let to = recipients(kind, [&[], &plan.alerts, &self.current.get().alerts]);
@@ -90,15 +80,23 @@ impl Alarm {
             "kind": kind,
             "pipeline": plan.name,
             "description": plan.description,
-            "task": key.task,
+            "task": record.key.task,
             "at": now,
             "created": now,
         });
         if let (Value::Object(content), Value::Object(more)) = (&mut content, more) {
             content.extend(more);
         }
+        let moment = |at: Timestamp| at.to_rfc3339();
+        let occasion = format!(
+            "sensor {kind:?} {} {} {} {}",
+            record.key.pipeline,
+            record.key.task,
+            moment(record.since),
+            record.looked.map(moment).unwrap_or_default()
+        );
         let mail = NewMail {
-            id,
+            id: mail_id(&occasion),
             run: None,
             kind,
             to,
@@ -106,5 +104,54 @@ impl Alarm {
             created: now,
         };
         self.store.post(&mail).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipectl_engine::{
+        plan::{Alert, testing},
+        store::SensorKey,
+    };
+
+    use super::*;
+    use crate::testing::Bench;
+
+    /// As when a daemon dies before it has counted, or two look at once.
+    #[tokio::test]
+    async fn the_same_failure_is_told_once() {
+        let bench = Bench::new();
+        let desk = bench.desk().await;
+        let alarm = Alarm {
+            store: Arc::clone(desk.store()),
+            current: desk.current.clone(),
+            clock: Arc::clone(&bench.clock) as _,
+        };
+        let alert = Alert {
+            when: vec![AlertKind::Failure],
+            email: vec!["team@example.com".to_owned()],
+        };
+        let plan = Plan {
+            alerts: vec![alert],
+            ..testing::plan("drop")
+        };
+        let mut record = SensorRecord {
+            key: SensorKey {
+                pipeline: "drop".to_owned(),
+                task: "arrived".to_owned(),
+            },
+            since: bench.now(),
+            looked: None,
+            failures: FAILURES - 2,
+            error: None,
+        };
+        let mails = async || desk.store().counts().await.unwrap().values().sum::<u64>();
+        alarm.sensor_failed(&plan, &record, "away").await.unwrap();
+        assert_eq!(mails().await, 0);
+        record.failures += 1;
+        for _ in 0..2 {
+            alarm.sensor_failed(&plan, &record, "away").await.unwrap();
+        }
+        assert_eq!(mails().await, 1);
     }
 }

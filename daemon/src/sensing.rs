@@ -164,6 +164,10 @@ impl Sensing {
             }
             Err(error) => {
                 let text = error.full_message();
+                let before = store.sensor(key, now).await?;
+                self.alarm
+                    .sensor_failed(&sensor.plan, &before, &text)
+                    .await?;
                 let failures = store.looked(key, now, Some(&text)).await?;
                 if let Some(record) = &mut sensor.record {
                     record.failures = failures;
@@ -174,10 +178,7 @@ impl Sensing {
                     failures,
                     "the sensor cannot look: {text}"
                 );
-                return self
-                    .alarm
-                    .sensor_failed(&sensor.plan, key, failures, &text)
-                    .await;
+                return Ok(());
             }
         };
         let troubled = sensor.record.as_ref();

@@ -29,7 +29,8 @@ pub(crate) const MIGRATIONS: &[Migration] = migrations![
     "0006_order",
     "0007_version",
     "0008_cascade",
-    "0009_parts"
+    "0009_parts",
+    "0010_children"
 ];
 
 /// The steps that are missing in a database that has gone through those `applied`.

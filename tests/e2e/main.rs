@@ -34,4 +34,5 @@ mod readme;
 mod schedules;
 mod search;
 mod seen;
+mod serve;
 mod signals;

@@ -103,17 +103,45 @@ fn a_cancelled_reprocessing_leaves_what_it_had_not_begun() {
 }
 
 #[test]
-fn child_runs_need_a_daemon_and_the_command_says_so() {
+fn a_backfill_without_a_daemon_works_on_child_runs_and_what_they_start() {
     let project = Project::with("days", TELLS);
-    let parent = "name: parent\nschedule: {cron: '@daily'}\ntasks:\n  child: {run: pipeline, with: {pipeline: days}}\n";
-    project.write("pipelines/parent.yaml", parent);
+    let nested = |name: &str, child: &str| {
+        let file = format!(
+            "name: {name}\nschedule: {{cron: '@daily'}}\ntasks:\n  child: {{run: pipeline, with: {{pipeline: {child}}}}}\n"
+        );
+        project.write(&format!("pipelines/{name}.yaml"), &file);
+    };
+    nested("parent", "days");
+    nested("grandparent", "parent");
     let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-03"];
-    let ran = project.run(&[&["backfill", "parent"], &days[..]].concat());
-    assert_eq!(ran.code, Some(2), "{ran}");
+    let ran = project.succeed(&[&["backfill", "grandparent"], &days[..]].concat());
+    assert!(ran.stdout.contains("2 runs: 2 success"), "{ran}");
+    let listed = runs(&project);
+    assert_eq!(listed.len(), 6, "{listed:?}");
     assert!(
-        ran.stderr
-            .contains("task `child` starts runs of another pipeline"),
-        "{ran}"
+        listed.iter().all(|run| run["state"] == "success"),
+        "{listed:?}"
     );
-    assert!(runs(&project).is_empty(), "nothing was made");
+}
+
+/// What a command that was killed has left is nobody's until somebody takes it up.
+#[test]
+fn a_backfill_that_nobody_works_on_says_so_and_goes_on_when_it_is_resumed() {
+    let project = Project::with("days", TELLS);
+    project.write("slow", "");
+    let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-03"];
+    let mut left = project.start(&[&["backfill", "days"], &days[..]].concat());
+    wait_for(Duration::from_secs(10), || {
+        let begun = project.path("told").exists();
+        begun.then_some(()).ok_or("it has not begun".into())
+    });
+    let quiet = project.succeed(&["backfill", "list"]);
+    assert!(!quiet.stderr.contains("no daemon"), "{quiet}");
+    left.kill().unwrap();
+    left.wait().unwrap();
+    let listed = project.succeed(&["backfill", "list"]);
+    assert!(listed.stderr.contains("no daemon is alive"), "{listed}");
+    std::fs::remove_file(project.path("slow")).unwrap();
+    let resumed = project.succeed(&["backfill", "resume", "last"]);
+    assert!(resumed.stdout.contains("2 runs: 2 success"), "{resumed}");
 }

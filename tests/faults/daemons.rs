@@ -138,6 +138,19 @@ pub(crate) fn runs(project: &Project) -> Vec<Value> {
     ran.json()["runs"].as_array().unwrap().clone()
 }
 
+/// The project's one sensor.
+pub(crate) fn sensor(project: &Project) -> Value {
+    let list = project.succeed(&["sensors", "list", "--format", "json"]);
+    list.json()["sensors"].get(0).cloned().unwrap_or_default()
+}
+
+/// Whether that sensor has ever been able to look.
+pub(crate) fn has_looked(project: &Project) -> Result<(), String> {
+    let sensor = sensor(project);
+    let looked = sensor["looked"].is_string().then_some(());
+    looked.ok_or(sensor.to_string())
+}
+
 /// Says how far things are while not all runs have ended well, or there are not so many.
 pub(crate) fn all_succeeded(project: &Project, count: usize) -> Result<(), String> {
     let runs = runs(project);

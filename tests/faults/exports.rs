@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::{
     daemons::{all_succeeded, backfill, begun},
-    harness::{Project, waiting::wait_for},
-    health::{ask, serving},
+    harness::{Project, http::ask, waiting::wait_for},
+    health::serving,
 };
 
 /// Answers every request with 200 and passes its path and body on.

@@ -2,18 +2,21 @@
 //! told to stop meanwhile.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
     process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use pipectl_test_support::TestPostgres;
+use serde_json::json;
 
 use super::{
     daemons::{Daemon, backfill, begins},
-    harness::{Project, waiting::wait_for},
+    harness::{
+        Project,
+        http::{ask, free_port, get},
+        waiting::wait_for,
+    },
 };
 
 const SLOW: &str = "\
@@ -24,26 +27,6 @@ tasks:
     run: shell
     with: {script: 'echo begun >> begun; sleep 3'}
 ";
-
-/// A port that is free.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// What the daemon answers, its status line first; nothing when its port is closed.
-pub(crate) fn ask(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
-}
 
 pub(crate) fn serving(project: &Project) -> (Daemon, u16) {
     let port = free_port();
@@ -63,6 +46,8 @@ fn it_says_that_it_stops_until_it_has() {
     backfill(&project, "slow", "2026-01-02");
     begins(&project);
     assert!(ask(port, "/health").unwrap().starts_with("HTTP/1.1 200"));
+    // A daemon serves models, too; here there is none.
+    assert_eq!(get(port, "/v1/models"), (200, json!({"models": []})));
     daemon.signal("-TERM");
     for _ in 0..10 {
         sleep(Duration::from_millis(100));

@@ -11,7 +11,7 @@ use std::{
 use pipectl_test_support::{Security, TestPostgres, TestS3, TestSmtp};
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, runs},
+    daemons::{Daemon, Dice, all_succeeded, begun, has_looked, runs, sensor},
     harness::{Project, appending::counted, waiting::wait_for},
     repeated,
     starved::mail_settings,
@@ -110,6 +110,34 @@ fn a_bucket_that_never_answers_holds_up_no_other() {
         "{:?}",
         start.elapsed()
     );
+}
+
+/// A look that failed has seen nothing: what is there at the first one that succeeds is old, whoever makes it.
+#[test]
+fn what_was_there_before_is_left_alone_though_the_first_looks_failed() {
+    let ignoring = drop_of("drop", "lake").replace("poll: 1s", "poll: 1s, existing: ignore");
+    let project = Project::with("drop", &ignoring);
+    // A directory that leads to itself cannot be listed.
+    let lake = project.path(".pipectl/lake");
+    fs::create_dir_all(&lake).unwrap();
+    symlink("in", lake.join("in")).unwrap();
+    let daemon = begun(&project, "one");
+    wait_for(Duration::from_secs(10), || {
+        let sensor = sensor(&project);
+        let failed = sensor["failures"].as_u64() > Some(0);
+        failed.then_some(()).ok_or(sensor.to_string())
+    });
+    assert!(has_looked(&project).is_err());
+    daemon.kill();
+    fs::remove_file(lake.join("in")).unwrap();
+    fs::create_dir(lake.join("in")).unwrap();
+    fs::write(lake.join("in/old.csv"), "id\n1\n").unwrap();
+    let daemon = Daemon::start(&project, "two");
+    wait_for(Duration::from_secs(10), || has_looked(&project));
+    fs::write(lake.join("in/new.csv"), "id\n1\n").unwrap();
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    assert_eq!(daemon.terminate(), Some(0));
+    assert_eq!(counted(&project, "dropped"), 1);
 }
 
 /// People are told once that a sensor cannot look, and once that it can again.

@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, thread::sleep, time::Duration};
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, runs},
+    daemons::{Daemon, Dice, all_succeeded, begun, has_looked, runs},
     harness::{Project, appending::counted, waiting::wait_for},
     repeated,
 };
@@ -189,16 +189,7 @@ fn what_was_there_before_is_left_alone_when_that_is_wished() {
     let project = sensing("poll: 1s, settle: 0s, existing: ignore");
     appear(&project, "old.csv", "id\n1\n");
     let daemon = Daemon::start(&project, "daemon");
-    wait_for(Duration::from_secs(10), || {
-        let list = project
-            .succeed(&["sensors", "list", "--format", "json"])
-            .json();
-        if list["sensors"][0]["looked"].is_string() {
-            Ok(())
-        } else {
-            Err(list.to_string())
-        }
-    });
+    wait_for(Duration::from_secs(10), || has_looked(&project));
     appear(&project, "new.csv", "id\n1\n");
     wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
     drop(daemon);

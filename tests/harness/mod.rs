@@ -1,6 +1,7 @@
 //! A project in a temporary directory, and the binary run in it.
 
 pub(crate) mod appending;
+pub(crate) mod http;
 pub(crate) mod snapshots;
 pub(crate) mod waiting;
 

@@ -12,7 +12,7 @@ const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("store", &["engine", "connections"]),
     ("operators", &["engine", "connections", "models"]),
     ("daemon", &["engine", "connections"]),
-    ("server", &[]),
+    ("server", &["models"]),
     ("odbc", &["connections"]),
 ];
 

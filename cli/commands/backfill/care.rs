@@ -114,6 +114,20 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
                 ]);
             }
             context.output.print(table.render(context.output.out));
+            let open = |(backfill, progress): &(Backfill, Progress)| {
+                state(backfill, *progress) == "running"
+            };
+            if let Some((backfill, _)) = backfills.iter().find(|entry| open(entry))
+                && !house.daemon_lives().await?
+            {
+                context
+                    .output
+                    .warning("no daemon is alive: nobody works on what is `running`");
+                context.output.hint(format_args!(
+                    "`pipectl backfill resume {}` does it here; `pipectl daemon` does all of them",
+                    backfill.id
+                ));
+            }
         }
     }
     Ok(Exit::Done)

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono_tz::Tz;
 use pipectl_daemon::{Ears, Preview, Wish, create_backfill, preview_backfill, work_off};
 use pipectl_engine::{
-    operator::Kind,
-    plan::{Plan, PlannedTask},
+    plan::Plan,
     runner::Role,
     store::{Progress, Reprocess, RunRecord},
     time::{Timestamp, human_duration},
@@ -77,21 +76,13 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
             );
             return Ok(Exit::Done);
         }
-        let daemon_lives = house.daemon_lives().await?;
-        if !daemon_lives && let Some(task) = starts_others(&plan) {
-            return Err(Problem::usage(format!(
-                "task `{task}` starts runs of another pipeline, and those of a backfill are worked on by a daemon"
-            ))
-            .hint("start `pipectl daemon`, then say this again")
-            .into());
-        }
         create_backfill(&*store, &plan, &preview).await?;
         let id = preview.backfill.id;
         let count = many((preview.runs.len() + preview.again.len()) as u64, "run");
         context
             .output
             .note(format_args!("Backfill {id} of {}: {count}", plan.name));
-        if daemon_lives {
+        if house.daemon_lives().await? {
             context
                 .output
                 .note("a daemon works on it; `pipectl backfill list` shows how far it is");
@@ -102,15 +93,6 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
         }
         off(context, &house, id, arguments.format).await
     })
-}
-
-/// A task that starts child runs.
-fn starts_others(plan: &Plan) -> Option<&str> {
-    let mut tasks = plan.tasks().map(|(_, task)| task);
-    let starts = |task: &&PlannedTask| {
-        task.operator.kind() == Kind::Run && task.operator.name() == "pipeline"
-    };
-    tasks.find(starts).map(|task| &*task.name)
 }
 
 /// Works a backfill off in this process.

@@ -30,7 +30,12 @@ pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exi
         match arguments.format {
             Format::Json => output.json(&RunDocument::new(&record, tasks)),
             Format::Text => {
-                output.print(console::summary(&record, &tasks, output.out));
+                output.print(console::summary(
+                    &record,
+                    &tasks,
+                    &records::standings(&**store, &tasks).await?,
+                    output.out,
+                ));
                 for failure in console::failures(
                     &record,
                     &tasks,

@@ -1,4 +1,4 @@
-//! `pipectl-generator DIRECTORY` writes the committed data; with `--check` it only compares. `--reviews known|held-out SEED
+//! `pipectl-generator DIRECTORY` writes the committed data; with `--check` it only compares. `--reviews known|held-out|blind SEED
 //! COUNT` prints labelled reviews, which the sentiment model learns from (`models/zoo/sentiment`).
 
 use pipectl_generator::{
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> io::Result<ExitCode> {
-    let usage = "usage: pipectl-generator [--check] DIRECTORY\n       pipectl-generator --reviews known|held-out SEED COUNT";
+    let usage = "usage: pipectl-generator [--check] DIRECTORY\n       pipectl-generator --reviews known|held-out|blind SEED COUNT";
     writeln!(io::stderr(), "{usage}").map(|()| ExitCode::from(USAGE))
 }
 
@@ -39,6 +39,7 @@ fn labelled(source: &str, seed: &str, count: &str) -> io::Result<ExitCode> {
     let source = match source {
         "known" => Source::Known,
         "held-out" => Source::HeldOut,
+        "blind" => Source::Blind,
         _ => return usage(),
     };
     let (Ok(seed), Ok(count)) = (seed.parse(), count.parse()) else {

@@ -112,7 +112,7 @@ pub trait Queue: Send + Sync {
     /// `queued` ones that are leased, both without child runs, count); no backfill more than its own limit; a backfill
     /// that is not `running` gets none. A pipeline with fewer runs under way comes first, then what was made first: a run
     /// by itself, or a backfill, whose runs come by their intervals, the last one first if it goes backwards. With
-    /// `backfill`, only runs of that one. A row that somebody else has locked is passed over.
+    /// `backfill`, only runs of that one and those that they have started. A row that somebody else has locked is passed over.
     async fn claim_queued(
         &self,
         daemon: &str,

@@ -81,7 +81,7 @@ pub struct SensorRecord {
     pub key: SensorKey,
     /// When it was first watched.
     pub since: Timestamp,
-    /// When it last looked.
+    /// When it last looked; not as long as it has never been able to.
     pub looked: Option<Timestamp>,
     /// How often in a row it could not look.
     pub failures: u32,

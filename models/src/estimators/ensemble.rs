@@ -24,17 +24,29 @@ pub(crate) struct Node {
 /// What a node is, for those who write it out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum View<'a> {
-    /// `value <= threshold` goes to `left`, all else to `left + 1`.
-    Branch {
-        feature: u32,
-        threshold: f64,
-        missing_left: bool,
-        left: u32,
-    },
+    /// A question, and two nodes behind it.
+    Branch(Branch),
     /// One weight for one target.
     Single { target: u32, weight: f64 },
     /// A weight for every target.
     Dense { weights: &'a [f64] },
+}
+
+/// `value <= threshold` goes to `left`, all else to `left + 1`; a missing value where `missing_left` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Branch {
+    pub(crate) feature: u32,
+    pub(crate) threshold: f64,
+    pub(crate) missing_left: bool,
+    pub(crate) left: u32,
+}
+
+impl Branch {
+    /// The node to which a row with this value goes.
+    pub(crate) fn child(&self, value: f64) -> u32 {
+        let left = value <= self.threshold || (value.is_nan() && self.missing_left);
+        self.left + u32::from(!left)
+    }
 }
 
 impl Node {
@@ -153,12 +165,12 @@ impl Ensemble {
             .map_or(self.nodes.len(), |root| *root as usize);
         self.nodes[start as usize..end].iter().map(move |node| {
             if node.feature != LEAF {
-                View::Branch {
+                View::Branch(Branch {
                     feature: node.feature & !MISSING_LEFT,
                     threshold: node.threshold,
                     missing_left: node.feature & MISSING_LEFT != 0,
                     left: node.left - start,
-                }
+                })
             } else if self.dense {
                 let offset = node.left as usize;
                 View::Dense {
@@ -292,7 +304,7 @@ fn index(length: usize) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Combine, Ensemble, Node, View};
+    use super::{Branch, Combine, Ensemble, Node, View};
 
     fn stump(threshold: f64, missing_left: bool) -> Vec<Node> {
         vec![
@@ -344,11 +356,11 @@ mod tests {
         );
         assert!(matches!(
             second[0],
-            View::Branch {
+            View::Branch(Branch {
                 feature: 1,
                 left: 1,
                 ..
-            }
+            })
         ));
     }
 }

@@ -355,3 +355,5 @@ fn cell(value: &AnyValue<'_>) -> Value {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_trees;

@@ -2,13 +2,10 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use polars::prelude::{DataFrame, DataType, IntoColumn, NamedFrom, Series, df};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::trees::Forest;
 use super::{Effects, Explainer};
 use crate::data::Goal;
-use crate::estimators::ensemble::{Combine, Ensemble, Node};
 use crate::prepare::Pca;
 use crate::random::Random;
 use crate::rooms::Rooms;
@@ -65,6 +62,16 @@ fn close(found: &[f64], wanted: &[f64], tolerance: f64) {
     }
 }
 
+/// The models of which there are reasons.
+const EXPLAINED: [&str; 7] = [
+    "tree",
+    "forest",
+    "extra_trees",
+    "boosting",
+    "logistic",
+    "linear",
+    "mixed",
+];
 const X: [&str; 5] = ["x0", "x1", "x2", "x3", "x4"];
 
 fn opened(name: &str, fixture: &Fixture) -> Model {
@@ -77,16 +84,7 @@ fn opened(name: &str, fixture: &Fixture) -> Model {
 
 #[test]
 fn foreign_models_answer_as_where_they_were_made() {
-    for name in [
-        "tree",
-        "forest",
-        "extra_trees",
-        "boosting",
-        "logistic",
-        "linear",
-        "network",
-        "mixed",
-    ] {
+    for name in EXPLAINED.into_iter().chain(["network"]) {
         let fixture = fixture(name);
         let model = opened(name, &fixture);
         let answer = model.predict(&fixture.frame, None).unwrap();
@@ -114,15 +112,7 @@ fn foreign_models_answer_as_where_they_were_made() {
 
 #[test]
 fn effects_are_those_that_shap_computes() {
-    for name in [
-        "tree",
-        "forest",
-        "extra_trees",
-        "boosting",
-        "logistic",
-        "linear",
-        "mixed",
-    ] {
+    for name in EXPLAINED {
         let fixture = fixture(name);
         let model = opened(name, &fixture);
         let explainer = Explainer::new(&fixture.bytes, &model, &fixture.frame).unwrap();
@@ -395,94 +385,4 @@ fn the_strongest_reasons_come_first_with_their_values() {
         effects.reasons(&frame, 1, 3),
         r#"[{"column":"age","effect":1.0,"value":null}]"#
     );
-}
-
-const FEATURES: usize = 4;
-
-/// A tree of random branches and leaves, and rows through its nodes that add up; some have none.
-fn grown(
-    random: &mut Random,
-    nodes: &mut Vec<Node>,
-    cover: &mut [f64; 64],
-    place: usize,
-    depth: usize,
-) {
-    if depth == 0 || random.below(5) == 0 {
-        nodes[place] = Node::single(0, random.share() * 4.0 - 2.0);
-        return;
-    }
-    let left = nodes.len();
-    nodes.extend([Node::single(0, 0.0); 2]);
-    let feature = u32::try_from(random.below(FEATURES)).unwrap();
-    nodes[place] = Node::branch(
-        feature,
-        random.share(),
-        random.below(2) == 0,
-        u32::try_from(left).unwrap(),
-    );
-    cover[left] = (cover[place] * (random.share() * 1.4 - 0.2).clamp(0.0, 1.0)).round();
-    cover[left + 1] = cover[place] - cover[left];
-    for child in [left, left + 1] {
-        grown(random, nodes, cover, child, depth - 1);
-    }
-}
-
-/// The mean answer of the rows that agree with `row` in the features of `known`, a branch at a time.
-fn expected(nodes: &Ensemble, cover: &[f64], row: &[f64], known: usize, place: usize) -> f64 {
-    use crate::estimators::ensemble::View;
-    match nodes.tree(0).nth(place).unwrap() {
-        View::Single { weight, .. } => weight,
-        View::Dense { .. } => unreachable!(),
-        View::Branch {
-            feature,
-            threshold,
-            missing_left,
-            left,
-        } => {
-            let (value, left) = (row[feature as usize], left as usize);
-            let goes_left = value <= threshold || (value.is_nan() && missing_left);
-            let child = |place| expected(nodes, cover, row, known, place);
-            if known & (1 << feature) != 0 {
-                return child(if goes_left { left } else { left + 1 });
-            }
-            let all = cover[left] + cover[left + 1];
-            let share = if all > 0.0 { cover[left] / all } else { 0.5 };
-            share * child(left) + (1.0 - share) * child(left + 1)
-        }
-    }
-}
-
-proptest! {
-    /// Against the definition: the mean over all orders in which features become known.
-    #[test]
-    fn effects_are_shapley_values_and_add_up(seed in any::<u64>()) {
-        let mut random = Random::new(seed, 0);
-        let mut nodes = vec![Node::single(0, 0.0)];
-        let mut cover = [0.0; 64];
-        cover[0] = 40.0;
-        grown(&mut random, &mut nodes, &mut cover, 0, 5);
-        let mut ensemble = Ensemble::new(1, FEATURES, vec![0.5], false);
-        ensemble.push(&nodes, &[]).unwrap();
-        let cover = &cover[..nodes.len()];
-        let forest = Forest::new(&ensemble, Combine::Sum, cover).unwrap();
-        let row: Vec<f64> = (0..FEATURES)
-            .map(|_| if random.below(4) == 0 { f64::NAN } else { random.share() })
-            .collect();
-        let found = forest.effects(&row, FEATURES, &[0]);
-        let factorial = |n: usize| (1..=n).product::<usize>() as f64;
-        for (feature, found) in found.iter().enumerate() {
-            let others = (0..1usize << FEATURES).filter(|known| known & (1 << feature) == 0);
-            let wanted: f64 = others
-                .map(|known| {
-                    let size = known.count_ones() as usize;
-                    let weight = factorial(size) * factorial(FEATURES - size - 1) / factorial(FEATURES);
-                    let value = |known| expected(&ensemble, cover, &row, known, 0);
-                    weight * (value(known | (1 << feature)) - value(known))
-                })
-                .sum();
-            prop_assert!((found - wanted).abs() < 1e-9, "{found} {wanted}");
-        }
-        let margin = ensemble.scores(&row, Combine::Sum)[0];
-        prop_assert!((forest.base(0) + found.iter().sum::<f64>() - margin).abs() < 1e-9);
-    }
 }

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use crate::error::{ModelError, Result};
-use crate::estimators::ensemble::{Combine, Ensemble, View};
+use crate::estimators::ensemble::{Branch, Combine, Ensemble, View};
 
 /// Branches below one another; the work grows with the square of it.
 const DEEPEST: usize = 512;
@@ -34,10 +34,7 @@ struct Tree {
 #[derive(Clone, Copy)]
 enum Node {
     Branch {
-        feature: usize,
-        threshold: f64,
-        missing_left: bool,
-        left: usize,
+        branch: Branch,
         /// The share of the node's rows that went left.
         share: f64,
     },
@@ -141,20 +138,12 @@ impl Tree {
         let mut depths = vec![0; views.len()];
         for (place, view) in views.iter().enumerate() {
             tree.nodes.push(match *view {
-                View::Branch {
-                    feature,
-                    threshold,
-                    missing_left,
-                    left,
-                } => {
-                    let left = left as usize;
+                View::Branch(branch) => {
+                    let left = branch.left as usize;
                     depths[left] = depths[place] + 1;
                     depths[left + 1] = depths[place] + 1;
                     Node::Branch {
-                        feature: feature as usize,
-                        threshold,
-                        missing_left,
-                        left,
+                        branch,
                         share: share(cover[left], cover[left + 1]),
                     }
                 }
@@ -184,7 +173,8 @@ impl Tree {
         let mut open = vec![(0, 1.0)];
         while let Some((node, part)) = open.pop() {
             match self.nodes[node] {
-                Node::Branch { left, share, .. } => {
+                Node::Branch { branch, share } => {
+                    let left = branch.left as usize;
                     open.push((left, part * share));
                     open.push((left + 1, part * (1.0 - share)));
                 }
@@ -239,15 +229,9 @@ impl Walk<'_> {
                 }
             }
             Node::Dense(offset) => self.leaf(here, self.tree.weights[offset + self.target]),
-            Node::Branch {
-                feature,
-                threshold,
-                missing_left,
-                left,
-                share,
-            } => {
-                let value = self.row[feature];
-                let goes_left = value <= threshold || (value.is_nan() && missing_left);
+            Node::Branch { branch, share } => {
+                let (feature, left) = (branch.feature as usize, branch.left);
+                let goes_left = branch.child(self.row[feature]) == left;
                 let (mut zero, mut one) = (1.0, 1.0);
                 if let Some(place) = here.iter().position(|step| step.feature == feature) {
                     (zero, one) = (here[place].zero, here[place].one);
@@ -266,7 +250,7 @@ impl Walk<'_> {
                     };
                     // Nobody comes there, whatever is known.
                     if step.zero > 0.0 || step.one > 0.0 {
-                        self.node(child, &here[..length], room, step);
+                        self.node(child as usize, &here[..length], room, step);
                     }
                 }
             }

@@ -294,20 +294,15 @@ impl TreeLists {
         self.trees.push(tree);
         self.nodes.push(node);
         let (feature, mode, threshold, yes, no, missing) = match view {
-            View::Branch {
-                feature,
-                threshold,
-                missing_left,
-                left,
-            } => {
-                let left = i64::from(left);
+            View::Branch(branch) => {
+                let left = i64::from(branch.left);
                 (
-                    i64::from(feature),
+                    i64::from(branch.feature),
                     "BRANCH_LEQ",
-                    threshold,
+                    branch.threshold,
                     left,
                     left + 1,
-                    i64::from(missing_left),
+                    i64::from(branch.missing_left),
                 )
             }
             _ => (0, "LEAF", 0.0, 0, 0, 0),
@@ -319,7 +314,7 @@ impl TreeLists {
         self.no.push(no);
         self.missing.push(missing);
         match view {
-            View::Branch { .. } => (),
+            View::Branch(_) => (),
             View::Single { target, weight } => self.add_leaf(tree, node, i64::from(target), weight),
             View::Dense { weights } => {
                 for (target, weight) in (0..).zip(weights) {

@@ -78,6 +78,41 @@ pub struct Metadata {
     pub warnings: Vec<String>,
 }
 
+impl Metadata {
+    /// What is known of a model by its inputs and outputs alone.
+    pub(crate) fn unmeasured(goal: Goal, columns: Vec<ColumnSpec>, classes: Classes) -> Self {
+        Self {
+            pipectl: String::new(),
+            goal,
+            estimator: String::new(),
+            parameters: IndexMap::new(),
+            columns,
+            features: IndexMap::new(),
+            imputed: IndexMap::new(),
+            target: String::new(),
+            classes,
+            threshold: 0.5,
+            metric: None,
+            metrics: Vec::new(),
+            trials: Vec::new(),
+            evaluation: Evaluation::default(),
+            importances: Vec::new(),
+            effects: Vec::new(),
+            dependence: Vec::new(),
+            learning: Curve::default(),
+            rows: 0,
+            class_counts: Vec::new(),
+            fingerprint: String::new(),
+            seed: 0,
+            folds: 0,
+            max_difference: 0.0,
+            background: None,
+            reference: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// What columns have become for the estimator, and what that was in training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Background {
@@ -219,6 +254,9 @@ pub struct Dependence {
     /// The share of the rows that have each level; of numbers and dates in equally wide bars from the first place to the
     /// last.
     pub shares: Vec<f64>,
+    /// The derived features that are computed from it, and so move along with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<String>,
 }
 
 /// What a column looked like.

@@ -4,8 +4,10 @@
 //! `currentColor`.
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
+use crate::drift::short;
 use crate::error::{ModelError, Result};
 use crate::onnx::Curve;
 
@@ -36,6 +38,48 @@ pub(super) fn chart(
     Ok(svg.replace(INK_TEXT, "currentColor").replace('\n', ""))
 }
 
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// A number at an axis: `0.2`, not `0.200`.
+pub(super) fn tick(value: f64) -> String {
+    let text = short(value);
+    if !text.contains('.') || text.contains('e') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Two axes with their names, and a light mesh.
+pub(super) fn axes<'a, 'b>(
+    area: &'a Area<'b>,
+    (left, right): (f64, f64),
+    (low, high): (f64, f64),
+    [horizontal, vertical]: [&str; 2],
+    label: &dyn Fn(f64) -> String,
+) -> Result<Chart<'a, 'b>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(36)
+        .y_label_area_size(56)
+        .build_cartesian_2d(left..right, low..high)
+        .map_err(drawn)?;
+    chart
+        .configure_mesh()
+        .x_labels(5)
+        .y_labels(6)
+        .axis_style(INK.mix(0.6))
+        .bold_line_style(INK.mix(0.12))
+        .light_line_style(TRANSPARENT)
+        .label_style(("sans-serif", 12, &INK))
+        .x_label_formatter(&|place| label(*place))
+        .y_label_formatter(&|value| tick(*value))
+        .x_desc(horizontal)
+        .y_desc(vertical)
+        .draw()
+        .map_err(drawn)?;
+    Ok(chart)
+}
+
 /// A curve in the unit square, with or without the diagonal.
 pub(crate) fn unit_curve(
     curve: &Curve,
@@ -45,24 +89,7 @@ pub(crate) fn unit_curve(
     points: bool,
 ) -> Result<String> {
     chart((360, 300), |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(36)
-            .y_label_area_size(44)
-            .build_cartesian_2d(0.0..1.0, 0.0..1.0)
-            .map_err(drawn)?;
-        chart
-            .configure_mesh()
-            .x_labels(6)
-            .y_labels(6)
-            .axis_style(INK.mix(0.6))
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(TRANSPARENT)
-            .label_style(("sans-serif", 12, &INK))
-            .x_desc(horizontal)
-            .y_desc(vertical)
-            .draw()
-            .map_err(drawn)?;
+        let mut chart = axes(area, (0.0, 1.0), (0.0, 1.0), [horizontal, vertical], &tick)?;
         if diagonal {
             let line = LineSeries::new([(0.0, 0.0), (1.0, 1.0)], INK.mix(0.35));
             chart.draw_series(line).map_err(drawn)?;
@@ -94,24 +121,13 @@ pub(crate) fn scatter(points: &Curve, horizontal: &str, vertical: &str) -> Resul
     });
     let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
     chart((360, 300), |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(36)
-            .y_label_area_size(56)
-            .build_cartesian_2d(low..high, low..high)
-            .map_err(drawn)?;
-        chart
-            .configure_mesh()
-            .x_labels(5)
-            .y_labels(6)
-            .axis_style(INK.mix(0.6))
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(TRANSPARENT)
-            .label_style(("sans-serif", 12, &INK))
-            .x_desc(horizontal)
-            .y_desc(vertical)
-            .draw()
-            .map_err(drawn)?;
+        let mut chart = axes(
+            area,
+            (low, high),
+            (low, high),
+            [horizontal, vertical],
+            &short,
+        )?;
         let line = LineSeries::new([(low, low), (high, high)], INK.mix(0.35));
         chart.draw_series(line).map_err(drawn)?;
         let dots = points.x.iter().zip(&points.y);
@@ -188,8 +204,17 @@ fn pairs(
 
 #[cfg(test)]
 mod tests {
-    use super::{probabilities, unit_curve};
+    use super::{probabilities, tick, unit_curve};
     use crate::onnx::Curve;
+
+    #[test]
+    fn numbers_at_an_axis_have_no_zeros_behind() {
+        let numbers = [0.2, 0.0, 1.5, 120.0, 1e-5, 1_000.0];
+        assert_eq!(
+            numbers.map(tick),
+            ["0.2", "0", "1.5", "120", "1.00e-5", "1000"]
+        );
+    }
 
     #[test]
     fn charts_are_small_and_take_the_pages_colour() {

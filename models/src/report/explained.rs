@@ -4,6 +4,7 @@
 use crate::data::{ColumnKind, Goal};
 use crate::error::Result;
 use crate::onnx::{Dependence, Metadata};
+use crate::report::charts::tick;
 use crate::report::lines::{COLOUR_NAMES, Level, Lines, levels};
 use crate::report::numbers::{percent, score};
 use crate::report::page::{Chart, ImportanceRow};
@@ -66,6 +67,22 @@ pub(super) fn unit(metadata: &Metadata) -> &'static str {
         _ if boosting || metadata.estimator == "logistic_regression" => "in log odds",
         _ if metadata.estimator == "linear_svm" => "in the unit of its score",
         _ => "in probability",
+    }
+}
+
+/// Why it is not shown how far columns move scores, where one expects that; else empty.
+pub(super) fn unexplained(metadata: &Metadata) -> &'static str {
+    let trees = [
+        "random_forest",
+        "extra_trees",
+        "gradient_boosting",
+        "decision_tree",
+    ];
+    if metadata.effects.is_empty() && trees.contains(&metadata.estimator.as_str()) {
+        "How far each column moves a score on average (Shapley values) is left out: with trees so many and so deep it would \
+         have taken longer than the training. `reasons` of `predict: model` tells it of single rows."
+    } else {
+        ""
     }
 }
 
@@ -136,13 +153,19 @@ pub(super) fn dependence(metadata: &Metadata, classes: &[String]) -> Result<Vec<
         .collect();
     let mut charts = Vec::new();
     for one in &metadata.dependence {
-        let note = match (metadata.goal, classes.len()) {
-            (Goal::Classes, 3..) => format!("{}.", colours.join("; ")),
-            _ => String::new(),
-        };
+        let mut notes = Vec::new();
+        if metadata.goal == Goal::Classes && classes.len() > 2 {
+            notes.push(format!("{}.", colours.join("; ")));
+        }
+        if !one.feeds.is_empty() {
+            notes.push(format!(
+                "Moves {} along with it, while all other columns stay: at the ends that makes rows as there are none.",
+                one.feeds.join(", ")
+            ));
+        }
         charts.push(Chart {
             title: one.column.clone(),
-            note,
+            note: notes.join(" "),
             svg: if one.places.is_empty() {
                 levels(&named_levels(one))?
             } else {
@@ -188,11 +211,7 @@ fn curve(one: &Dependence, answer: &str) -> Result<String> {
         mark: None,
         points: false,
         label: &|place| {
-            if dates {
-                month(*place)
-            } else {
-                crate::drift::short(*place)
-            }
+            if dates { month(place) } else { tick(place) }
         },
     }
     .draw(&one.shares)

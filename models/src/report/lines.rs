@@ -3,7 +3,7 @@
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::charts::{Area, FIRST, INK, SECOND, chart, drawn};
+use super::charts::{Area, FIRST, INK, SECOND, axes, chart, drawn};
 use crate::error::Result;
 
 /// The third series.
@@ -29,7 +29,7 @@ pub(super) struct Lines<'a> {
     /// Whether points are drawn too.
     pub(super) points: bool,
     /// What stands below a place.
-    pub(super) label: &'a dyn Fn(&f64) -> String,
+    pub(super) label: &'a dyn Fn(f64) -> String,
 }
 
 impl Lines<'_> {
@@ -56,26 +56,8 @@ impl Lines<'_> {
     fn curves(&self, area: &Area<'_>) -> Result<()> {
         let ((left, right), (low, high)) =
             (self.ends(), self.range.unwrap_or_else(|| self.height()));
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(36)
-            .y_label_area_size(56)
-            .build_cartesian_2d(left..right, low..high)
-            .map_err(drawn)?;
-        chart
-            .configure_mesh()
-            .x_labels(5)
-            .y_labels(6)
-            .axis_style(INK.mix(0.6))
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(TRANSPARENT)
-            .label_style(("sans-serif", 12, &INK))
-            .x_label_formatter(&|place| (self.label)(place))
-            .y_label_formatter(&|value| crate::drift::short(*value))
-            .x_desc(self.horizontal)
-            .y_desc(self.vertical)
-            .draw()
-            .map_err(drawn)?;
+        let names = [self.horizontal, self.vertical];
+        let mut chart = axes(area, (left, right), (low, high), names, self.label)?;
         if let Some(mark) = self.mark {
             let line = LineSeries::new([(mark, low), (mark, high)], INK.mix(0.5));
             chart.draw_series(line).map_err(drawn)?;

@@ -13,23 +13,40 @@ use crate::report::page::{
     CandidateRow, Chart, ColumnRow, ConfusionCell, ConfusionRow, FeatureRow, MetricRow, ModelPage,
 };
 
+/// The metrics that most people ask for first, beside the one that candidates were compared by.
+const FIRST: [&str; 8] = [
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "mae",
+    "rmse",
+    "r2",
+];
+
 impl ModelPage {
     /// The page about a model; `digest` is that of its file.
     pub fn new(title: &str, metadata: &Metadata, digest: &str) -> Result<Self> {
         let classes = metadata.classes.names();
+        let (metrics, more_metrics) = metrics(metadata)
+            .into_iter()
+            .partition(|row| row.chosen || FIRST.contains(&row.name));
         Ok(Self {
             title: title.to_owned(),
             target: metadata.target.clone(),
             estimator: plain(&metadata.estimator),
             parameters: parameters(&metadata.parameters),
             summary: summary(metadata, &classes),
-            metrics: metrics(metadata),
+            metrics,
+            more_metrics,
             metric: metadata.metric.map_or("", Metric::name),
             candidates: metadata.trials.iter().map(candidate).collect(),
             confusion: confusion(&metadata.evaluation.confusion, &classes),
             charts: charts(metadata, &classes)?,
             importances: explained::importances(metadata),
             unit: explained::unit(metadata),
+            unexplained: explained::unexplained(metadata),
             dependence: explained::dependence(metadata, &classes)?,
             columns: metadata
                 .reference
@@ -129,9 +146,10 @@ fn right_and_wrong(metadata: &Metadata, classes: &[String]) -> Option<String> {
         (classes, value(Metric::Recall), value(Metric::Precision))
     {
         return Some(format!(
-            "It is right in {} of all rows. Of those that are {positive} it finds {}; of those that it calls {positive}, {} are.",
+            "It is right in {} of all rows. It finds {} of the rows whose “{}” is “{positive}”; when it says “{positive}”, that is right in {} of the cases.",
             percent(accuracy),
             percent(recall),
+            metadata.target,
             percent(precision)
         ));
     }
@@ -171,7 +189,7 @@ fn metrics(metadata: &Metadata) -> Vec<MetricRow> {
             value: metric(entry.value),
             meaning: meaning(entry.metric),
             interval: entry.interval.map_or_else(String::new, |[low, high]| {
-                format!("{} – {}", metric(Some(low)), metric(Some(high)))
+                format!("95 %: {} – {}", metric(Some(low)), metric(Some(high)))
             }),
             chosen: Some(entry.metric) == metadata.metric,
         })

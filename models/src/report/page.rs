@@ -106,8 +106,10 @@ pub struct ModelPage {
     pub parameters: String,
     /// What it is worth, in sentences.
     pub summary: Vec<String>,
-    /// Metrics on held-out rows.
+    /// The metrics that say most, on held-out rows.
     pub metrics: Vec<MetricRow>,
+    /// The others.
+    pub more_metrics: Vec<MetricRow>,
     /// The metric that candidates were compared by.
     pub metric: &'static str,
     /// Candidates.
@@ -122,6 +124,8 @@ pub struct ModelPage {
     pub importances: Vec<ImportanceRow>,
     /// In which unit they move the score; empty when that is not known.
     pub unit: &'static str,
+    /// Why that is not known, where one expects it.
+    pub unexplained: &'static str,
     /// How the answer depends on the most important columns.
     pub dependence: Vec<Chart>,
     /// The columns.

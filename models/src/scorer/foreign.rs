@@ -1,11 +1,9 @@
 //! ONNX files that others have written: what they read, and what their answer means.
 
-use indexmap::IndexMap;
-
 use crate::data::{Classes, Column, ColumnKind, ColumnSpec, Goal, Values};
 use crate::error::{ModelError, Result};
+use crate::onnx::Metadata;
 use crate::onnx::proto::{ModelProto, NodeProto, element};
-use crate::onnx::{Curve, Evaluation, Metadata};
 use crate::rooms::ModelFile;
 use crate::scorer::graph::{ElementKind, Port};
 use crate::scorer::kernel::Attributes;
@@ -55,50 +53,15 @@ pub(crate) fn describe(
         Some(_) => Goal::Classes,
         None => Goal::Quantity,
     };
-    let metadata = metadata(stored, goal, specs, classes);
+    let metadata = Metadata {
+        estimator: stored.producer_name.clone(),
+        ..Metadata::unmeasured(goal, specs, classes.unwrap_or_else(Classes::none))
+    };
     Ok(Foreign {
         metadata,
         questions,
         output,
     })
-}
-
-/// What a file of ours would say of itself, as far as it can be told.
-fn metadata(
-    stored: &ModelProto,
-    goal: Goal,
-    columns: Vec<ColumnSpec>,
-    classes: Option<Classes>,
-) -> Metadata {
-    Metadata {
-        pipectl: String::new(),
-        goal,
-        estimator: stored.producer_name.clone(),
-        parameters: IndexMap::new(),
-        columns,
-        features: IndexMap::new(),
-        imputed: IndexMap::new(),
-        target: String::new(),
-        classes: classes.unwrap_or_else(Classes::none),
-        threshold: 0.5,
-        metric: None,
-        metrics: Vec::new(),
-        trials: Vec::new(),
-        evaluation: Evaluation::default(),
-        importances: Vec::new(),
-        effects: Vec::new(),
-        dependence: Vec::new(),
-        learning: Curve::default(),
-        rows: 0,
-        class_counts: Vec::new(),
-        fingerprint: String::new(),
-        seed: 0,
-        folds: 0,
-        max_difference: 0.0,
-        background: None,
-        reference: Vec::new(),
-        warnings: Vec::new(),
-    }
 }
 
 /// The columns that the inputs read, side by side.

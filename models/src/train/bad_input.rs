@@ -81,7 +81,7 @@ fn ten_rows() {
     let three = df!("x" => [1.0, 2.0, 3.0], "class" => ["ja", "nein", "nein"]).unwrap();
     assert_eq!(
         refused(&three, &logistic()),
-        "class `ja` of `class` has 1 rows, fewer than the 3 folds: take fewer folds or more data"
+        "class `ja` of `class` has 1 row, fewer than the 3 folds: take fewer folds or more data"
     );
     let trained = learned(&rows(10));
     assert_eq!(trained.metadata.rows, 10);

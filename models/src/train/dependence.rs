@@ -61,6 +61,9 @@ pub(crate) fn dependence(
                 mean_answer(problem, learned, &table)
             })
             .collect::<Result<_>>()?;
+        let fed = problem.features.iter();
+        let fed = fed.filter(|feature| feature.columns().contains(&column.name.as_str()));
+        one.feeds = fed.map(|feature| feature.name.clone()).collect();
         found.push(one);
     }
     Ok(found)
@@ -75,6 +78,7 @@ fn places(statistics: &ColumnStatistics, column: &Column) -> Option<Dependence> 
         levels: Vec::new(),
         answers: Vec::new(),
         shares: Vec::new(),
+        feeds: Vec::new(),
     };
     match statistics.kind {
         ColumnKind::Text => {

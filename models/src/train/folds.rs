@@ -96,8 +96,9 @@ fn stratified(target: &Target, parts: usize, seed: u64) -> Result<Vec<Fold>> {
     for (name, count) in classes.names().iter().zip(target.counts()) {
         if count < parts {
             return Err(ModelError::data(format!(
-                "class `{name}` of `{}` has {count} rows, fewer than the {parts} folds: take fewer folds or more data",
-                target.name
+                "class `{name}` of `{}` has {count} row{}, fewer than the {parts} folds: take fewer folds or more data",
+                target.name,
+                if count == 1 { "" } else { "s" }
             )));
         }
     }
@@ -274,7 +275,7 @@ mod tests {
             .to_string();
         assert_eq!(
             error,
-            "class `true` of `y` has 1 rows, fewer than the 3 folds: take fewer folds or more data"
+            "class `true` of `y` has 1 row, fewer than the 3 folds: take fewer folds or more data"
         );
     }
 

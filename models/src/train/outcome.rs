@@ -186,38 +186,27 @@ impl Learned<'_> {
         let columns = inputs(problem, &self.prepared.preparation);
         Ok(Metadata {
             pipectl: env!("CARGO_PKG_VERSION").to_owned(),
-            goal: settings.goal,
             estimator: chosen.name.clone(),
             parameters: chosen.parameters.clone(),
             features: settings.features.clone(),
             imputed: imputed(self.prepared.styled(self.estimator)?),
             target: problem.target.name.clone(),
-            classes: self.classes.clone(),
             threshold: self.threshold,
             metric: match settings.goal {
                 Goal::Anomalies => None,
                 _ => Some(settings.metric()),
             },
-            metrics: Vec::new(),
-            trials: Vec::new(),
-            evaluation: Evaluation::default(),
-            importances: Vec::new(),
-            effects: Vec::new(),
-            dependence: Vec::new(),
-            learning: Curve::default(),
             rows: problem.table.rows,
             class_counts: problem.target.counts(),
             fingerprint: problem.table.fingerprint(Some(&problem.target)),
             seed: settings.seed,
             folds: settings.validation.folds,
-            max_difference: 0.0,
-            background: None,
             reference: reference(
                 &narrowed(&problem.table, &columns)?,
                 &self.prepared.preparation,
             ),
-            columns,
             warnings,
+            ..Metadata::unmeasured(settings.goal, columns, self.classes.clone())
         })
     }
 

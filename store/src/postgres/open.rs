@@ -17,6 +17,8 @@ const CONNECTIONS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that has been idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long a statement may take, but those that bring the tables up to date.
+const LIMIT: &str = "60s";
 /// The lock under which tables are changed: "pipectl" as a number.
 const LOCK: i64 = 0x0070_6970_6563_746c;
 
@@ -33,6 +35,12 @@ impl PostgresStore {
             .application_name("pipectl")
             // Plans must not depend on how many rows the first batches had; and these statements gain nothing by JIT.
             .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        // What waits for longer than that waits for something that does not come; it is tried again. A process that was
+        // frozen keeps no locks for ever either.
+        let limited = options.clone().options([
+            ("statement_timeout", LIMIT),
+            ("idle_in_transaction_session_timeout", LIMIT),
+        ]);
         let what = format!("open the history in {place}");
         let trust = Arc::new(Trust::default());
         let asked = Arc::clone(&trust);
@@ -50,7 +58,7 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(options.clone());
+            .connect_lazy_with(limited);
         // One connection is made by hand: the pool would try an unreachable host until its patience ends.
         let mut connection = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
             .await

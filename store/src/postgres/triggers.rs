@@ -47,8 +47,9 @@ mod sql {
 
     pub(super) const LOOKED: &str =
         "insert into pipectl.sensors as s (pipeline, task, since, looked, failures, error)
-        values ($1, $2, $3, $3, case when $4::text is null then 0 else 1 end, $4)
-        on conflict (pipeline, task) do update set looked = excluded.looked, error = excluded.error,
+        values ($1, $2, $3, case when $4::text is null then $3 end, case when $4::text is null then 0 else 1 end, $4)
+        on conflict (pipeline, task) do update set error = excluded.error,
+            looked = case when excluded.error is null or s.looked is not null then $3 end,
             failures = case when excluded.error is null then 0 else s.failures + 1 end
         returning failures";
 

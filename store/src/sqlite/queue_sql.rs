@@ -9,7 +9,7 @@ pub(super) const QUEUE: &str = "with recursive clock (now) as materialized (sele
         select pipeline, count(*) as runs from active where kind <> 'child' group by pipeline
     ), pipelines (pipeline) as (
         select min(pipeline) from runs indexed by runs_queue
-        where state = 'queued' and enqueued and backfill is null and $1 is null
+        where state = 'queued' and enqueued and backfill is null
         union all
         select (select min(r.pipeline) from runs r indexed by runs_queue
             where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline > p.pipeline)
@@ -19,6 +19,11 @@ pub(super) const QUEUE: &str = "with recursive clock (now) as materialized (sele
         from pipelines p cross join json_each((select json_group_array(hex(f.id)) from (
             select r.id from runs r cross join clock
             where r.state = 'queued' and r.enqueued and r.backfill is null and r.pipeline = p.pipeline
+                and ($1 is null or $1 in (with recursive up (parent_run, backfill) as (
+                    select u.parent_run, u.backfill from runs u where u.id = r.parent_run
+                    union all
+                    select u.parent_run, u.backfill from up join runs u on u.id = up.parent_run
+                ) select backfill from up))
                 and (r.leased_until is null or r.leased_until <= clock.now)
             order by r.id limit $2) f)) j cross join runs c on c.id = unhex(j.value)
         union all

@@ -45,8 +45,9 @@ mod sql {
 
     pub(super) const LOOKED: &str =
         "insert into sensors (pipeline, task, since, looked, failures, error)
-        values ($1, $2, $3, $3, case when $4 is null then 0 else 1 end, $4)
-        on conflict (pipeline, task) do update set looked = excluded.looked, error = excluded.error,
+        values ($1, $2, $3, case when $4 is null then $3 end, case when $4 is null then 0 else 1 end, $4)
+        on conflict (pipeline, task) do update set error = excluded.error,
+            looked = case when excluded.error is null or sensors.looked is not null then $3 end,
             failures = case when excluded.error is null then 0 else sensors.failures + 1 end
         returning failures";
 

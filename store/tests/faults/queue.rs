@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use pipectl_engine::{
     id::RunId,
     operator::Interval,
-    store::{NewRun, PruneRule, RunFilter, SensorKey, Store},
+    secret::Secret,
+    store::{NewRun, PruneRule, RunFilter, RunStore, SensorKey, Store},
     time::{Clock, SystemClock},
 };
+use pipectl_store::PostgresStore;
 use pipectl_test_support::TestPostgres;
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -272,4 +274,35 @@ async fn a_long_history_is_not_read_through() {
         assert_eq!(scanned, 0, "rows read by sequential scans");
         assert!(fetched < most, "{fetched} rows fetched by their index");
     }
+}
+
+/// The server ends what waits for ever, and what a frozen process has begun; the mistake is one that passes.
+#[tokio::test]
+async fn no_statement_and_no_open_transaction_lasts_for_ever() {
+    let store = PostgresStore::open(&Secret::new(TestPostgres::shared().database()))
+        .await
+        .unwrap();
+    for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let limit: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(setting)
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
+        assert_eq!(limit, "1min", "{setting}");
+    }
+    let runs = queued(&store, 1).await;
+    let blocker = sqlx::query("set statement_timeout = '50ms'");
+    let mut patient = store.pool().acquire().await.unwrap();
+    blocker.execute(&mut *patient).await.unwrap();
+    let ended = sqlx::query("select pg_sleep(5)")
+        .execute(&mut *patient)
+        .await;
+    let error = ended.unwrap_err();
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code().map(String::from));
+    assert_eq!(code.as_deref(), Some("57014"));
+    // The connection goes on.
+    drop(patient);
+    assert!(store.run(runs[0].id).await.unwrap().is_some());
 }

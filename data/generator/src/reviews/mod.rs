@@ -11,7 +11,7 @@ mod words;
 use std::fmt::Write as _;
 
 use crate::random::Random;
-use templates::{HELD_OUT, KNOWN, Templates};
+use templates::{BLIND, HELD_OUT, KNOWN, Templates};
 
 /// Which templates the sentences come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Source {
     Known,
     /// Those that it never sees.
     HeldOut,
+    /// Those that were written when the model was final.
+    Blind,
 }
 
 impl Source {
@@ -27,6 +29,7 @@ impl Source {
         match self {
             Self::Known => &KNOWN,
             Self::HeldOut => &HELD_OUT,
+            Self::Blind => &BLIND,
         }
     }
 }
@@ -49,6 +52,7 @@ pub fn reviews(seed: u64, source: Source, count: u64) -> Vec<Review> {
     let tag = match source {
         Source::Known => 0,
         Source::HeldOut => 1,
+        Source::Blind => 3,
     };
     (0..count)
         .map(|row| review(&mut Random::stream(seed, &[tag, row]), source.templates()))
@@ -236,10 +240,11 @@ mod tests {
             .concat()
         };
         let known = kinds(&KNOWN);
-        for template in kinds(&HELD_OUT) {
-            assert!(!known.contains(&template), "{template}");
+        let unseen = [kinds(&HELD_OUT), kinds(&BLIND)].concat();
+        for template in &unseen {
+            assert!(!known.contains(template), "{template}");
         }
-        for template in known.into_iter().chain(kinds(&HELD_OUT)) {
+        for template in known.into_iter().chain(unseen) {
             let text = filled(&mut Random::new(1), template, "lamp", true);
             assert!(!text.contains(['{', '}']), "{text}");
         }

@@ -301,17 +301,21 @@ impl Compiler<'_> {
 /// Compiles an expression.
 pub(super) fn compile(source: &str, mark: Mark, found: &mut Found) -> Option<Expression> {
     if source.trim().is_empty() {
-        found.error(codes::EXPRESSION, mark, "the expression is empty");
+        found
+            .error(codes::EXPRESSION, mark, "the expression is empty")
+            .hint("write what is meant between `${{` and `}}`, such as `params.day`");
         return None;
     }
     match Expression::compile(source, mark.place(found.file())) {
         Ok(expression) => Some(expression),
         Err(error) => {
-            found.error(
-                codes::EXPRESSION,
-                mark,
-                format!("this is not an expression: {}", error.message),
-            );
+            found
+                .error(
+                    codes::EXPRESSION,
+                    mark,
+                    format!("this is not an expression: {}", error.message),
+                )
+                .hint("such as `params.day`, `tasks.scores.rows > 0`, `interval.start | date('%d')`: docs/pipelines.md");
             None
         }
     }

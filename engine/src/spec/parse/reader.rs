@@ -60,8 +60,8 @@ impl Reader<'_> {
         if node.text().is_some_and(|text| text.contains("${{")) {
             complaint.code = codes::NO_EXPRESSION;
             complaint.message = format!("this must be {wanted}; an expression cannot stand here");
-        } else if wanted == "true or false" && node.text().is_some() {
-            complaint.hint("YAML 1.2 knows `true` and `false` only");
+        } else if let Some(hint) = node.hint(wanted) {
+            complaint.hint(hint);
         }
     }
 

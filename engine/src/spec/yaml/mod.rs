@@ -65,6 +65,32 @@ impl Node {
         }
     }
 
+    /// How what is wanted is written, for somebody who wrote this instead.
+    pub fn hint(&self, wanted: &str) -> Option<&'static str> {
+        let is_number = |text: &&str| text.trim().parse::<f64>().is_ok();
+        Some(match &self.value {
+            NodeValue::Null => {
+                "a value is missing behind the colon: write one, or leave the line out"
+            }
+            NodeValue::Number(_) | NodeValue::Bool(_) if wanted.contains("text") => {
+                "put it in quotes if it is text"
+            }
+            _ if wanted.contains("a list") => "a list is `[a, b]`, or lines that begin with `- `",
+            _ if wanted.contains("a map") => {
+                "a map is `{key: value}`, or lines `key: value`, indented below"
+            }
+            _ if wanted.contains("a duration") => "such as 30s, 15m, 2h or 7d",
+            _ if wanted.contains("a size") => "such as 512MiB or 2GB",
+            NodeValue::Text(_) if wanted == "true or false" => {
+                "YAML 1.2 knows `true` and `false` only"
+            }
+            NodeValue::Text(text) if wanted.contains("number") && is_number(&&**text) => {
+                "without quotes it is a number"
+            }
+            _ => return None,
+        })
+    }
+
     /// Its text, when it is text.
     pub fn text(&self) -> Option<&Arc<str>> {
         match &self.value {

@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use super::fixture::{LONG, Owned, at, claim, enqueued, ids, started};
 use crate::{
+    id::{RunId, TaskKey},
     operator::Interval,
     state::RunState,
     store::{
-        Backfill, BackfillState, Cancelled, Claimed, NewRun, Progress, Redo, Reprocess, RunFilter,
-        RunKind, RunRecord, Store, StoreError,
+        Backfill, BackfillState, Cancelled, Claimed, NewRun, ParentTask, Progress, Redo, Reprocess,
+        RunFilter, RunKind, RunRecord, Store, StoreError,
     },
 };
 
@@ -353,4 +354,41 @@ pub async fn a_cancelled_backfill_stops_its_runs(store: &dyn Store) {
         .set_backfill(Uuid::now_v7(), BackfillState::Paused, at(9))
         .await;
     assert!(matches!(unknown, Err(StoreError::NotFound(_))));
+}
+
+/// Who works off a backfill takes what its runs have started, and what those have, and no other child run.
+pub async fn the_children_of_a_backfill_are_for_it(store: &dyn Store) {
+    let backfill = backfill(3);
+    let runs = [NewRun {
+        backfill: Some(backfill.id),
+        kind: RunKind::Backfill,
+        ..enqueued("churn", 0)
+    }];
+    store
+        .create_backfill(&backfill, &runs, &[], "abc")
+        .await
+        .unwrap();
+    let other = enqueued("churn", 9);
+    store.create_run(&other).await.unwrap();
+    let child_of = |run: RunId, pipeline: &str, seconds| NewRun {
+        kind: RunKind::Child,
+        parent: Some(ParentTask {
+            run,
+            key: TaskKey::task("child"),
+        }),
+        ..enqueued(pipeline, seconds)
+    };
+    let child = child_of(runs[0].id, "days", 1);
+    let grandchild = child_of(child.id, "hours", 2);
+    let stranger = child_of(other.id, "days", 3);
+    store
+        .create_runs(&[child.clone(), grandchild.clone(), stranger])
+        .await
+        .unwrap();
+    let claimed = store.claim_queued("one", LONG, Some(backfill.id), 9).await;
+    let mut claimed: Vec<_> = claimed.unwrap().iter().map(|claimed| claimed.run).collect();
+    claimed.sort_unstable();
+    let mut expected = [runs[0].id, child.id, grandchild.id];
+    expected.sort_unstable();
+    assert_eq!(claimed, expected);
 }

@@ -40,6 +40,7 @@ pub use fixture::run_at;
 macro_rules! each_store_promise {
     ($callback:ident) => {
         $callback! {
+            backfills::the_children_of_a_backfill_are_for_it,
             backfills::a_backfill_is_made_at_once,
             backfills::a_backfill_is_made_once,
             backfills::a_backfill_goes_by_its_intervals,

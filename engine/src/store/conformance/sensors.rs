@@ -61,16 +61,16 @@ pub async fn a_sensor_counts_its_failures(store: &dyn Store) {
     };
     assert_eq!(store.sensor(&key, at(1)).await.unwrap(), new);
     assert_eq!(store.sensor(&key, at(2)).await.unwrap(), new);
-    for (now, error, failures) in [
-        (3, Some("away"), 1),
-        (4, Some("still away"), 2),
-        (5, None, 0),
-        (6, Some("away again"), 1),
+    for (now, error, failures, looked) in [
+        (3, Some("away"), 1, None),
+        (4, Some("still away"), 2, None),
+        (5, None, 0, Some(5)),
+        (6, Some("away again"), 1, Some(6)),
     ] {
         let counted = store.looked(&key, at(now), error).await.unwrap();
         assert_eq!(counted, failures);
         let expected = SensorRecord {
-            looked: Some(at(now)),
+            looked: looked.map(at),
             failures,
             error: error.map(str::to_owned),
             ..new.clone()

@@ -291,7 +291,7 @@ impl Content {
         let mut open = Vec::new();
         for entry in waiting {
             let run = &entry.record.run;
-            if only.is_some() && run.backfill != only {
+            if only.is_some() && !self.is_for(run, only) {
                 continue;
             }
             let pipeline = pipelines.entry(&run.pipeline).or_default();
@@ -314,6 +314,15 @@ impl Content {
         }
         open.sort_unstable();
         open.into_iter().map(|(_, (.., run))| run).collect()
+    }
+
+    /// Whether a run, or one that it was started by, belongs to a backfill.
+    fn is_for(&self, run: &NewRun, backfill: Option<Uuid>) -> bool {
+        let mut line = std::iter::successors(Some(run), |run| {
+            let parent = self.runs.get(&run.parent.as_ref()?.run)?;
+            Some(&parent.record.run)
+        });
+        line.any(|run| run.backfill == backfill)
     }
 
     /// When it is a run's turn: after what was made earlier, within a backfill by its interval.

@@ -102,7 +102,9 @@ impl Triggers for MemoryStore {
     ) -> Result<u32, StoreError> {
         let mut content = self.lock();
         let sensor = content.sensor(key, now);
-        sensor.looked = Some(now);
+        if error.is_none() || sensor.looked.is_some() {
+            sensor.looked = Some(now);
+        }
         sensor.error = error.map(str::to_owned);
         sensor.failures = if error.is_some() {
             sensor.failures + 1

@@ -120,8 +120,8 @@ fn read_by<'a>(sql: &str, columns: &'a Columns) -> impl Iterator<Item = (&'a str
 fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
     if let Some(function) = text.strip_prefix("unsupported function '") {
         let function = function.trim_end_matches('\'');
-        let known = all_functions();
-        let similar = did_you_mean(function, known.iter().copied())
+        let others = all_functions().into_iter().filter(|name| *name != function);
+        let similar = did_you_mean(function, others)
             .map_or_else(String::new, |name| format!("did you mean `{name}`? "));
         let message = format!(
             "{}there is no function `{function}`",

@@ -54,7 +54,8 @@ impl Walk<'_> {
                 let mark = self.expression_mark(node.mark, number);
                 self.notes
                     .found
-                    .error(codes::EXPRESSION, mark, "this `${{` has no `}}`");
+                    .error(codes::EXPRESSION, mark, "this `${{` has no `}}`")
+                    .hint("close it with `}}`");
                 return unusable();
             }
         };

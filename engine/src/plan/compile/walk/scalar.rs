@@ -35,17 +35,10 @@ impl Walk<'_> {
             node.mark,
             format!("this must be {wanted}, not {}", node.kind()),
         );
-        match &node.value {
-            NodeValue::Number(_) | NodeValue::Bool(_) if wanted.contains("text") => {
-                complaint.hint("put it in quotes if it is text");
-            }
-            NodeValue::Text(_) if wanted == "true or false" => {
-                complaint.hint("YAML 1.2 knows `true` and `false` only");
-            }
-            NodeValue::Null if broken_flow => {
-                complaint.hint("inside `{ }`, text with a comma must be in quotes");
-            }
-            _ => {}
+        if matches!(node.value, NodeValue::Null) && broken_flow {
+            complaint.hint("inside `{ }`, text with a comma must be in quotes");
+        } else if let Some(hint) = node.hint(&wanted) {
+            complaint.hint(hint);
         }
     }
 
