@@ -222,12 +222,12 @@ fn words_of_a_free_text_are_features() {
     let blame = ["broken", "awful", "slow"];
     let review: Vec<String> = (0..400u64)
         .map(|row| {
-            let words = if row % 2 == 0 { praise } else { blame };
+            let words = if row.is_multiple_of(2) { praise } else { blame };
             let word = words[usize::try_from(mixed(row) % 3).unwrap()];
             format!("Order {row}: the thing is {word}, {}", mixed(row + 1_000))
         })
         .collect();
-    let y: Vec<bool> = (0..400).map(|row| row % 2 == 0).collect();
+    let y: Vec<bool> = (0..400u64).map(|row| row.is_multiple_of(2)).collect();
     let frame = df!("review" => review, "y" => y).unwrap();
     let line = json!({"logistic_regression": {}});
     let message = learned(&frame, Goal::Classes, &line, &json!({})).unwrap_err();
@@ -259,7 +259,7 @@ fn words_of_a_free_text_are_features() {
 #[test]
 fn components_are_learned_where_is_learned_and_few_of_them_know_less() {
     let x: Vec<f64> = (0..300).map(|row| (mixed(row) % 1_000) as f64).collect();
-    let small = |row: u64| if row % 2 == 0 { 8.0 } else { -8.0 };
+    let small = |row: u64| if row.is_multiple_of(2) { 8.0 } else { -8.0 };
     let other: Vec<f64> = (0..300u64)
         .map(|row| x[usize::try_from(row).unwrap()] + small(row))
         .collect();
@@ -290,6 +290,57 @@ fn components_are_learned_where_is_learned_and_few_of_them_know_less() {
         message(json!({}), named),
         "`pca` mixes the columns: leave `categorical_features` and `monotonic_cst`, which name some, out"
     );
+}
+
+/// Each of these recipes is refused with its message.
+fn refused(frame: &DataFrame, cases: &[(Value, &str)]) {
+    for (recipes, message) in cases {
+        let error = learned(frame, Goal::Quantity, &json!({"ridge": {}}), recipes).unwrap_err();
+        assert_eq!(error, *message);
+    }
+}
+
+#[test]
+fn misuse_of_words_says_what_is_wrong() {
+    let mut frame = sizes();
+    frame
+        .with_column(Column::new("x".into(), [1.0, 2.0].repeat(200)))
+        .unwrap();
+    let cases = [
+        (
+            json!({"x": {"encode": "tfidf"}}),
+            "`preprocess` of `x`: it is no text, and levels are encoded of text: cast it in a transform before",
+        ),
+        (
+            json!({"size": {"min_df": 2}}),
+            "`preprocess` of `size`: `ngram_range`, `min_df`, `max_features` and `sublinear_tf` go with `encode: tfidf`",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "impute": "most_frequent"}}),
+            "`preprocess` of `size`: `encode: tfidf` imputes nothing: missing text has no words",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "max_categories": 5}}),
+            "`preprocess` of `size`: of words `min_df` and `max_features` say which count",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "ngram_range": [2, 1]}}),
+            "`preprocess` of `size`: `ngram_range` is the words of the shortest and of the longest term, as in [1, 2]",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "min_df": 1.5}}),
+            "`preprocess` of `size`: `min_df` is a number of rows, or below 1 a share of them",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "max_features": 0}}),
+            "`preprocess` of `size`: `max_features` must be at least 1",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "min_df": 500}}),
+            "`preprocess` of `size`: no word is in 500 rows (`min_df`)",
+        ),
+    ];
+    refused(&frame, &cases);
 }
 
 #[test]
@@ -340,38 +391,6 @@ fn misuse_says_what_is_wrong() {
             "`preprocess` of `size`: `order` names every level once",
         ),
         (
-            json!({"x": {"encode": "tfidf"}}),
-            "`preprocess` of `x`: it is no text, and levels are encoded of text: cast it in a transform before",
-        ),
-        (
-            json!({"size": {"min_df": 2}}),
-            "`preprocess` of `size`: `ngram_range`, `min_df`, `max_features` and `sublinear_tf` go with `encode: tfidf`",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "impute": "most_frequent"}}),
-            "`preprocess` of `size`: `encode: tfidf` imputes nothing: missing text has no words",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "max_categories": 5}}),
-            "`preprocess` of `size`: of words `min_df` and `max_features` say which count",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "ngram_range": [2, 1]}}),
-            "`preprocess` of `size`: `ngram_range` is the words of the shortest and of the longest term, as in [1, 2]",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "min_df": 1.5}}),
-            "`preprocess` of `size`: `min_df` is a number of rows, or below 1 a share of them",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "max_features": 0}}),
-            "`preprocess` of `size`: `max_features` must be at least 1",
-        ),
-        (
-            json!({"size": {"encode": "tfidf", "min_df": 500}}),
-            "`preprocess` of `size`: no word is in 500 rows (`min_df`)",
-        ),
-        (
             json!({"size": {"min_frequency": 500}}),
             "`preprocess` of `size`: no level is in 500 rows (`min_frequency`)",
         ),
@@ -380,10 +399,7 @@ fn misuse_says_what_is_wrong() {
             "`preprocess` of `size`: `fill_value: mini` is no level of it in the rows that are learned from",
         ),
     ];
-    for (recipes, message) in cases {
-        let error = learned(&frame, Goal::Quantity, &json!({"ridge": {}}), &recipes).unwrap_err();
-        assert_eq!(error, message);
-    }
+    refused(&frame, &cases);
     let recipes = json!({"size": {"encode": "target"}});
     let error = learned(&frame, Goal::Clusters, &json!({"k_means": {}}), &recipes).unwrap_err();
     assert_eq!(

@@ -101,11 +101,15 @@ mod tests {
 
     #[test]
     fn only_what_fits_is_side_by_side() {
-        assert!(parts(&[], 10, 2).is_empty());
-        assert_eq!(parts(&[3, 3, 3, 3], 10, 2), [0..4]);
-        assert_eq!(parts(&[6, 3, 6, 6, 1], 10, 2), [0..2, 2..3, 3..5]);
-        assert_eq!(parts(&[6, 3, 6], 10, 1), [0..3]);
-        assert_eq!(parts(&[1, 50, 1], 10, 4), [0..1, 1..2, 2..3]);
+        let ends = |takes: &[usize], limit, threads| -> Vec<usize> {
+            let parts = parts(takes, limit, threads).into_iter();
+            parts.map(|part| part.end).collect()
+        };
+        assert!(ends(&[], 10, 2).is_empty());
+        assert_eq!(ends(&[3, 3, 3, 3], 10, 2), [4]);
+        assert_eq!(ends(&[6, 3, 6, 6, 1], 10, 2), [2, 3, 5]);
+        assert_eq!(ends(&[6, 3, 6], 10, 1), [3]);
+        assert_eq!(ends(&[1, 50, 1], 10, 4), [1, 2, 3]);
     }
 
     #[test]
