@@ -20,6 +20,11 @@ impl Matrix {
         }
     }
 
+    /// The bytes of its numbers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.len() * size_of::<f64>()
+    }
+
     pub(crate) fn row(&self, row: usize) -> &[f64] {
         &self.values[row * self.width..(row + 1) * self.width]
     }

@@ -143,11 +143,10 @@ mod tests {
             seed: 1,
             ..Settings::new(Goal::Classes, "answer")
         };
-        let hooks = Hooks {
-            progress: &|_| {},
-            cancelled: &|| false,
-        };
-        train(&rows(200), &settings, &hooks).unwrap().bytes.unwrap()
+        train(&rows(200), &settings, &Hooks::silent())
+            .unwrap()
+            .bytes
+            .unwrap()
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::process::Command;
 use indexmap::IndexMap;
 use pipectl_models::data::Goal;
 use pipectl_models::metrics::Metric;
+use pipectl_models::prepare::Pca;
 use pipectl_models::scorer::{Answer, Cell, Model};
 use pipectl_models::train::{
     Hooks, Method, Resample, Settings, Threshold, Trained, Validation, train,
@@ -370,6 +371,45 @@ fn spelled_out_preparation_is_the_same_in_the_file() {
         let mut settings = settings(goal, candidate, json!({}));
         settings.preprocess = serde_json::from_value(recipes.clone()).unwrap();
         compare(2, &settings, 0.6);
+        if goal == Goal::Classes {
+            compare(3, &settings, 0.6);
+        }
+    }
+}
+
+#[test]
+fn words_of_a_text_are_the_same_in_the_file() {
+    let recipes = json!({
+        "contract": {"encode": "tfidf", "ngram_range": [1, 3], "sublinear_tf": true},
+        "kind": {"encode": "tfidf", "min_df": 0.01, "max_features": 4},
+        "senior": {"impute": "constant", "fill_value": true},
+    });
+    for (goal, candidate) in [
+        (Goal::Classes, "logistic_regression"),
+        (Goal::Classes, "gradient_boosting"),
+        (Goal::Quantity, "ridge"),
+    ] {
+        let mut settings = settings(goal, candidate, json!({}));
+        settings.preprocess = serde_json::from_value(recipes.clone()).unwrap();
+        compare(2, &settings, 0.6);
+    }
+}
+
+#[test]
+fn principal_components_are_the_same_in_the_file() {
+    for (goal, candidate, components, whiten) in [
+        (Goal::Classes, "logistic_regression", Some(0.95), false),
+        (Goal::Classes, "random_forest", Some(5.0), true),
+        (Goal::Classes, "gradient_boosting", None, false),
+        (Goal::Quantity, "ridge", Some(0.9), true),
+        (Goal::Clusters, "k_means", Some(2.0), false),
+    ] {
+        let mut settings = settings(goal, candidate, json!({}));
+        settings.pca = Some(Pca {
+            n_components: components,
+            whiten,
+        });
+        compare(2, &settings, 0.5);
     }
 }
 

@@ -84,6 +84,43 @@ fn a_level_becomes_the_mean_of_its_target_and_a_new_one_the_mean_of_all() {
     assert!((answer(&model, "tiny") - 9.5).abs() < 0.3);
 }
 
+/// Four levels, each of which has mostly rows of one of three classes.
+#[test]
+fn of_more_classes_a_level_becomes_the_share_of_each() {
+    let names = ["a", "b", "c", "d"];
+    let size: Vec<&str> = (0..800u64)
+        .map(|row| names[usize::try_from(mixed(row) % 4).unwrap()])
+        .collect();
+    let y: Vec<String> = (0..800u64)
+        .map(|row| {
+            let code = if mixed(row + 5_000).is_multiple_of(5) {
+                mixed(row + 9_000)
+            } else {
+                mixed(row) % 4
+            };
+            format!("class {}", code % 3)
+        })
+        .collect();
+    let frame = df!("size" => size, "y" => y).unwrap();
+    let line = json!({"logistic_regression": {}});
+    let recipe = json!({"size": {"encode": "target"}});
+    let trained = learned(&frame, Goal::Classes, &line, &recipe).unwrap();
+    assert_eq!(
+        trained.metadata.background.as_ref().unwrap().columns[0]
+            .means
+            .len(),
+        3
+    );
+    assert!(metric(&trained, "accuracy") > 0.75);
+    let model = Model::load(&trained.bytes.unwrap()).unwrap();
+    let shares = |size: &str| {
+        let row = [("size", Cell::Text(size.to_owned()))];
+        model.predict_row(row, None).unwrap().values
+    };
+    assert!(shares("b")[1] > 0.6 && shares("c")[2] > 0.6);
+    assert!(shares("e").iter().all(|share| *share < 0.6));
+}
+
 #[test]
 fn a_rare_level_does_not_tell_its_rows_their_own_target() {
     let rows = 0..1200u64;
@@ -180,6 +217,133 @@ fn levels_in_few_rows_count_as_not_seen() {
 }
 
 #[test]
+fn words_of_a_free_text_are_features() {
+    let praise = ["great", "lovely", "fine"];
+    let blame = ["broken", "awful", "slow"];
+    let review: Vec<String> = (0..400u64)
+        .map(|row| {
+            let words = if row.is_multiple_of(2) { praise } else { blame };
+            let word = words[usize::try_from(mixed(row) % 3).unwrap()];
+            format!("Order {row}: the thing is {word}, {}", mixed(row + 1_000))
+        })
+        .collect();
+    let y: Vec<bool> = (0..400u64).map(|row| row.is_multiple_of(2)).collect();
+    let frame = df!("review" => review, "y" => y).unwrap();
+    let line = json!({"logistic_regression": {}});
+    let message = learned(&frame, Goal::Classes, &line, &json!({})).unwrap_err();
+    assert_eq!(
+        message,
+        "column `review` has 320 different texts in 320 rows: that is an identifier or free text; add it to `exclude`, or make words of it (`preprocess`, `encode: tfidf`)"
+    );
+    let recipe = json!({"review": {"encode": "tfidf", "min_df": 5}});
+    let trained = learned(&frame, Goal::Classes, &line, &recipe).unwrap();
+    assert!(metric(&trained, "accuracy") > 0.99);
+    // What people wrote is not told on.
+    assert!(
+        trained.metadata.reference[0].levels.is_empty() && trained.metadata.dependence.is_empty()
+    );
+    let model = Model::load(&trained.bytes.unwrap()).unwrap();
+    for (text, good) in [("GREAT!", true), ("so slow", false)] {
+        let row = [("review", Cell::Text(text.to_owned()))];
+        assert_eq!(
+            model.predict_row(row, None).unwrap().class == 1,
+            good,
+            "{text}"
+        );
+    }
+    let long = df!("review" => ["lovely ".repeat(150_000), String::new()]).unwrap();
+    assert!(model.predict(&long, None).is_ok());
+}
+
+/// Two classes that are told apart along a direction of little variance.
+#[test]
+fn components_are_learned_where_is_learned_and_few_of_them_know_less() {
+    let x: Vec<f64> = (0..300).map(|row| (mixed(row) % 1_000) as f64).collect();
+    let small = |row: u64| if row.is_multiple_of(2) { 8.0 } else { -8.0 };
+    let other: Vec<f64> = (0..300u64)
+        .map(|row| x[usize::try_from(row).unwrap()] + small(row))
+        .collect();
+    let y: Vec<bool> = (0..300).map(|row| row % 2 == 0).collect();
+    let frame = df!("x" => x, "other" => other, "y" => y).unwrap();
+    let learned = |pca: Value, candidates: Value| {
+        let mut settings = Settings::new(Goal::Classes, "y");
+        settings.candidates = serde_json::from_value(candidates).unwrap();
+        settings.pca = Some(serde_json::from_value(pca).unwrap());
+        train(&frame, &settings, &Hooks::silent()).map_err(|error| error.to_string())
+    };
+    let line = || json!({"logistic_regression": {}});
+    let accuracy = |pca| metric(&learned(pca, line()).unwrap(), "accuracy");
+    assert!(accuracy(json!({"n_components": 0.9})) < 0.7);
+    assert!(accuracy(json!({"n_components": 1})) < 0.7);
+    assert!(accuracy(json!({"n_components": 2, "whiten": true})) > 0.95);
+    let message = |pca, candidates| learned(pca, candidates).unwrap_err();
+    assert_eq!(
+        message(json!({"n_components": 3}), line()),
+        "`pca`: `n_components: 3` of 2 features in 240 rows that are learned from"
+    );
+    assert_eq!(
+        message(json!({"n_components": 1.5}), line()),
+        "`n_components` of `pca` is a number of components, or below 1 the share of the variance that they tell"
+    );
+    let named = json!({"gradient_boosting": {"monotonic_cst": {"x": 1}}});
+    assert_eq!(
+        message(json!({}), named),
+        "`pca` mixes the columns: leave `categorical_features` and `monotonic_cst`, which name some, out"
+    );
+}
+
+/// Each of these recipes is refused with its message.
+fn refused(frame: &DataFrame, cases: &[(Value, &str)]) {
+    for (recipes, message) in cases {
+        let error = learned(frame, Goal::Quantity, &json!({"ridge": {}}), recipes).unwrap_err();
+        assert_eq!(error, *message);
+    }
+}
+
+#[test]
+fn misuse_of_words_says_what_is_wrong() {
+    let mut frame = sizes();
+    frame
+        .with_column(Column::new("x".into(), [1.0, 2.0].repeat(200)))
+        .unwrap();
+    let cases = [
+        (
+            json!({"x": {"encode": "tfidf"}}),
+            "`preprocess` of `x`: it is no text, and levels are encoded of text: cast it in a transform before",
+        ),
+        (
+            json!({"size": {"min_df": 2}}),
+            "`preprocess` of `size`: `ngram_range`, `min_df`, `max_features` and `sublinear_tf` go with `encode: tfidf`",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "impute": "most_frequent"}}),
+            "`preprocess` of `size`: `encode: tfidf` imputes nothing: missing text has no words",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "max_categories": 5}}),
+            "`preprocess` of `size`: of words `min_df` and `max_features` say which count",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "ngram_range": [2, 1]}}),
+            "`preprocess` of `size`: `ngram_range` is the words of the shortest and of the longest term, as in [1, 2]",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "min_df": 1.5}}),
+            "`preprocess` of `size`: `min_df` is a number of rows, or below 1 a share of them",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "max_features": 0}}),
+            "`preprocess` of `size`: `max_features` must be at least 1",
+        ),
+        (
+            json!({"size": {"encode": "tfidf", "min_df": 500}}),
+            "`preprocess` of `size`: no word is in 500 rows (`min_df`)",
+        ),
+    ];
+    refused(&frame, &cases);
+}
+
+#[test]
 fn misuse_says_what_is_wrong() {
     let mut frame = sizes();
     frame
@@ -235,21 +399,11 @@ fn misuse_says_what_is_wrong() {
             "`preprocess` of `size`: `fill_value: mini` is no level of it in the rows that are learned from",
         ),
     ];
-    for (recipes, message) in cases {
-        let error = learned(&frame, Goal::Quantity, &json!({"ridge": {}}), &recipes).unwrap_err();
-        assert_eq!(error, message);
-    }
-    let classes: Vec<i64> = (0..400).map(|row| row % 3).collect();
-    frame.with_column(Column::new("y".into(), classes)).unwrap();
+    refused(&frame, &cases);
     let recipes = json!({"size": {"encode": "target"}});
+    let error = learned(&frame, Goal::Clusters, &json!({"k_means": {}}), &recipes).unwrap_err();
     assert_eq!(
-        learned(
-            &frame,
-            Goal::Classes,
-            &json!({"decision_tree": {}}),
-            &recipes
-        )
-        .unwrap_err(),
-        "`preprocess` of `size`: `encode: target` goes with numbers and with two classes"
+        error,
+        "`preprocess` of `size`: `encode: target` goes with classes and numbers that are learned"
     );
 }

@@ -32,6 +32,7 @@ mod plugins;
 mod pruning;
 mod readme;
 mod schedules;
+mod search;
 mod seen;
 mod serve;
 mod signals;

@@ -1,5 +1,6 @@
 //! From a polars frame to typed columns and class labels.
 
+mod case;
 mod classes;
 mod column;
 mod fingerprint;
@@ -7,6 +8,7 @@ mod goal;
 mod table;
 mod target;
 
+pub(crate) use case::{lower, upper};
 pub use classes::Classes;
 pub use column::{Column, ColumnKind, TextColumn, Values};
 pub(crate) use fingerprint::hexadecimal;

@@ -21,6 +21,8 @@ pub(crate) struct Binned {
     bins: Vec<u8>,
     /// For every feature the ascending cuts: bin `b` holds values above `cuts[b - 1]` up to `cuts[b]`.
     pub(crate) cuts: Vec<Vec<f64>>,
+    /// For every feature and bin the least and the greatest value in it.
+    ends: Vec<Vec<[f64; 2]>>,
 }
 
 impl Binned {
@@ -28,31 +30,58 @@ impl Binned {
     pub(crate) fn fit(matrix: &Matrix) -> Self {
         let rows = matrix.rows;
         let mut bins = vec![0; rows * matrix.width];
-        let cuts = if rows == 0 {
-            vec![Vec::new(); matrix.width]
+        let (cuts, ends) = if rows == 0 {
+            (
+                vec![Vec::new(); matrix.width],
+                vec![Vec::new(); matrix.width],
+            )
         } else {
             bins.par_chunks_mut(rows)
                 .enumerate()
                 .map(|(feature, bins)| {
                     let cuts = cuts(matrix, feature);
+                    let mut ends = vec![[f64::INFINITY, f64::NEG_INFINITY]; cuts.len() + 1];
                     for (bin, value) in bins.iter_mut().zip(matrix.column(feature)) {
                         *bin = bin_of(&cuts, value);
+                        if let Some([least, greatest]) = ends.get_mut(*bin as usize) {
+                            (*least, *greatest) = (least.min(value), greatest.max(value));
+                        }
                     }
-                    cuts
+                    (cuts, ends)
                 })
-                .collect()
+                .unzip()
         };
         Self {
             rows,
             width: matrix.width,
             bins,
             cuts,
+            ends,
         }
+    }
+
+    /// The bytes of its bins.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bins.len()
     }
 
     /// The bins of one feature.
     pub(crate) fn column(&self, feature: usize) -> &[u8] {
         &self.bins[feature * self.rows..(feature + 1) * self.rows]
+    }
+
+    /// The least and the greatest value of a bin in which there are rows.
+    pub(crate) fn ends(&self, feature: usize, bin: u8) -> [f64; 2] {
+        self.ends[feature][bin as usize]
+    }
+
+    /// The value up to which rows go left, between two bins with none of a node's rows between them: `wanted` if it lies
+    /// there, else the middle of the gap.
+    pub(crate) fn between(&self, feature: usize, left: u8, right: u8, wanted: Option<f64>) -> f64 {
+        let ([_, low], [high, _]) = (self.ends(feature, left), self.ends(feature, right));
+        wanted
+            .filter(|wanted| (low..high).contains(wanted))
+            .unwrap_or_else(|| between(low, high))
     }
 
     /// The value up to which rows of `bin` go left; the last bin has no upper end.
@@ -130,6 +159,10 @@ mod tests {
         let binned = Binned::fit(&column(vec![3.0, 1.0, f64::NAN, 2.0, 1.0]));
         assert_eq!(binned.column(0), [2, 0, MISSING, 1, 0]);
         assert_eq!(binned.cuts[0], [1.5, 2.5]);
+        let between = |wanted| binned.between(0, 0, 2, wanted).to_bits();
+        assert_eq!(between(None), 2.0f64.to_bits());
+        assert_eq!(between(Some(2.75)), 2.75f64.to_bits());
+        assert_eq!(between(Some(3.0)), 2.0f64.to_bits());
     }
 
     #[test]

@@ -145,7 +145,12 @@ impl<'a> Grower<'a> {
             let middle = current.from + self.partition(here, &best);
             let left = self.nodes.len();
             self.nodes.extend([Node::single(0, 0.0); 2]);
-            let threshold = self.binned.threshold(best.feature, best.bin);
+            let threshold = match best.next {
+                Some(next) => self
+                    .binned
+                    .between(best.feature, best.bin, next, best.drawn),
+                None => self.binned.threshold(best.feature, best.bin),
+            };
             #[allow(
                 clippy::cast_possible_truncation,
                 reason = "a tree has fewer than 2³¹ nodes and features, checked when it is added"
@@ -227,9 +232,9 @@ impl<'a> Grower<'a> {
             if self.groups.len() > 1 {
                 tried += 1;
                 if settings.random_splits {
-                    let bin = self.random_bin(feature);
+                    let drawn = self.draw(feature);
                     self.groups
-                        .scan_one(feature, bin, settings.min_samples_leaf, &mut best);
+                        .scan_one(feature, drawn, settings.min_samples_leaf, &mut best);
                 } else {
                     self.groups
                         .scan(feature, settings.min_samples_leaf, &mut best);
@@ -257,22 +262,25 @@ impl<'a> Grower<'a> {
         left
     }
 
-    /// The bin after which to split: where a number falls that is drawn between the lowest and the highest value here.
-    fn random_bin(&mut self, feature: usize) -> u8 {
+    /// A number between the lowest and the highest value here, and the last bin that lies below it by its middle.
+    fn draw(&mut self, feature: usize) -> (u8, f64) {
         let (low, high) = self.groups.range();
-        let cuts = &self.binned.cuts[feature][low as usize..high as usize];
-        let (Some(first), Some(last)) = (cuts.first(), cuts.last()) else {
-            return low;
-        };
-        // The outer bins reach about as far beyond the outer cuts as their neighbours are wide.
-        let (before, after) = match cuts {
-            [first, second, ..] => (second - first, last - cuts[cuts.len() - 2]),
-            _ => (1.0, 1.0),
-        };
-        let (from, to) = (first - before / 2.0, last + after / 2.0);
+        let ([from, _], [_, to]) = (
+            self.binned.ends(feature, low),
+            self.binned.ends(feature, high),
+        );
         let drawn = from + (to - from) * self.random.share();
-        let place = cuts.partition_point(|cut| *cut < drawn).min(cuts.len() - 1);
-        low + u8::try_from(place).unwrap_or(0)
+        let (mut left, mut right) = (low, high);
+        while right - left > 1 {
+            let middle = left + (right - left) / 2;
+            let [least, greatest] = self.binned.ends(feature, middle);
+            if f64::midpoint(least, greatest) <= drawn {
+                left = middle;
+            } else {
+                right = middle;
+            }
+        }
+        (left, drawn)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "few trees")]

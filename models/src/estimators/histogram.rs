@@ -26,8 +26,12 @@ impl Sample {
 pub(crate) struct Best {
     pub(crate) gain: f64,
     pub(crate) feature: usize,
-    /// The last bin that goes left.
+    /// The last bin that goes left, of those with rows here.
     pub(crate) bin: u8,
+    /// The first one that goes right; none when only missing values do.
+    pub(crate) next: Option<u8>,
+    /// Where the split was drawn, when it was.
+    pub(crate) drawn: Option<f64>,
     pub(crate) missing_left: bool,
 }
 
@@ -213,11 +217,11 @@ impl Groups {
         (end(self.bins.first()), end(self.bins.last()))
     }
 
-    /// Considers one split only: after this bin. Missing values, which only boosting reads, go right.
+    /// Considers one split only, drawn in or after this bin. Missing values, which only boosting reads, go right.
     pub(crate) fn scan_one(
         &mut self,
         feature: usize,
-        bin: u8,
+        (bin, drawn): (u8, f64),
         min_rows: usize,
         best: &mut Option<Best>,
     ) {
@@ -233,7 +237,7 @@ impl Groups {
             }
         }
         let right_rows = total.rows - left.rows;
-        if (left.rows as usize) < min_rows || (right_rows as usize) < min_rows {
+        if (left.rows as usize) < min_rows.max(1) || (right_rows as usize) < min_rows.max(1) {
             return;
         }
         let gain = self.gain(&left, &total);
@@ -241,7 +245,9 @@ impl Groups {
             *best = Some(Best {
                 gain,
                 feature,
-                bin,
+                bin: left.bin,
+                next: self.bins.get(ends).map(|group| group.bin),
+                drawn: Some(drawn),
                 missing_left: false,
             });
         }
@@ -276,17 +282,12 @@ impl Groups {
             }
             let gain = self.gain(&left, &side.total);
             if best.is_none_or(|best| gain > best.gain) {
-                let here = self.bins[end].bin;
-                // Midway between this bin and the next one that is not empty here.
-                let next = if end + 1 < real {
-                    self.bins[end + 1].bin
-                } else {
-                    here + 1
-                };
                 *best = Some(Best {
                     gain,
                     feature: side.feature,
-                    bin: here + (next - here - 1) / 2,
+                    bin: self.bins[end].bin,
+                    next: self.bins[..real].get(end + 1).map(|group| group.bin),
+                    drawn: None,
                     missing_left: side.missing_left,
                 });
             }
@@ -366,7 +367,7 @@ mod tests {
                 assert_eq!(groups.len(), 4);
                 groups.scan(5, 1, &mut best);
                 let best = best.unwrap();
-                assert_eq!((best.feature, best.bin), (5, 4));
+                assert_eq!((best.feature, best.bin, best.next), (5, 2, Some(7)));
             }
         }
     }
@@ -389,10 +390,14 @@ mod tests {
             assert_eq!(groups.range(), (1, 8));
             let (mut all, mut one) = (None, None);
             groups.scan(5, 1, &mut all);
-            groups.scan_one(5, 4, 1, &mut one);
-            assert_eq!(all, one);
-            groups.scan_one(5, 0, 1, &mut one);
-            assert_eq!(all, one);
+            groups.scan_one(5, (4, 0.5), 1, &mut one);
+            groups.scan_one(5, (0, 0.1), 1, &mut one);
+            let (all, one) = (all.unwrap(), one.unwrap());
+            assert_eq!(
+                (all.gain.to_bits(), all.bin, all.next),
+                (one.gain.to_bits(), 2, Some(7))
+            );
+            assert_eq!((one.bin, one.next, one.drawn), (2, Some(7), Some(0.5)));
         }
     }
 }

@@ -23,6 +23,7 @@ mod least_squares;
 mod linear;
 mod linear_algebra;
 mod logistic;
+pub(crate) mod memory;
 mod neighbours;
 mod parameters;
 mod proximal;
@@ -44,6 +45,7 @@ pub(crate) use category_sets::{CategorySet, CategorySets};
 pub(crate) use clusters::Centres;
 pub(crate) use fitted::{Fitted, Link, sigmoid, soft_max};
 pub(crate) use linear::Linear;
+pub(crate) use linear_algebra::dot;
 pub(crate) use neighbours::{NEAREST, Neighbours};
 pub(crate) use parameters::Parameters;
 #[cfg(test)]
@@ -168,6 +170,18 @@ impl Estimator {
                 categories: categories.clone(),
             },
             _ => Style::default(),
+        }
+    }
+
+    /// Whether its parameters name columns, which a mixture of all does not have.
+    pub(crate) fn names_columns(&self) -> bool {
+        match self {
+            Self::Boosting {
+                categories,
+                monotone,
+                ..
+            } => *categories != Categories::None || !monotone.is_empty(),
+            _ => false,
         }
     }
 

@@ -16,7 +16,7 @@ const FEWEST_ROWS: usize = 20;
 const MEAN_STEPS: f64 = 3e8;
 
 /// How far columns move the scores of training rows on average, largest first; nothing of what is neither linear nor
-/// made of trees, or takes too long.
+/// made of trees, reads principal components, or takes too long.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -29,6 +29,9 @@ pub(crate) fn mean_effects(
     background: &Background,
     rows: &Matrix,
 ) -> Vec<Effect> {
+    if background.projected.is_some() {
+        return Vec::new();
+    }
     let (sets, fitted) = match fitted {
         Fitted::Categories { sets, inner } => (Some(sets), &**inner),
         other => (None, other),

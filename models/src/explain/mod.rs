@@ -19,11 +19,11 @@ use crate::data::{Goal, Table};
 use crate::error::{ModelError, Result};
 use crate::estimators::ensemble::Ensemble;
 use crate::onnx::Background as Told;
-use crate::onnx::proto::ModelProto;
+use crate::onnx::proto::{GraphProto, ModelProto};
 use crate::scorer::{Answer, Graph, Model, Questions, decode};
 use linear::Lines;
 pub(crate) use mean::mean_effects;
-use read::{Found, Learned, find, part};
+use read::{Found, Learned, find, part, unmixed};
 use trees::Forest;
 
 /// Rows that stand for the training rows of a file which tells nothing of them.
@@ -90,7 +90,7 @@ impl Explainer {
             .as_ref()
             .ok_or_else(|| ModelError::format("it has no graph"))?;
         let told = metadata.background.as_ref();
-        let Found { learned, matrix } = find(graph, told.map(|told| told.matrix.as_str()))?;
+        let Found { learned, matrix } = found(graph, told)?;
         let reads = Graph::load(&part(&stored, &[matrix]))?;
         let table = Table::for_model(&rows.head(Some(BACKGROUND)), &metadata.columns)?;
         let (names, owners) = match told {
@@ -194,6 +194,21 @@ impl Parts {
             values,
         }
     }
+}
+
+/// What is learned, in terms of what columns have become.
+fn found<'a>(graph: &'a GraphProto, told: Option<&'a Told>) -> Result<Found<'a>> {
+    let Some(told) = told else {
+        return find(graph, None);
+    };
+    let Some(projected) = &told.projected else {
+        return find(graph, Some(&told.matrix));
+    };
+    let found = find(graph, Some(projected))?;
+    Ok(Found {
+        learned: unmixed(graph, found)?,
+        matrix: &told.matrix,
+    })
 }
 
 /// The columns, and for every number that the estimator reads the one that it belongs to.

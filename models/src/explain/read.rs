@@ -109,6 +109,48 @@ fn product(graph: &GraphProto, node: &NodeProto) -> Result<Learned> {
     })
 }
 
+/// What is learned of principal components, as learned of the features that they are mixed of.
+pub(super) fn unmixed(graph: &GraphProto, found: Found<'_>) -> Result<Learned> {
+    let Learned::Linear {
+        weights,
+        mut intercepts,
+    } = found.learned
+    else {
+        return Err(ModelError::settings(
+            "there are reasons behind `pca` for linear models alone: trees divide by its components, and each of them is a mixture of all columns",
+        ));
+    };
+    let node_of = |name: Option<&String>| {
+        let mut nodes = graph.node.iter();
+        nodes
+            .find(|node| node.output.first() == name)
+            .ok_or_else(|| ModelError::format("principal components that are never computed"))
+    };
+    let mix = node_of(Some(&found.matrix.to_owned()))?;
+    let scale = node_of(mix.input.first())?;
+    let centre = node_of(scale.input.first())?;
+    let parts = constant(graph, mix.input.get(1))?.to_doubles()?;
+    let scales = constant(graph, scale.input.get(1))?.to_doubles()?;
+    let means = constant(graph, centre.input.get(1))?.to_doubles()?;
+    let width = weights.first().map_or(0, Vec::len).max(1);
+    if parts.len() != scales.len() * width || means.len() != scales.len() {
+        return Err(ModelError::format("principal components that do not fit"));
+    }
+    let of_features = |weights: &Vec<f64>| -> Vec<f64> {
+        let parts = parts.chunks_exact(width).zip(&scales);
+        let sum = |parts: &[f64]| -> f64 { parts.iter().zip(weights).map(|(a, b)| a * b).sum() };
+        parts.map(|(parts, scale)| sum(parts) / scale).collect()
+    };
+    let weights: Vec<Vec<f64>> = weights.iter().map(of_features).collect();
+    for (intercept, weights) in intercepts.iter_mut().zip(&weights) {
+        *intercept -= weights.iter().zip(&means).map(|(a, b)| a * b).sum::<f64>();
+    }
+    Ok(Learned::Linear {
+        weights,
+        intercepts,
+    })
+}
+
 /// A constant of the graph.
 pub(super) fn constant(graph: &GraphProto, name: Option<&String>) -> Result<Tensor> {
     let stored = graph

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Effects, Explainer};
 use crate::data::Goal;
+use crate::prepare::Pca;
 use crate::random::Random;
 use crate::rooms::Rooms;
 use crate::scorer::{Answer, Model};
@@ -323,6 +324,43 @@ fn effects_of_every_encoding_belong_to_the_raw_column() {
             .collect();
         close(&sums, &scores(candidate, &answer), 1e-5);
     }
+}
+
+fn mixed(candidate: &str, pca: Option<Pca>) -> Trained {
+    let settings = Settings {
+        exclude: vec!["city".to_owned(), "left".to_owned()],
+        candidates: IndexMap::from([(candidate.to_owned(), IndexMap::new())]),
+        pca,
+        ..Settings::new(Goal::Quantity, "bill")
+    };
+    train(&customers(), &settings, &Hooks::silent()).unwrap()
+}
+
+#[test]
+fn effects_behind_principal_components_are_those_of_the_columns() {
+    let frame = customers();
+    let all = Pca {
+        n_components: None,
+        whiten: true,
+    };
+    let (plain, _) = explained(&mixed("linear_regression", None), &frame);
+    let (effects, answer) = explained(&mixed("linear_regression", Some(all)), &frame);
+    assert_eq!(effects.names, ["age", "paid"]);
+    close(&effects.values, &plain.values, 1e-6);
+    close(&effects.base, &plain.base, 1e-6);
+    let sums: Vec<f64> = (0..frame.height())
+        .map(|row| effects.base[row] + effects.row(row).iter().sum::<f64>())
+        .collect();
+    close(&sums, &scores("linear_regression", &answer), 1e-6);
+    let trees = mixed("decision_tree", Some(all));
+    assert!(trees.metadata.effects.is_empty());
+    let bytes = trees.bytes.unwrap();
+    let model = Model::load(&bytes).unwrap();
+    let error = Explainer::new(&bytes, &model, &frame).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there are reasons behind `pca` for linear models alone: trees divide by its components, and each of them is a mixture of all columns"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! their answer is put back to NaN where an input is.
 
 use crate::features::expression::{Expression, Kind, Node, Operation};
-use crate::onnx::builder::{Builder, Value, float, floats, string, strings};
+use crate::onnx::builder::{Builder, Value, float, floats, strings};
 use crate::onnx::proto::element;
 
 /// Adds the nodes of an expression; a `null` literal becomes the null of `kind`.
@@ -99,8 +99,14 @@ fn call(builder: &mut Builder, operation: Operation, inputs: &[Expression], kind
         Of::Ceiling => builder.node("Ceil", &all),
         Of::Round(places) => round(builder, all[0], places),
         Of::Truncate => truncate(builder, all[0]),
-        Of::Lower => change_case(builder, all[0], "LOWER"),
-        Of::Upper => change_case(builder, all[0], "UPPER"),
+        Of::Lower => {
+            let list = builder.change_case(all[0], "LOWER");
+            builder.column(&list)
+        }
+        Of::Upper => {
+            let list = builder.change_case(all[0], "UPPER");
+            builder.column(&list)
+        }
         Of::IsNull | Of::Coalesce | Of::NullIf => values[0].clone(),
     }
 }
@@ -237,21 +243,4 @@ fn truncate(builder: &mut Builder, value: &str) -> Value {
     let up = builder.node("Ceil", &[value]);
     let down = builder.node("Floor", &[value]);
     builder.node("Where", &[&negative, &up, &down])
-}
-
-/// `StringNormalizer` wants a list, and a locale that every system has.
-fn change_case(builder: &mut Builder, value: &str, action: &str) -> Value {
-    let flat = builder.constant(crate::onnx::builder::integers(&[1], &[-1]));
-    let list = builder.node("Reshape", &[value, &flat]);
-    let changed = builder.node_with(
-        "StringNormalizer",
-        &[&list],
-        vec![
-            string("case_change_action", action),
-            crate::onnx::builder::int("is_case_sensitive", 1),
-            string("locale", "C.UTF-8"),
-        ],
-    );
-    let column = builder.constant(crate::onnx::builder::integers(&[2], &[-1, 1]));
-    builder.node("Reshape", &[&changed, &column])
 }

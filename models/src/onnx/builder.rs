@@ -13,6 +13,8 @@ const OPSET: i64 = 19;
 const ML_OPSET: i64 = 3;
 const IR_VERSION: i64 = 9;
 const ML_DOMAIN: &str = "ai.onnx.ml";
+/// ONNX Runtime's own operators.
+const MICROSOFT_DOMAIN: &str = "com.microsoft";
 
 /// The name of a value in the graph.
 pub(crate) type Value = String;
@@ -66,6 +68,16 @@ impl Builder {
         attributes: Vec<AttributeProto>,
     ) -> Value {
         self.add(ML_DOMAIN, operator, inputs, attributes)
+    }
+
+    /// Adds a node of ONNX Runtime's own domain, which other runtimes need not know.
+    pub(crate) fn microsoft_node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> Value {
+        self.add(MICROSOFT_DOMAIN, operator, inputs, attributes)
     }
 
     fn add(
@@ -146,6 +158,27 @@ impl Builder {
         self.node_with("Cast", &[value], vec![int("to", i64::from(to))])
     }
 
+    /// A list of texts in small or capital letters: `StringNormalizer` wants a list, and a locale that every system has.
+    pub(crate) fn change_case(&mut self, value: &str, action: &str) -> Value {
+        let flat = self.constant(integers(&[1], &[-1]));
+        let list = self.node("Reshape", &[value, &flat]);
+        self.node_with(
+            "StringNormalizer",
+            &[&list],
+            vec![
+                string("case_change_action", action),
+                int("is_case_sensitive", 1),
+                string("locale", "C.UTF-8"),
+            ],
+        )
+    }
+
+    /// A list as a column.
+    pub(crate) fn column(&mut self, list: &str) -> Value {
+        let column = self.constant(integers(&[2], &[-1, 1]));
+        self.node("Reshape", &[list, &column])
+    }
+
     /// Values side by side.
     pub(crate) fn concat(&mut self, values: &[Value]) -> Value {
         if let [one] = values {
@@ -173,12 +206,16 @@ impl Builder {
             domain: domain.to_owned(),
             version,
         };
+        let mut nodes = self.graph.node.iter();
+        let microsoft = nodes.any(|node| node.domain == MICROSOFT_DOMAIN);
+        let mut opset_import = vec![opset("", OPSET), opset(ML_DOMAIN, ML_OPSET)];
+        opset_import.extend(microsoft.then(|| opset(MICROSOFT_DOMAIN, 1)));
         ModelProto {
             ir_version: IR_VERSION,
             producer_name: "pipectl".to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             graph: Some(self.graph),
-            opset_import: vec![opset("", OPSET), opset(ML_DOMAIN, ML_OPSET)],
+            opset_import,
             ..ModelProto::default()
         }
     }

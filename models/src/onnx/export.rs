@@ -12,7 +12,8 @@ use crate::onnx::builder::{
 use crate::onnx::dates::date_parts;
 use crate::onnx::estimate::{calibrate, estimate};
 use crate::onnx::proto::{ModelProto, element};
-use crate::prepare::{DAY, Encoding, Preparation, Prepared};
+use crate::onnx::words::words;
+use crate::prepare::{DAY, Encoding, Preparation, Prepared, Projection};
 use crate::train::Calibration;
 
 /// The parts of a model.
@@ -21,6 +22,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) columns: &'a [ColumnSpec],
     pub(crate) features: &'a [Feature],
     pub(crate) preparation: &'a Preparation,
+    /// What makes principal components of what is prepared, when the estimator reads those.
+    pub(crate) projection: Option<&'a Projection>,
     pub(crate) fitted: &'a Fitted,
     /// Of trees: the training rows that came through every node, tree after tree.
     pub(crate) cover: &'a [u32],
@@ -30,10 +33,19 @@ pub(crate) struct Parts<'a> {
     pub(crate) threshold: f64,
 }
 
+/// A graph, and the names of what is in it.
+pub(crate) struct Exported {
+    pub(crate) model: ModelProto,
+    /// What columns have become.
+    pub(crate) matrix: Value,
+    /// The principal components that the estimator reads instead.
+    pub(crate) projected: Option<Value>,
+}
+
 /// The graph: an input for every raw column, and outputs by what the model is for. Classes: `label` and `probabilities`;
 /// a quantity: `prediction`; clusters: `label` and `distances`; anomalies: `label` and `score`. Beside it the name of what
 /// the estimator reads.
-pub(crate) fn export(parts: &Parts<'_>) -> Result<(ModelProto, Value)> {
+pub(crate) fn export(parts: &Parts<'_>) -> Result<Exported> {
     for reserved in ["label", parts.goal.output()] {
         if parts.columns.iter().any(|column| column.name == reserved) {
             return Err(ModelError::data(format!(
@@ -52,7 +64,11 @@ pub(crate) fn export(parts: &Parts<'_>) -> Result<(ModelProto, Value)> {
         values.insert(feature.name.clone(), value);
     }
     let matrix = prepare(&mut builder, parts, &values)?;
-    let mut answer = estimate(&mut builder, parts, &matrix);
+    let projected = parts
+        .projection
+        .map(|projection| project(&mut builder, projection, &matrix));
+    let read = projected.as_ref().unwrap_or(&matrix);
+    let mut answer = estimate(&mut builder, parts, read);
     if let Some(calibration) = parts.calibration {
         answer = calibrate(&mut builder, calibration, &answer);
     }
@@ -66,7 +82,23 @@ pub(crate) fn export(parts: &Parts<'_>) -> Result<(ModelProto, Value)> {
         element::DOUBLE,
         &[None, Some(width)],
     );
-    Ok((builder.finish(), matrix))
+    Ok(Exported {
+        model: builder.finish(),
+        matrix,
+        projected,
+    })
+}
+
+/// Principal components of features.
+fn project(builder: &mut Builder, projection: &Projection, matrix: &str) -> Value {
+    let features = size(projection.scaling.means.len());
+    let means = builder.constant(doubles(&[1, features], &projection.scaling.means));
+    let centred = builder.node("Sub", &[matrix, &means]);
+    let scales = builder.constant(doubles(&[1, features], &projection.scaling.scales));
+    let scaled = builder.node("Div", &[&centred, &scales]);
+    let shape = [features, size(projection.width)];
+    let weights = builder.constant(doubles(&shape, &projection.weights));
+    builder.node("MatMul", &[&scaled, &weights])
 }
 
 /// What the answer means in a word: the class, the group, whether the row is odd.
@@ -137,13 +169,20 @@ fn prepare(
             Encoding::Parts { parts, fill } => {
                 numbered.append(&mut date_parts(builder, &value(column)?, *fill, parts));
             }
+            Encoding::Words(vocabulary) => {
+                numbered.push(words(builder, &value(column)?, vocabulary));
+            }
         }
     }
     let mut blocks = Vec::new();
     if !numbers.is_empty() {
         blocks.push(impute(builder, &numbers));
     }
-    let singles = numbers.len() + numbered.len();
+    let widths = columns.iter().filter_map(|column| match &column.encoding {
+        Encoding::OneHot { .. } => None,
+        encoding => Some(encoding.width()),
+    });
+    let singles = widths.sum();
     blocks.append(&mut numbered);
     if !texts.is_empty() {
         blocks.push(one_hot(builder, &texts));
@@ -167,7 +206,7 @@ fn feature_order(columns: &[Prepared], numbers: usize, singles: usize) -> Vec<i6
                 order.push(number);
                 number += 1;
             }
-            Encoding::Levels { .. } | Encoding::Parts { .. } => {
+            Encoding::Levels { .. } | Encoding::Parts { .. } | Encoding::Words(_) => {
                 let width = size(column.encoding.width());
                 order.extend(numbered..numbered + width);
                 numbered += width;
@@ -229,7 +268,7 @@ fn impute(builder: &mut Builder, numbers: &[Filled]) -> Value {
     builder.node("Div", &[&shifted, &units])
 }
 
-/// The number of a text's level: its place, then a look into the list of numbers.
+/// The numbers of a text's level: its place, then a look into the list of numbers.
 fn level(builder: &mut Builder, column: &Prepared, value: &str) -> Value {
     let Encoding::Levels {
         levels,
@@ -252,10 +291,12 @@ fn level(builder: &mut Builder, column: &Prepared, value: &str) -> Value {
             ints("values_int64s", (0..count).chain([count + 1]).collect()),
         ],
     );
-    let mut known = values.clone();
-    known.extend([*unknown, *missing]);
-    let known = builder.constant(doubles(&[size(known.len())], &known));
-    builder.node_with("Gather", &[&known, &place], vec![int("axis", 0)])
+    let width = size(unknown.len());
+    let known = [&**values, unknown, missing].concat();
+    let known = builder.constant(doubles(&[count + 2, width], &known));
+    let numbers = builder.node_with("Gather", &[&known, &place], vec![int("axis", 0)]);
+    let rows = builder.constant(integers(&[2], &[-1, width]));
+    builder.node("Reshape", &[&numbers, &rows])
 }
 
 /// Level numbers column by column, compared at once with the level of every feature.

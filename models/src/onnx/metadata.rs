@@ -113,11 +113,14 @@ impl Metadata {
     }
 }
 
-/// What the estimator reads, and what that was in training.
+/// What columns have become for the estimator, and what that was in training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Background {
     /// The name of the matrix in the graph.
     pub matrix: String,
+    /// The name of its principal components, when the estimator reads those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projected: Option<String>,
     /// The columns and derived features, in the matrix's order.
     pub columns: Vec<ColumnMeans>,
 }

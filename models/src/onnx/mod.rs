@@ -7,9 +7,10 @@ mod export;
 mod inspect;
 mod metadata;
 pub(crate) mod proto;
+mod words;
 
 pub(crate) use builder::{Builder, Value};
-pub(crate) use export::{Parts, export};
+pub(crate) use export::{Exported, Parts, export};
 pub use inspect::{Inspection, inspect};
 pub use metadata::{
     Background, ColumnMeans, ColumnStatistics, Curve, Dependence, Effect, Evaluation, Importance,

@@ -1,21 +1,14 @@
 //! What a column's preparation learns from the training rows.
 
-use std::collections::HashMap;
-
 use crate::data::{Column, ColumnKind, TextColumn, Truth, Values};
 use crate::error::{ModelError, Result};
 use crate::prepare::recipe::{Encode, Impute, Recipe, Scale};
-use crate::prepare::{DAY, Encoding, Meaning, number};
-use crate::random::Random;
+use crate::prepare::{DAY, Encoding, Meaning, number, target, words};
 
 /// Levels of a text column that get a feature of their own.
 const MOST_LEVELS: usize = 100;
 /// A text column with more levels than this, in more than half of the rows, is an identifier.
 const FEW_LEVELS: usize = 50;
-/// Rows' worth of the overall mean that a level's mean is mixed with (Micci-Barreca 2001).
-const SMOOTH: f64 = 10.0;
-/// Parts of the training rows; a row's own part has no say in its level's mean (scikit-learn's `TargetEncoder`).
-const PARTS: usize = 5;
 
 /// Learns how a column becomes numbers; nothing of one that has no value.
 pub(super) fn learn(
@@ -26,7 +19,7 @@ pub(super) fn learn(
 ) -> Result<Option<Encoding>> {
     recipe.fits(column)?;
     match &column.values {
-        Values::Text(text) => levels(column, text, recipe, truth, warn),
+        Values::Text(text) => texts(column, text, recipe, truth, warn),
         _ => Ok(numbers(column, recipe, warn)),
     }
 }
@@ -104,13 +97,47 @@ fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-fn levels(
+fn texts(
     column: &Column,
     text: &TextColumn,
     recipe: &Recipe,
     truth: &Truth,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Encoding>> {
+    let encode = recipe.encode.unwrap_or(Encode::OneHot);
+    if encode == Encode::Tfidf {
+        return Ok(words::learn(column, text, recipe, warn)?.map(Encoding::Words));
+    }
+    let Some((levels, filled)) = levels(column, text, recipe, warn)? else {
+        return Ok(None);
+    };
+    let values: Vec<f64> = (0u32..).take(levels.len()).map(f64::from).collect();
+    Ok(Some(match encode {
+        Encode::Ordinal => Encoding::Levels {
+            missing: vec![filled.map_or(-1.0, |place| values[place])],
+            values,
+            levels,
+            unknown: vec![-1.0],
+            meaning: Meaning::Order,
+        },
+        Encode::Target => {
+            let wanted = recipe.impute.and(filled);
+            target::learn(column, text, levels, wanted, truth)?
+        }
+        Encode::OneHot | Encode::Tfidf => Encoding::OneHot {
+            levels,
+            fill: filled.unwrap_or(0),
+        },
+    }))
+}
+
+/// The levels that count, in their order, and the place of the one that missing text becomes, when it is among them.
+fn levels(
+    column: &Column,
+    text: &TextColumn,
+    recipe: &Recipe,
+    warn: &mut dyn FnMut(String),
+) -> Result<Option<(Vec<String>, Option<usize>)>> {
     let Some((levels, most_frequent)) = kept(column, text, recipe, warn)? else {
         return Ok(None);
     };
@@ -127,41 +154,7 @@ fn levels(
         }
         None => place(&most_frequent),
     };
-    let encoded = |encoding: Encoding| Ok(Some(encoding));
-    match recipe.encode.unwrap_or(Encode::OneHot) {
-        Encode::OneHot => encoded(Encoding::OneHot {
-            levels,
-            fill: filled.unwrap_or(0),
-        }),
-        Encode::Ordinal => {
-            let values: Vec<f64> = (0u32..).take(levels.len()).map(f64::from).collect();
-            encoded(Encoding::Levels {
-                missing: filled.map_or(-1.0, |place| values[place]),
-                values,
-                levels,
-                unknown: -1.0,
-                meaning: Meaning::Order,
-            })
-        }
-        Encode::Target => {
-            let truth = numbers_of(column, truth)?;
-            let means = Means::of(text, &truth, |_| true);
-            let values: Vec<f64> = levels
-                .iter()
-                .map(|level| means.of_level(text, level))
-                .collect();
-            encoded(Encoding::Levels {
-                missing: match (recipe.impute, filled) {
-                    (Some(_), Some(place)) => values[place],
-                    _ => means.of_level(text, ""),
-                },
-                values,
-                levels,
-                unknown: means.overall,
-                meaning: Meaning::Target,
-            })
-        }
-    }
+    Ok(Some((levels, filled)))
 }
 
 /// The levels that count, in their order, and the most frequent one.
@@ -200,7 +193,7 @@ fn kept(
         && levels.len() * 2 > text.codes.len()
     {
         return Err(ModelError::data(format!(
-            "column `{}` has {} different texts in {} rows: that is an identifier or free text; add it to `exclude`",
+            "column `{}` has {} different texts in {} rows: that is an identifier or free text; add it to `exclude`, or make words of it (`preprocess`, `encode: tfidf`)",
             column.name,
             levels.len(),
             text.codes.len()
@@ -235,94 +228,4 @@ fn kept(
         .collect();
     levels.sort_unstable();
     Ok(Some((levels, most_frequent)))
-}
-
-/// What a level's mean is taken of: a quantity, or 1 for rows of the second class.
-fn numbers_of(column: &Column, truth: &Truth) -> Result<Vec<f64>> {
-    match truth {
-        Truth::Quantity(values) => Ok(values.clone()),
-        Truth::Classes { classes, codes } if classes.len() == 2 => {
-            Ok(codes.iter().map(|code| f64::from(*code)).collect())
-        }
-        _ => Err(ModelError::settings(format!(
-            "`preprocess` of `{}`: `encode: target` goes with numbers and with two classes",
-            column.name
-        ))),
-    }
-}
-
-/// Means of the target by level, mixed with the overall one.
-struct Means {
-    overall: f64,
-    means: HashMap<u32, f64>,
-}
-
-impl Means {
-    fn of(text: &TextColumn, truth: &[f64], counts: impl Fn(usize) -> bool) -> Self {
-        let (mut sums, mut all) = (HashMap::<u32, (f64, f64)>::new(), (0.0, 0.0));
-        for (row, code) in text
-            .codes
-            .iter()
-            .enumerate()
-            .filter(|(row, _)| counts(*row))
-        {
-            let sum = sums.entry(*code).or_default();
-            *sum = (sum.0 + truth[row], sum.1 + 1.0);
-            all = (all.0 + truth[row], all.1 + 1.0);
-        }
-        let overall = all.0 / f64::max(all.1, 1.0);
-        let mix = |(sum, rows): (f64, f64)| (sum + SMOOTH * overall) / (rows + SMOOTH);
-        Self {
-            overall,
-            means: sums
-                .into_iter()
-                .map(|(code, sum)| (code, mix(sum)))
-                .collect(),
-        }
-    }
-
-    fn of_code(&self, code: u32) -> f64 {
-        self.means.get(&code).copied().unwrap_or(self.overall)
-    }
-
-    fn of_level(&self, text: &TextColumn, wanted: &str) -> f64 {
-        let place = text
-            .levels
-            .iter()
-            .position(|level| level.as_ref() == wanted);
-        let code = place.and_then(|place| u32::try_from(place).ok());
-        code.map_or(self.overall, |code| self.of_code(code))
-    }
-}
-
-/// The means of levels for the training rows themselves, each by the rows of the other parts: else a rare level would
-/// tell its rows their own target.
-pub(super) fn honest_means(column: &Column, levels: &[String], truth: &Truth) -> Result<Vec<f64>> {
-    let Values::Text(text) = &column.values else {
-        return Err(ModelError::internal("levels of a column that is no text"));
-    };
-    let truth = numbers_of(column, truth)?;
-    let mut order: Vec<usize> = (0..text.codes.len()).collect();
-    Random::new(0, 0x7A26).shuffle(&mut order);
-    let mut part_of = vec![0; order.len()];
-    for (place, row) in order.into_iter().enumerate() {
-        part_of[row] = place % PARTS;
-    }
-    let counts = |level: &str| level.is_empty() || levels.iter().any(|known| known == level);
-    let known: Vec<bool> = text.levels.iter().map(|level| counts(level)).collect();
-    let parts: Vec<Means> = (0..PARTS)
-        .map(|part| Means::of(text, &truth, |row| part_of[row] != part))
-        .collect();
-    Ok(text
-        .codes
-        .iter()
-        .zip(&part_of)
-        .map(|(code, part)| {
-            if known[*code as usize] {
-                parts[*part].of_code(*code)
-            } else {
-                parts[*part].overall
-            }
-        })
-        .collect())
 }

@@ -4,81 +4,29 @@
 //! frequent value; a date is counted in days since 1970). Text: one column of 0 and 1 for every level; missing text
 //! becomes the most frequent level, a level that was not seen in training is all zeros. Of a text column with more than
 //! 100 levels the 100 most frequent get a column, the rest counts as not seen; a text column in which most rows differ
-//! is an identifier and refused. A [`Recipe`] says otherwise.
+//! is an identifier and refused. A [`Recipe`] says otherwise; of free text it makes [words].
 
+mod encoding;
 mod learn;
 mod parts;
+mod projection;
 mod recipe;
-
-use std::collections::HashMap;
+mod target;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::{ColumnKind, Table, Truth, Values};
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
+pub(crate) use encoding::{Encoding, Meaning};
 use parts::Memory;
 pub use parts::Part;
 pub(crate) use parts::{Arithmetic, DAY, parts};
+pub use projection::Pca;
+pub(crate) use projection::Projection;
 pub use recipe::{Encode, Impute, Recipe, Recipes, Scale};
-
-/// What was learned about a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "as", rename_all = "snake_case")]
-pub(crate) enum Encoding {
-    /// One number.
-    Number {
-        /// What a missing value becomes.
-        fill: f64,
-        /// Whether the training rows had missing values, so that an estimator that reads them has seen some.
-        missing_seen: bool,
-        /// A boolean or a constant is not standardised.
-        scaled: bool,
-        /// What is taken off.
-        shift: f64,
-        /// What the rest is divided by.
-        unit: f64,
-    },
-    /// Parts of a date.
-    Parts {
-        /// Which.
-        parts: Vec<Part>,
-        /// What a missing date becomes, in microseconds.
-        fill: f64,
-    },
-    /// A 0/1 feature for every level.
-    OneHot {
-        /// The levels, sorted.
-        levels: Vec<String>,
-        /// The index of the level that missing text becomes.
-        fill: usize,
-    },
-    /// A number for every level.
-    Levels {
-        /// The levels, sorted.
-        levels: Vec<String>,
-        /// The number of every level.
-        values: Vec<f64>,
-        /// The number of a level that was not seen in training.
-        unknown: f64,
-        /// The number of missing text.
-        missing: f64,
-        /// What the number means.
-        meaning: Meaning,
-    },
-}
-
-/// What the number of a level means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Meaning {
-    /// It only names the level.
-    Name,
-    /// Its place in the order of levels.
-    Order,
-    /// The mean of the target.
-    Target,
-}
+pub(crate) use words::{Vocabulary, WORD};
 
 /// What an estimator wants otherwise than imputed numbers and a feature for every level.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -171,7 +119,7 @@ impl Preparation {
                 Encoding::Number { scaled, .. } => *scaled,
                 Encoding::Levels { meaning, .. } => *meaning != Meaning::Name,
                 Encoding::Parts { .. } => true,
-                Encoding::OneHot { .. } => false,
+                Encoding::OneHot { .. } | Encoding::Words(_) => false,
             };
             scaled.resize(scaled.len() + column.encoding.width(), flag);
         }
@@ -218,8 +166,8 @@ impl Preparation {
                     column.encoding = Encoding::Levels {
                         values: (0u32..).take(levels.len()).map(f64::from).collect(),
                         levels: std::mem::take(levels),
-                        unknown: f64::NAN,
-                        missing: f64::NAN,
+                        unknown: vec![f64::NAN],
+                        missing: vec![f64::NAN],
                         meaning: Meaning::Name,
                     };
                 }
@@ -238,21 +186,23 @@ impl Preparation {
     /// The features of the rows that this was learned from: a row has no say in the mean that its level becomes.
     pub(crate) fn transform_training(&self, table: &Table, truth: &Truth) -> Result<Matrix> {
         let mut matrix = self.transform(table)?;
-        for (place, prepared) in self.features().enumerate() {
-            let Encoding::Levels {
+        let mut first = 0;
+        for prepared in &self.columns {
+            if let Encoding::Levels {
                 levels,
                 meaning: Meaning::Target,
                 ..
             } = &prepared.encoding
-            else {
-                continue;
-            };
-            if let Some(column) = table.column(&prepared.name) {
-                let means = learn::honest_means(column, levels, truth)?;
-                for (row, mean) in means.into_iter().enumerate() {
-                    matrix.row_mut(row)[place] = mean;
+                && let Some(column) = table.column(&prepared.name)
+            {
+                let means = target::honest_means(column, levels, truth)?;
+                for (place, means) in means.into_iter().enumerate() {
+                    for (row, mean) in means.into_iter().enumerate() {
+                        matrix.row_mut(row)[first + place] = mean;
+                    }
                 }
             }
+            first += prepared.encoding.width();
         }
         Ok(matrix)
     }
@@ -291,58 +241,12 @@ impl Preparation {
                         matrix.row_mut(row)[first..first + found.len()].copy_from_slice(&found);
                     }
                 }
-                (Encoding::OneHot { levels, fill }, Values::Text(text)) => {
-                    let places = places(levels);
-                    let places: Vec<Option<usize>> = text
-                        .levels
-                        .iter()
-                        .map(|level| match level.as_ref() {
-                            "" => Some(*fill),
-                            level => places.get(level).copied(),
-                        })
-                        .collect();
-                    for row in 0..table.rows {
-                        if let Some(place) = places[text.codes[row] as usize] {
-                            matrix.row_mut(row)[first + place] = 1.0;
-                        }
-                    }
-                }
-                (
-                    Encoding::Levels {
-                        levels,
-                        values,
-                        unknown,
-                        missing,
-                        ..
-                    },
-                    Values::Text(text),
-                ) => {
-                    let places = places(levels);
-                    let known = text.levels.iter().map(|level| match level.as_ref() {
-                        "" => *missing,
-                        level => places.get(level).map_or(*unknown, |place| values[*place]),
-                    });
-                    let known: Vec<f64> = known.collect();
-                    for row in 0..table.rows {
-                        matrix.row_mut(row)[first] = known[text.codes[row] as usize];
-                    }
-                }
+                (encoding, Values::Text(text)) => encoding.write(text, &mut matrix, first)?,
                 _ => return Err(ModelError::internal("a text column became numbers")),
             }
             first += prepared.encoding.width();
         }
         Ok(matrix)
-    }
-}
-
-impl Encoding {
-    /// Features of the column.
-    pub(crate) fn width(&self) -> usize {
-        match self {
-            Self::Number { .. } | Self::Levels { .. } => 1,
-            Self::Parts { parts, .. } => parts.len(),
-            Self::OneHot { levels, .. } => levels.len(),
-        }
     }
 }
 
@@ -354,12 +258,6 @@ fn microseconds(moment: i64, fill: f64) -> f64 {
     } else {
         moment as f64
     }
-}
-
-/// Where every level stands.
-fn places(levels: &[String]) -> HashMap<&str, usize> {
-    let levels = levels.iter().enumerate();
-    levels.map(|(at, level)| (level.as_str(), at)).collect()
 }
 
 /// The number of a row; NaN when missing.

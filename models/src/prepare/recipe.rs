@@ -31,6 +31,14 @@ pub struct Recipe {
     pub min_frequency: Option<usize>,
     /// Of more levels than these the most frequent count, the others as not seen.
     pub max_categories: Option<usize>,
+    /// Of words: how many make the shortest and the longest term.
+    pub ngram_range: Option<[usize; 2]>,
+    /// Of words: in how many rows a term must be; below 1 in which share of them.
+    pub min_df: Option<f64>,
+    /// Of words: of more terms than these the most frequent count.
+    pub max_features: Option<usize>,
+    /// Of words: whether the logarithm of a term's count is taken.
+    pub sublinear_tf: Option<bool>,
 }
 
 /// What a missing value becomes.
@@ -69,6 +77,8 @@ pub enum Encode {
     Ordinal,
     /// The mean of the target in the rows with the level.
     Target,
+    /// The weights of its words.
+    Tfidf,
 }
 
 fn wrong<T>(column: &str, what: &str) -> Result<T> {
@@ -111,6 +121,7 @@ impl Recipe {
                 );
             }
         }
+        self.check_words(column)?;
         if self.max_categories == Some(0) {
             return wrong(column, "`max_categories` must be at least 1");
         }
@@ -118,6 +129,56 @@ impl Recipe {
             self.encode.is_some() || self.min_frequency.is_some() || self.max_categories.is_some();
         if text && self.scale.is_some() {
             return wrong(column, "`scale` goes with numbers, `encode` with text");
+        }
+        Ok(())
+    }
+
+    /// Checks what is said of words.
+    fn check_words(&self, column: &str) -> Result<()> {
+        if self.encode != Some(Encode::Tfidf) {
+            let said = self.ngram_range.is_some()
+                || self.min_df.is_some()
+                || self.max_features.is_some()
+                || self.sublinear_tf.is_some();
+            return if said {
+                wrong(
+                    column,
+                    "`ngram_range`, `min_df`, `max_features` and `sublinear_tf` go with `encode: tfidf`",
+                )
+            } else {
+                Ok(())
+            };
+        }
+        if self.impute.is_some() {
+            return wrong(
+                column,
+                "`encode: tfidf` imputes nothing: missing text has no words",
+            );
+        }
+        if self.min_frequency.is_some() || self.max_categories.is_some() {
+            return wrong(
+                column,
+                "of words `min_df` and `max_features` say which count",
+            );
+        }
+        if let Some([least, most]) = self.ngram_range
+            && (least == 0 || most < least)
+        {
+            return wrong(
+                column,
+                "`ngram_range` is the words of the shortest and of the longest term, as in [1, 2]",
+            );
+        }
+        if let Some(least) = self.min_df
+            && !(least > 0.0 && (least < 1.0 || least.fract() == 0.0))
+        {
+            return wrong(
+                column,
+                "`min_df` is a number of rows, or below 1 a share of them",
+            );
+        }
+        if self.max_features == Some(0) {
+            return wrong(column, "`max_features` must be at least 1");
         }
         Ok(())
     }

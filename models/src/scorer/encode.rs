@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::TextColumn;
+use crate::data::{TextColumn, lower, upper};
 use crate::error::{ModelError, Result};
 use crate::scorer::kernel::{Attributes, Kernel, unary};
 use crate::scorer::label_encoder::{label_encoder, places};
@@ -223,35 +223,18 @@ fn string_normalizer(attributes: &Attributes<'_>) -> Result<Kernel> {
         let Elements::Text(text) = &tensor.elements else {
             return Err(ModelError::format("a `StringNormalizer` of numbers"));
         };
-        let levels = text
-            .levels
-            .iter()
-            .map(|level| Arc::from(change(level).as_str()))
-            .collect();
-        let text = TextColumn {
-            levels: Arc::new(levels),
-            codes: text.codes.clone(),
+        let text = if text.levels.len() > text.codes.len() {
+            let changed: Vec<String> = (0..text.codes.len())
+                .map(|row| change(text.get(row)))
+                .collect();
+            TextColumn::new(changed.iter().map(|text| Some(&**text)))
+        } else {
+            let levels = text.levels.iter();
+            TextColumn {
+                levels: Arc::new(levels.map(|level| change(level).into()).collect()),
+                codes: text.codes.clone(),
+            }
         };
         Ok(Tensor::new(tensor.shape.clone(), Elements::Text(text)))
     }))
-}
-
-/// C's `towlower`, letter by letter, as ONNX Runtime does: no letter becomes two.
-fn lower(text: &str) -> String {
-    text.chars()
-        .map(|letter| single(letter, letter.to_lowercase()))
-        .collect()
-}
-
-fn upper(text: &str) -> String {
-    text.chars()
-        .map(|letter| single(letter, letter.to_uppercase()))
-        .collect()
-}
-
-fn single(letter: char, mut changed: impl Iterator<Item = char>) -> char {
-    match (changed.next(), changed.next()) {
-        (Some(other), None) => other,
-        _ => letter,
-    }
 }

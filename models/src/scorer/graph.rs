@@ -8,7 +8,7 @@ use crate::error::{ModelError, Result};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, element};
 use crate::scorer::kernel::{Attributes, Kernel, Outputs};
 use crate::scorer::tensor::{Elements, Tensor};
-use crate::scorer::{elementwise, encode, predict, reduce, shapes};
+use crate::scorer::{elementwise, encode, predict, reduce, shapes, words};
 
 /// What an input or output of a graph holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,8 +227,11 @@ fn compile(node: &NodeProto) -> Result<Kernel> {
 fn known(node: &NodeProto) -> Result<Option<Kernel>> {
     let attributes = Attributes(node);
     let operator = node.op_type.as_str();
-    if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") {
-        return Ok(None);
+    match (node.domain.as_str(), operator) {
+        ("com.microsoft", "Tokenizer") => return words::tokenizer(&attributes),
+        ("" | "ai.onnx", "TfIdfVectorizer") => return words::vectorizer(&attributes).map(Some),
+        ("" | "ai.onnx" | "ai.onnx.ml", _) => {}
+        _ => return Ok(None),
     }
     if let Some(kernel) = elementwise::compile(operator, &attributes) {
         return Ok(Some(kernel));

@@ -17,6 +17,7 @@ mod reduce;
 mod shapes;
 mod tensor;
 mod trees;
+mod words;
 
 pub(crate) use answer::added_columns;
 pub use answer::{Answer, Prediction};

@@ -10,6 +10,9 @@ use crate::scorer::tensor::{Elements, Tensor};
 
 /// Rows that go through a graph together.
 const CHUNK: usize = 1024;
+/// Bytes of text that go through a graph together, if all texts were as long as the longest: words of a text take so much
+/// room.
+const MOST_TEXT: usize = 16 << 20;
 
 /// For every input of a graph the columns that it takes, side by side.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,11 +71,12 @@ impl Questions {
         table: &Table,
         output: usize,
     ) -> Result<Vec<f64>> {
-        let starts: Vec<usize> = (0..table.rows).step_by(CHUNK).collect();
+        let chunk = chunk(table);
+        let starts: Vec<usize> = (0..table.rows).step_by(chunk).collect();
         let chunks = starts
             .into_par_iter()
             .map(|start| {
-                let end = (start + CHUNK).min(table.rows);
+                let end = (start + chunk).min(table.rows);
                 numbers(
                     session.run(self.tensors(table, start, end)?)?,
                     output,
@@ -97,6 +101,19 @@ impl Questions {
             Err(ModelError::format("a matrix of an unexpected width"))
         }
     }
+}
+
+/// How many rows of a table go through a graph together.
+fn chunk(table: &Table) -> usize {
+    let texts = table
+        .columns
+        .iter()
+        .filter_map(|column| match &column.values {
+            Values::Text(text) => Some(text.levels.iter()),
+            _ => None,
+        });
+    let longest = texts.flatten().map(|level| level.len()).max();
+    (MOST_TEXT / longest.unwrap_or(0).max(1)).clamp(1, CHUNK)
 }
 
 /// The numbers of an output.

@@ -170,7 +170,9 @@ fn a_hundred_thousand_levels() {
     let message = refused(&frame, &logistic());
     assert!(
         message.starts_with("column `shop` has ")
-            && message.ends_with("that is an identifier or free text; add it to `exclude`"),
+            && message.ends_with(
+                "add it to `exclude`, or make words of it (`preprocess`, `encode: tfidf`)"
+            ),
         "{message}"
     );
 }

@@ -34,7 +34,7 @@ pub(crate) fn train(
     let prepared = Prepared::new(
         &problem.extended,
         problem.target.truth.clone(),
-        &settings.preprocess,
+        settings,
         &estimators,
         &mut |warning| warnings.push(warning),
     )?;

@@ -11,9 +11,10 @@ use crate::features::extend_unchecked;
 use crate::onnx::Importance;
 use crate::random::Random;
 use crate::train::Problem;
+use crate::train::fits::prepare;
 use crate::train::folds::Fold;
 use crate::train::prepared::Prepared;
-use crate::train::search::{Found, measure, prepare};
+use crate::train::search::{Found, measure};
 use crate::train::threshold::oriented;
 
 /// Held-out rows that are shuffled.

@@ -11,23 +11,16 @@ use crate::onnx::{Background, ColumnMeans};
 use crate::prepare::{DAY, Encoding, Preparation};
 use crate::train::Problem;
 
-/// What columns have become on average; sets of categories follow, each under the name of its column.
-#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+/// What columns have become on average, by `means` or else by what the estimator reads; sets of categories follow, each
+/// under the name of its column.
 pub(super) fn background(
     matrix: String,
     preparation: &Preparation,
     fitted: &Fitted,
     rows: &Matrix,
+    means: Option<&[f64]>,
 ) -> Background {
-    let means: Vec<f64> = (0..rows.width)
-        .map(|feature| {
-            let known = rows.column(feature).filter(|value| value.is_finite());
-            let (sum, count) = known.fold((0.0, 0usize), |(sum, count), value| {
-                (sum + value, count + 1)
-            });
-            sum / count.max(1) as f64
-        })
-        .collect();
+    let means = means.map_or_else(|| means_of(rows), <[f64]>::to_vec);
     let mut means = means.into_iter();
     let columns = preparation.columns.iter().map(|column| ColumnMeans {
         name: column.name.clone(),
@@ -44,7 +37,25 @@ pub(super) fn background(
             means: vec![set.share(rows)],
         }));
     }
-    Background { matrix, columns }
+    Background {
+        matrix,
+        projected: None,
+        columns,
+    }
+}
+
+/// The mean of every column of a matrix, of what is known of it.
+#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
+fn means_of(rows: &Matrix) -> Vec<f64> {
+    (0..rows.width)
+        .map(|feature| {
+            let known = rows.column(feature).filter(|value| value.is_finite());
+            let (sum, count) = known.fold((0.0, 0usize), |(sum, count), value| {
+                (sum + value, count + 1)
+            });
+            sum / count.max(1) as f64
+        })
+        .collect()
 }
 
 /// The raw columns that the model reads, directly or through a feature.
@@ -90,8 +101,12 @@ pub(super) fn imputed(preparation: &Preparation) -> IndexMap<String, Value> {
                 }
                 Encoding::Number { fill, .. } => Value::from(*fill),
                 Encoding::OneHot { levels, fill } => Value::from(levels[*fill].as_str()),
-                Encoding::Levels { missing, .. } => Value::from(*missing),
+                Encoding::Levels { missing, .. } => match missing.as_slice() {
+                    [one] => Value::from(*one),
+                    several => Value::from(several),
+                },
                 Encoding::Parts { fill, .. } => Value::from(fill / DAY),
+                Encoding::Words(_) => Value::from(""),
             };
             (column.name.clone(), value)
         })

@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::estimators::Cancel;
 use crate::onnx::Curve;
 use crate::train::Problem;
+use crate::train::fits::{prepare, some};
 use crate::train::folds::Fold;
-use crate::train::search::{Found, measure, prepare, some};
+use crate::train::search::{Found, measure};
 
 /// The shares of the rows that are learned from; what all are worth the search has told.
 const SHARES: [f64; 3] = [0.1, 0.25, 0.5];

@@ -12,7 +12,7 @@ use crate::metrics::{
     threshold_curves,
 };
 use crate::onnx::{
-    Curve, Evaluation, Importance, Metadata, MetricValue, Parts, export, write_metadata,
+    Curve, Evaluation, Exported, Importance, Metadata, MetricValue, Parts, export, write_metadata,
 };
 use crate::scorer::{Answer, Graph, Questions, Session};
 use crate::train::candidates::Candidate;
@@ -22,7 +22,7 @@ use crate::train::intervals::intervals;
 use crate::train::prepared::Prepared;
 use crate::train::resample::resampled;
 use crate::train::search::{Found, measures};
-use crate::train::statistics::statistics;
+use crate::train::statistics::reference;
 use crate::train::threshold::{honestly_called, threshold};
 use crate::train::{Calibration, Problem, Trained};
 
@@ -58,7 +58,7 @@ pub(crate) fn finish(
     let prepared = Prepared::new(
         &problem.extended.take(&rows),
         problem.target.truth.take(&rows),
-        &settings.preprocess,
+        settings,
         &[&found.chosen.estimator],
         &mut |warning| warnings.push(warning),
     )?;
@@ -201,7 +201,10 @@ impl Learned<'_> {
             fingerprint: problem.table.fingerprint(Some(&problem.target)),
             seed: settings.seed,
             folds: settings.validation.folds,
-            reference: statistics(&narrowed(&problem.table, &columns)?),
+            reference: reference(
+                &narrowed(&problem.table, &columns)?,
+                &self.prepared.preparation,
+            ),
             warnings,
             ..Metadata::unmeasured(settings.goal, columns, self.classes.clone())
         })
@@ -212,10 +215,16 @@ impl Learned<'_> {
         let rows = self.prepared.rows(self.estimator)?;
         let preparation = self.prepared.styled(self.estimator)?;
         let cover = self.fitted.cover(rows);
-        let (mut stored, matrix) = export(&Parts {
+        let projection = self.prepared.projection(self.estimator)?;
+        let Exported {
+            model: mut stored,
+            matrix,
+            projected,
+        } = export(&Parts {
             columns: &metadata.columns,
             features: &problem.features,
             preparation,
+            projection,
             fitted: self.fitted,
             cover: &cover,
             calibration: self.calibration,
@@ -224,7 +233,9 @@ impl Learned<'_> {
             threshold: self.threshold,
         })?;
         if matches!(metadata.goal, Goal::Classes | Goal::Quantity) {
-            let background = background(matrix, preparation, self.fitted, rows);
+            let means = projection.map(|projection| &*projection.scaling.means);
+            let mut background = background(matrix, preparation, self.fitted, rows, means);
+            background.projected = projected;
             metadata.effects = mean_effects(self.fitted, &cover, &background, rows);
             metadata.background = Some(background);
         }

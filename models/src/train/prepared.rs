@@ -5,13 +5,15 @@ use crate::error::{ModelError, Result};
 use crate::estimators::bins::Binned;
 use crate::estimators::{Cancel, Estimator, Fitted, Training};
 use crate::matrix::Matrix;
-use crate::prepare::{Preparation, Recipes, Style};
+use crate::prepare::{Pca, Preparation, Projection, Style};
+use crate::train::Settings;
 
 /// Training rows as numbers.
 pub(crate) struct Prepared {
     /// Numbers imputed, a feature for every level.
     pub(crate) preparation: Preparation,
     truth: Truth,
+    pca: Option<Pca>,
     forms: Vec<Form>,
 }
 
@@ -20,6 +22,8 @@ struct Form {
     style: Style,
     preparation: Preparation,
     scaled: Vec<bool>,
+    /// What makes the matrix of the features, when it is their principal components.
+    projection: Option<Projection>,
     matrix: Matrix,
     binned: Option<Binned>,
 }
@@ -29,24 +33,35 @@ impl Prepared {
     pub(crate) fn new(
         table: &Table,
         truth: Truth,
-        recipes: &Recipes,
+        settings: &Settings,
         estimators: &[&Estimator],
         warn: &mut dyn FnMut(String),
     ) -> Result<Self> {
-        let preparation = Preparation::fit(table, &truth, recipes, warn)?;
+        let preparation = Preparation::fit(table, &truth, &settings.preprocess, warn)?;
+        let pca = settings.pca;
         let mut forms: Vec<Form> = Vec::new();
         for estimator in estimators {
-            let style = style(&preparation, estimator);
+            let style = style(&preparation, pca, estimator);
             if forms.iter().any(|form| form.style == style) {
                 continue;
             }
             let styled = preparation.styled(&style)?;
-            let matrix = styled.transform_training(table, &truth)?;
+            let mut matrix = styled.transform_training(table, &truth)?;
+            let mut scaled = styled.scaled();
+            let projection = match &pca {
+                Some(pca) => Some(Projection::fit(&matrix, &scaled, pca)?),
+                None => None,
+            };
+            if let Some(projection) = &projection {
+                matrix = projection.apply(&matrix);
+                scaled = vec![false; matrix.width];
+            }
             let bins = estimators
                 .iter()
-                .any(|other| other.wants_bins() && self::style(&preparation, other) == style);
+                .any(|other| other.wants_bins() && self::style(&preparation, pca, other) == style);
             forms.push(Form {
-                scaled: styled.scaled(),
+                scaled,
+                projection,
                 binned: bins.then(|| Binned::fit(&matrix)),
                 style,
                 preparation: styled,
@@ -56,8 +71,16 @@ impl Prepared {
         Ok(Self {
             preparation,
             truth,
+            pca,
             forms,
         })
+    }
+
+    /// The bytes of the rows in all forms.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes =
+            |form: &Form| form.matrix.bytes() + form.binned.as_ref().map_or(0, Binned::bytes);
+        self.forms.iter().map(bytes).sum()
     }
 
     /// Fits an estimator.
@@ -75,7 +98,7 @@ impl Prepared {
     }
 
     fn place(&self, estimator: &Estimator) -> Result<usize> {
-        let style = style(&self.preparation, estimator);
+        let style = style(&self.preparation, self.pca, estimator);
         let mut forms = self.forms.iter();
         forms
             .position(|form| form.style == style)
@@ -85,6 +108,11 @@ impl Prepared {
     /// The preparation in the style of an estimator.
     pub(crate) fn styled(&self, estimator: &Estimator) -> Result<&Preparation> {
         Ok(&self.form(estimator)?.preparation)
+    }
+
+    /// What makes principal components for an estimator.
+    pub(crate) fn projection(&self, estimator: &Estimator) -> Result<Option<&Projection>> {
+        Ok(self.form(estimator)?.projection.as_ref())
     }
 
     /// What an estimator learns from.
@@ -112,7 +140,7 @@ impl Prepared {
         Ok(Matrices {
             prepared: self,
             matrices: forms
-                .map(|form| form.preparation.transform(table))
+                .map(|form| form.transform(table))
                 .collect::<Result<_>>()?,
         })
     }
@@ -124,7 +152,18 @@ impl Prepared {
 
     /// The features of other rows, for an estimator.
     pub(crate) fn transform(&self, table: &Table, estimator: &Estimator) -> Result<Matrix> {
-        self.form(estimator)?.preparation.transform(table)
+        self.form(estimator)?.transform(table)
+    }
+}
+
+impl Form {
+    /// The features of other rows.
+    fn transform(&self, table: &Table) -> Result<Matrix> {
+        let matrix = self.preparation.transform(table)?;
+        Ok(match &self.projection {
+            Some(projection) => projection.apply(&matrix),
+            None => matrix,
+        })
     }
 }
 
@@ -135,6 +174,11 @@ pub(crate) struct Matrices<'a> {
 }
 
 impl Matrices<'_> {
+    /// The bytes of all.
+    pub(crate) fn bytes(&self) -> usize {
+        self.matrices.iter().map(Matrix::bytes).sum()
+    }
+
     /// Those for an estimator.
     pub(crate) fn of(&self, estimator: &Estimator) -> Result<&Matrix> {
         Ok(&self.matrices[self.prepared.place(estimator)?])
@@ -142,7 +186,11 @@ impl Matrices<'_> {
 }
 
 /// The style that an estimator wants, as far as the rows give reason.
-fn style(preparation: &Preparation, estimator: &Estimator) -> Style {
+fn style(preparation: &Preparation, pca: Option<Pca>, estimator: &Estimator) -> Style {
+    // There are no mixtures of what is missing.
+    if pca.is_some() {
+        return Style::default();
+    }
     let mut style = estimator.style();
     style.keep_missing &= preparation.saw_missing();
     style

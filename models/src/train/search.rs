@@ -1,24 +1,17 @@
 //! Tries every candidate on every fold.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rayon::prelude::*;
-
 use crate::data::Truth;
 use crate::error::{ModelError, Result};
 use crate::estimators::{Cancel, Estimator};
 use crate::metrics::Metric;
 use crate::onnx::{MetricValue, Trial};
-use crate::random::Random;
 use crate::scorer::Prediction;
 use crate::train::candidates::{self, Candidate};
+use crate::train::fits::{Looker, prepare};
 use crate::train::folds::Fold;
 use crate::train::held_out::HeldOut;
-use crate::train::prepared::Prepared;
-use crate::train::resample::resampled;
-use crate::train::rounds::{Round, rounds};
-use crate::train::threshold::called;
-use crate::train::{Hooks, Problem, Progress};
+use crate::train::rounds::rounds;
+use crate::train::{Hooks, Problem};
 
 /// Predictions of held-out rows are kept of all candidates while they need less than this; else the chosen one's are
 /// made again.
@@ -62,16 +55,16 @@ pub(crate) fn measures(
 }
 
 /// The tries of one candidate.
-struct Tries {
-    candidate: Candidate,
+pub(crate) struct Tries {
+    pub(crate) candidate: Candidate,
     /// All metrics in every fold.
-    folds: Vec<Vec<f64>>,
+    pub(crate) folds: Vec<Vec<f64>>,
     /// The answers in every fold, while they are kept.
-    values: Vec<Vec<f64>>,
+    pub(crate) values: Vec<Vec<f64>>,
     /// The last round that it was in.
     round: usize,
     /// Rows that this round learned from, when they were not all.
-    rows: Option<usize>,
+    pub(crate) rows: Option<usize>,
 }
 
 /// Tries the candidates; the best by the mean of the metric is chosen, of equal ones the first.
@@ -87,13 +80,7 @@ pub(crate) fn search(
     let keep = all.len() * held * width * size_of::<f64>() <= MOST_BYTES;
     let rounds = rounds(problem, all.len(), folds);
     let total: usize = rounds.iter().map(|round| round.candidates).sum::<usize>() * folds.len();
-    let looker = Looker {
-        problem,
-        hooks,
-        cancel,
-        done: AtomicUsize::new(0),
-        total: total + 1,
-    };
+    let looker = Looker::new(problem, hooks, cancel, total + 1);
     let mut tries: Vec<Tries> = all
         .into_iter()
         .map(|candidate| Tries {
@@ -112,8 +99,10 @@ pub(crate) fn search(
         for place in &open {
             tries[*place].round = number;
         }
-        looker.round(folds, round, &open, &mut tries, keep)?;
+        looker.round(folds, number, round, &open, &mut tries, keep)?;
     }
+    let tight = looker.tight();
+    problem.warnings.extend(tight);
     choose(problem, tries, folds, width, cancel)
 }
 
@@ -124,7 +113,7 @@ fn mean_of(problem: &Problem<'_>, tries: &Tries) -> f64 {
 }
 
 /// Where the metric that candidates are compared by stands among all.
-fn place_of(problem: &Problem<'_>) -> usize {
+pub(crate) fn place_of(problem: &Problem<'_>) -> usize {
     let metric = problem.settings.metric();
     Metric::of_goal(problem.settings.goal)
         .iter()
@@ -153,111 +142,6 @@ fn best_of(problem: &Problem<'_>, tries: &[Tries], wanted: usize) -> Vec<usize> 
     order.push(0);
     order.sort_unstable();
     order
-}
-
-/// What a round needs.
-struct Looker<'a, 'b> {
-    problem: &'a Problem<'b>,
-    hooks: &'a Hooks<'a>,
-    cancel: &'a Cancel<'a>,
-    done: AtomicUsize,
-    total: usize,
-}
-
-impl Looker<'_, '_> {
-    fn round(
-        &self,
-        folds: &[Fold],
-        round: &Round,
-        open: &[usize],
-        tries: &mut [Tries],
-        keep: bool,
-    ) -> Result<()> {
-        for place in open {
-            tries[*place].folds.clear();
-            tries[*place].values.clear();
-            tries[*place].rows = round.rows;
-        }
-        for (number, fold) in folds.iter().enumerate() {
-            let candidates: Vec<&Candidate> =
-                open.iter().map(|place| &tries[*place].candidate).collect();
-            let answers = self.fold(fold, round, &candidates, &|candidate| {
-                (self.hooks.progress)(Progress {
-                    done: self.done.fetch_add(1, Ordering::Relaxed) + 1,
-                    total: self.total,
-                    message: format!("{candidate}, fold {} of {}", number + 1, folds.len()),
-                });
-            })?;
-            for (place, (measures, values)) in open.iter().zip(answers) {
-                tries[*place].folds.push(measures);
-                if keep {
-                    tries[*place].values.push(values);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// For every candidate its metrics and its answers to the held-out rows.
-    fn fold(
-        &self,
-        fold: &Fold,
-        round: &Round,
-        candidates: &[&Candidate],
-        report: &(dyn Fn(&str) + Sync),
-    ) -> Result<Vec<(Vec<f64>, Vec<f64>)>> {
-        let problem = self.problem;
-        let estimators: Vec<&Estimator> = candidates
-            .iter()
-            .map(|candidate| &candidate.estimator)
-            .collect();
-        let learned = some(&fold.train, round.rows, problem.settings.seed);
-        let prepared = prepare(problem, &learned, &estimators)?;
-        let test = problem.extended.take(&fold.test);
-        let truth = problem.target.truth.take(&fold.test);
-        let matrices = prepared.matrices(&test)?;
-        candidates
-            .par_iter()
-            .map(|candidate| {
-                let fitted =
-                    prepared.fit(&candidate.estimator, problem.settings.seed, self.cancel)?;
-                let values = fitted.answer(matrices.of(&candidate.estimator)?);
-                let measures = measures(problem, &truth, &values, &called(&truth, &values, 0.5));
-                report(&candidate.name);
-                Ok((measures, values))
-            })
-            .collect()
-    }
-}
-
-/// So many of the rows at random, ascending.
-pub(crate) fn some(rows: &[u32], wanted: Option<usize>, seed: u64) -> Vec<u32> {
-    let Some(wanted) = wanted.filter(|wanted| *wanted < rows.len()) else {
-        return rows.to_vec();
-    };
-    let mut rows = rows.to_vec();
-    Random::new(seed, 0x4A1F).shuffle(&mut rows);
-    rows.truncate(wanted);
-    rows.sort_unstable();
-    rows
-}
-
-/// Rows that are learned from, with their classes evened out as the settings say.
-pub(crate) fn prepare(
-    problem: &Problem<'_>,
-    rows: &[u32],
-    estimators: &[&Estimator],
-) -> Result<Prepared> {
-    let rows = resampled(problem, rows);
-    let table = problem.extended.take(&rows);
-    let truth = problem.target.truth.take(&rows);
-    Prepared::new(
-        &table,
-        truth,
-        &problem.settings.preprocess,
-        estimators,
-        &mut |_| (),
-    )
 }
 
 /// Answers of one candidate to the rows of every fold.

@@ -41,7 +41,7 @@ impl Single {
         let prepared = Prepared::new(
             &problem.extended,
             truth,
-            &settings.preprocess,
+            settings,
             &[&estimator],
             &mut |_| (),
         )?;

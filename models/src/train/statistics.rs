@@ -4,15 +4,28 @@ use indexmap::IndexMap;
 
 use crate::data::{Column, Table, Values};
 use crate::onnx::ColumnStatistics;
-use crate::prepare::DAY;
+use crate::prepare::{DAY, Encoding, Preparation};
 
 /// Levels that are kept of a text column.
 const LEVELS: usize = 20;
 /// Quantiles 0, 0.05, … 1.
 const QUANTILES: usize = 20;
 
+/// What a model tells of its columns. A free text is made of words: its levels are sentences that people wrote.
+pub(crate) fn reference(table: &Table, preparation: &Preparation) -> Vec<ColumnStatistics> {
+    let mut found = statistics(table);
+    for prepared in &preparation.columns {
+        if matches!(prepared.encoding, Encoding::Words(_))
+            && let Some(one) = found.iter_mut().find(|one| one.name == prepared.name)
+        {
+            one.levels.clear();
+        }
+    }
+    found
+}
+
 /// Statistics of every column.
-pub(crate) fn statistics(table: &Table) -> Vec<ColumnStatistics> {
+fn statistics(table: &Table) -> Vec<ColumnStatistics> {
     table.columns.iter().map(of).collect()
 }
 

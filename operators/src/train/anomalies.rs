@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     learn::{self, Keep},
-    preprocess::{Preprocess, recipes},
+    preprocess::{PcaConfig, Preprocess, recipes},
     validation::{Candidates, candidates},
 };
 
@@ -31,6 +31,9 @@ pub(crate) struct Config {
     /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
     #[serde(default)]
     preprocess: Preprocess,
+    /// Principal components instead of the features: as many as said, of features that are scaled.
+    #[serde(default)]
+    pca: Option<PcaConfig>,
     /// One way of finding them with its parameters, named as in scikit-learn: `isolation_forest` (`n_estimators`,
     /// `max_samples`, `contamination`: the share of odd rows; when not said, a score of 0.5 and more is odd).
     #[serde(default)]
@@ -53,6 +56,7 @@ impl Config {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
             preprocess: recipes(&self.preprocess),
+            pca: self.pca.as_ref().map(PcaConfig::pca),
             candidates: candidates(&self.candidates),
             seed: self.seed.unwrap_or(seed),
             ..Settings::new(Goal::Anomalies, "")

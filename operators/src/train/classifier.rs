@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     learn::{self, Keep},
     metric::MetricName,
-    preprocess::{Preprocess, recipes},
+    preprocess::{PcaConfig, Preprocess, recipes},
     validation::{Candidates, SearchConfig, ValidationConfig, candidates},
 };
 use crate::support::promotion::Promotion;
@@ -41,6 +41,9 @@ pub(crate) struct Config {
     /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
     #[serde(default)]
     preprocess: Preprocess,
+    /// Principal components instead of the features: as many as said, of features that are scaled.
+    #[serde(default)]
+    pca: Option<PcaConfig>,
     /// Estimators with their parameters, named as in scikit-learn: `logistic_regression`, `linear_svm`,
     /// `gaussian_naive_bayes`, `k_nearest_neighbors`, `decision_tree`, `random_forest`, `extra_trees`,
     /// `gradient_boosting`. A parameter that is a list is tried with each of its values. When not said, logistic
@@ -134,8 +137,10 @@ impl Config {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
             preprocess: recipes(&self.preprocess),
+            pca: self.pca.as_ref().map(PcaConfig::pca),
             candidates: candidates(&self.candidates),
             search: self.search.settings(),
+            memory: self.search.memory(),
             validation: self.validation.settings(),
             metric: Some(self.metric.metric()),
             resample: self.resample.map(|how| match how {

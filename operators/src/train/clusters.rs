@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     learn::{self, Keep},
-    preprocess::{Preprocess, recipes},
+    preprocess::{PcaConfig, Preprocess, recipes},
     validation::{Candidates, candidates},
 };
 
@@ -31,6 +31,9 @@ pub(crate) struct Config {
     /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
     #[serde(default)]
     preprocess: Preprocess,
+    /// Principal components instead of the features: as many as said, of features that are scaled.
+    #[serde(default)]
+    pca: Option<PcaConfig>,
     /// Ways of grouping with their parameters, named as in scikit-learn: `k_means` (`n_clusters`, `n_init`, `max_iter`,
     /// `tol`), and `dbscan` (`eps`, `min_samples`), which assigns the rows it is given and makes no model. A parameter that
     /// is a list is tried with each of its values; the best by the silhouette is kept. When not said, `k_means` with 8
@@ -55,6 +58,7 @@ impl Config {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
             preprocess: recipes(&self.preprocess),
+            pca: self.pca.as_ref().map(PcaConfig::pca),
             candidates: candidates(&self.candidates),
             seed: self.seed.unwrap_or(seed),
             ..Settings::new(Goal::Clusters, "")

@@ -1,6 +1,7 @@
 //! From rows to a model that is kept: what the training operators share.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,11 +16,13 @@ use pipectl_models::{
     data::Goal,
     metrics::Metric,
     onnx::Metadata,
-    train::{Hooks, Progress, Settings, Trained, train},
+    train::{Fit, Hooks, Progress, Settings, Trained, train},
 };
 use polars::prelude::DataFrame;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, UnboundedSender};
 
+use super::resume::Fits;
 use crate::support::{
     frame::only_input, mlflow, model::model_error, promotion::Promotion, whole::Whole,
 };
@@ -86,6 +89,8 @@ pub(super) fn check(
     }
     if let Err(error) = settings.check_preprocess() {
         found.error(&["preprocess"], error.to_string());
+    } else if let Err(error) = settings.check_pca() {
+        found.error(&["pca"], error.to_string());
     } else if let Err(error) = settings.check() {
         found.error(&["candidates"], error.to_string());
     }
@@ -179,37 +184,65 @@ fn trials(metadata: &Metadata) -> Result<DataFrame, TaskError> {
     metadata.trials_frame().map_err(model_error)
 }
 
+/// Trains, and keeps what is measured meanwhile.
 async fn learn(
     context: &TaskContext,
     frame: DataFrame,
     settings: Settings,
 ) -> Result<Trained, TaskError> {
+    let mut fits = Fits::load(context).await?;
+    let known = fits.known();
+    if !known.is_empty() {
+        context.log.info(format!(
+            "goes on after {} fits that an earlier attempt has measured",
+            known.len()
+        ));
+    }
+    let (tell, mut heard) = mpsc::unbounded_channel();
     let inner = Arc::new(context.clone());
-    context
-        .compute(move || {
-            let progress = |progress: Progress| {
-                inner
-                    .progress
-                    .set(progress.done as u64, Some(progress.total as u64));
-            };
-            let cancelled = || inner.cancel.is_cancelled();
-            let hooks = Hooks {
-                progress: &progress,
-                cancelled: &cancelled,
-            };
-            let trained = train(&frame, &settings, &hooks).map_err(model_error)?;
-            for trial in &trained.metadata.trials {
-                let mark = if trial.chosen { " (chosen)" } else { "" };
-                inner.log.info(format!(
-                    "{} {}: {} {:.4} ± {:.4}{mark}",
-                    trial.estimator,
-                    json!(trial.parameters),
-                    settings.metric(),
-                    trial.mean,
-                    trial.deviation
-                ));
+    let mut work = pin!(context.compute(move || compute(&inner, &frame, &settings, &known, &tell)));
+    loop {
+        tokio::select! {
+            trained = &mut work => return trained,
+            more = fits.keep(&mut heard, context) => if !more? {
+                return work.await;
             }
-            Ok(trained)
-        })
-        .await
+        }
+    }
+}
+
+fn compute(
+    context: &TaskContext,
+    frame: &DataFrame,
+    settings: &Settings,
+    known: &[Fit],
+    tell: &UnboundedSender<Fit>,
+) -> Result<Trained, TaskError> {
+    let progress = |progress: Progress| {
+        context.log.info(progress.message);
+        context
+            .progress
+            .set(progress.done as u64, Some(progress.total as u64));
+    };
+    let cancelled = || context.cancel.is_cancelled();
+    let hooks = Hooks {
+        progress: &progress,
+        // Nobody hears it any more when the attempt has been given up.
+        measured: &|fit| drop(tell.send(fit)),
+        known,
+        cancelled: &cancelled,
+    };
+    let trained = train(frame, settings, &hooks).map_err(model_error)?;
+    for trial in &trained.metadata.trials {
+        let mark = if trial.chosen { " (chosen)" } else { "" };
+        context.log.info(format!(
+            "{} {}: {} {:.4} ± {:.4}{mark}",
+            trial.estimator,
+            json!(trial.parameters),
+            settings.metric(),
+            trial.mean,
+            trial.deviation
+        ));
+    }
+    Ok(trained)
 }

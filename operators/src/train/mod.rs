@@ -9,6 +9,7 @@ mod learn;
 mod metric;
 mod preprocess;
 mod regressor;
+mod resume;
 mod validation;
 
 /// The operators of this kind: each has its `mod` line above and its entry here.

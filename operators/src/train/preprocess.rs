@@ -1,7 +1,7 @@
 //! How columns become numbers: what the training operators' settings share.
 
 use indexmap::IndexMap;
-use pipectl_models::prepare::{Encode, Impute, Part, Recipe, Recipes, Scale};
+use pipectl_models::prepare::{Encode, Impute, Part, Pca, Recipe, Recipes, Scale};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,6 +38,18 @@ pub(crate) struct RecipeConfig {
     /// Of more levels than these the most frequent count, the others as not seen; 100 of `one_hot` when not said.
     #[serde(default)]
     max_categories: Option<usize>,
+    /// Of `encode: tfidf`: the words of the shortest and of the longest term; `[1, 1]` when not said.
+    #[serde(default)]
+    ngram_range: Option<[usize; 2]>,
+    /// Of `encode: tfidf`: the rows that a term must be in, below 1 a share of them; 1 when not said.
+    #[serde(default)]
+    min_df: Option<f64>,
+    /// Of `encode: tfidf`: of more terms than these the most frequent count; 1000 when not said.
+    #[serde(default)]
+    max_features: Option<usize>,
+    /// Of `encode: tfidf`: whether a term counts by the logarithm of how often it is in the row.
+    #[serde(default)]
+    sublinear_tf: Option<bool>,
 }
 
 /// What a missing value becomes.
@@ -76,6 +88,9 @@ enum EncodeName {
     Ordinal,
     /// The mean of the target in the rows with the level, mixed with the mean of all, which a level that was not seen gets.
     Target,
+    /// Free text: a feature for every word, or term of several, that weighs more the oftener it is in the row and the rarer in
+    /// the others.
+    Tfidf,
 }
 
 /// A part of a date, in UTC.
@@ -106,6 +121,29 @@ impl PartName {
     }
 }
 
+/// Features become fewer that vary most; learned from the rows that are learned from, part of the model.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PcaConfig {
+    /// How many components are kept; below 1: as many as tell more than this share of the variance. All that vary when not
+    /// said.
+    #[serde(default)]
+    n_components: Option<f64>,
+    /// Whether every component gets the variance 1.
+    #[serde(default)]
+    whiten: bool,
+}
+
+impl PcaConfig {
+    /// The same as training wants it.
+    pub(crate) fn pca(&self) -> Pca {
+        Pca {
+            n_components: self.n_components,
+            whiten: self.whiten,
+        }
+    }
+}
+
 /// The recipes as training wants them.
 pub(crate) fn recipes(written: &Preprocess) -> Recipes {
     let recipe = |config: &RecipeConfig| Recipe {
@@ -125,6 +163,7 @@ pub(crate) fn recipes(written: &Preprocess) -> Recipes {
             EncodeName::OneHot => Encode::OneHot,
             EncodeName::Ordinal => Encode::Ordinal,
             EncodeName::Target => Encode::Target,
+            EncodeName::Tfidf => Encode::Tfidf,
         }),
         order: config.order.clone(),
         parts: config
@@ -133,6 +172,10 @@ pub(crate) fn recipes(written: &Preprocess) -> Recipes {
             .map(|parts| parts.iter().map(|name| name.part()).collect()),
         min_frequency: config.min_frequency,
         max_categories: config.max_categories,
+        ngram_range: config.ngram_range,
+        min_df: config.min_df,
+        max_features: config.max_features,
+        sublinear_tf: config.sublinear_tf,
     };
     let columns = written.iter();
     columns

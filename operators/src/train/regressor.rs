@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     learn::{self, Keep},
     metric::QuantityMetric,
-    preprocess::{Preprocess, recipes},
+    preprocess::{PcaConfig, Preprocess, recipes},
     validation::{Candidates, SearchConfig, ValidationConfig, candidates},
 };
 use crate::support::promotion::Promotion;
@@ -35,6 +35,9 @@ pub(crate) struct Config {
     /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
     #[serde(default)]
     preprocess: Preprocess,
+    /// Principal components instead of the features: as many as said, of features that are scaled.
+    #[serde(default)]
+    pca: Option<PcaConfig>,
     /// Estimators with their parameters, named as in scikit-learn: `linear_regression`, `ridge`, `lasso`, `elastic_net`,
     /// `k_nearest_neighbors`, `decision_tree`, `random_forest`, `extra_trees`, `gradient_boosting`. A parameter that is a
     /// list is tried with each of its values. When not said, ridge, random forest and gradient boosting with their
@@ -76,8 +79,10 @@ impl Config {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
             preprocess: recipes(&self.preprocess),
+            pca: self.pca.as_ref().map(PcaConfig::pca),
             candidates: candidates(&self.candidates),
             search: self.search.settings(),
+            memory: self.search.memory(),
             validation: self.validation.settings(),
             metric: Some(self.metric.metric()),
             learning_curve: self.learning_curve,
@@ -196,8 +201,23 @@ mod tests {
         assert!(output.metrics["r2"] > 0.99, "{:?}", output.metrics);
         settings["preprocess"] = json!({"size": {"impute": "constant"}});
         assert_eq!(
-            complaints::<Regressor>(settings),
+            complaints::<Regressor>(settings.clone()),
             ["preprocess: `preprocess` of `size`: `impute: constant` and `fill_value` go together"]
+        );
+        settings["preprocess"] = json!({"district": {"encode": "tfidf", "ngram_range": [1, 2]}});
+        settings["pca"] = json!({"n_components": 3});
+        assert!(complaints::<Regressor>(settings.clone()).is_empty());
+        let output = project
+            .run_on::<Regressor>(flats(300), settings.clone())
+            .await
+            .unwrap();
+        assert!(output.metrics["r2"] > 0.9, "{:?}", output.metrics);
+        settings["pca"] = json!({"n_components": 2.5});
+        assert_eq!(
+            complaints::<Regressor>(settings),
+            [
+                "pca: `n_components` of `pca` is a number of components, or below 1 the share of the variance that they tell"
+            ]
         );
     }
 

@@ -1,7 +1,7 @@
 //! How candidates are compared, and how many of them: what the training operators' settings share.
 
 use indexmap::IndexMap;
-use pipectl_engine::operator::Complaints;
+use pipectl_engine::operator::{Complaints, SizeText};
 use pipectl_models::train::{Search, Split, Validation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,10 @@ pub(crate) struct SearchConfig {
     #[serde(default)]
     #[schemars(range(min = 2, max = 10))]
     halving: Option<usize>,
+    /// How much memory the candidates that are tried side by side may take, with their rows, as in `4GiB`. When not said as
+    /// many are tried at once as there are threads.
+    #[serde(default)]
+    memory: Option<SizeText>,
 }
 
 impl SearchConfig {
@@ -125,6 +129,10 @@ impl SearchConfig {
                 "the search is random or halving, not both",
             );
         }
+    }
+
+    pub(crate) fn memory(self) -> Option<u64> {
+        self.memory.map(|size| size.0)
     }
 
     pub(crate) fn settings(self) -> Search {
