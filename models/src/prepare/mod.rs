@@ -4,7 +4,7 @@
 //! frequent value; a date is counted in days since 1970). Text: one column of 0 and 1 for every level; missing text
 //! becomes the most frequent level, a level that was not seen in training is all zeros. Of a text column with more than
 //! 100 levels the 100 most frequent get a column, the rest counts as not seen; a text column in which most rows differ
-//! is an identifier and refused. A [`Recipe`] says otherwise; of free text it makes [words].
+//! is an identifier and refused. A [`Recipe`] says otherwise; of free text it makes words.
 
 mod encoding;
 mod learn;
