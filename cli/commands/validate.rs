@@ -43,6 +43,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
             }
         })
         .collect();
+    let broken = checked.iter().any(|one| one.complaints.has_errors());
     if arguments.online {
         wire::block_on(async {
             for checked in &mut checked {
@@ -69,8 +70,11 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
         ComplaintFormat::Sarif => output.json(&sarif(&all, env!("CARGO_PKG_VERSION"))),
         ComplaintFormat::Github => output.print(github(&all)),
     }
-    Ok(if all.has_errors() {
+    Ok(if broken {
         Exit::Usage
+    } else if all.has_errors() {
+        // The files are in order; what they name is not.
+        Exit::Environment
     } else {
         Exit::Done
     })

@@ -55,7 +55,7 @@ fn a_warehouse_with_a_wrong_password() {
     let shown = project.run(&["runs", "show", "last", "--format", "json"]);
     assert!(!shown.stdout.contains("hunter2"), "{shown}");
     let online = project.run(&["validate", "--online"]);
-    assert_eq!(online.code, Some(2), "{online}");
+    assert_eq!(online.code, Some(3), "{online}");
     assert!(!online.stdout.contains("hunter2"), "{online}");
 }
 

@@ -1,6 +1,7 @@
 //! The authored file: YAML with places, diagnostics, expressions.
 
 pub mod codes;
+pub(crate) mod comparisons;
 mod diagnostic;
 mod expression;
 pub mod file;

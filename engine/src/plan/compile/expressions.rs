@@ -49,6 +49,7 @@ impl Compiler<'_> {
                 self.path(path, mention);
             }
             self.check_type(mention);
+            self.check_comparisons(mention);
         }
         self.mentions = mentions;
     }

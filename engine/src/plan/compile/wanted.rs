@@ -8,7 +8,10 @@ use super::{
 use crate::{
     operator::{Outputs, ValueType},
     plan::ParamType,
-    spec::codes,
+    spec::{
+        codes,
+        comparisons::{Literal, comparisons},
+    },
 };
 
 /// The types that a setting takes.
@@ -114,6 +117,35 @@ impl Compiler<'_> {
             );
             if let Some(filter) = wanted.filter() {
                 complaint.hint(format!("convert it: `{path} | {filter}`"));
+            }
+        }
+    }
+
+    /// What is compared with a text or a number that it can never equal.
+    pub(super) fn check_comparisons(&mut self, mention: &Mention) {
+        for (path, literal) in comparisons(mention.expression.source()) {
+            let Some((types, phrase)) = self.type_of_path(path) else {
+                continue;
+            };
+            let (wrong, other, hint) = match literal {
+                Literal::Text => (
+                    types & Wanted::TEXT == 0,
+                    "text",
+                    format!("leave the quotes out, or make a text of it: `{path} | string`"),
+                ),
+                Literal::Number => (
+                    types == Wanted::TEXT,
+                    "a number",
+                    format!("convert it: `{path} | int`, or put the number in quotes"),
+                ),
+            };
+            if wrong {
+                let message = format!(
+                    "`{path}` is {phrase}, and is compared with {other}: they are never equal, and neither is greater"
+                );
+                self.found
+                    .error(codes::EXPRESSION_TYPE, mention.mark, message)
+                    .hint(hint);
             }
         }
     }
