@@ -43,8 +43,12 @@ impl Execution<'_> {
         let cancel = options.cancel.clone();
         let work = Box::pin(async {
             // Who gives up while he waits has the run written down as cancelled.
-            turn::wait(self.house, &self.plan, run, output, &cancel).await?;
-            let state = runner.execute(Arc::clone(&self.plan), run, options).await;
+            let plan = Arc::clone(&self.plan);
+            let claim = turn::wait(self.house, runner, &plan, run, output, &cancel).await?;
+            let state = match claim {
+                Some(claim) => runner.execute_claimed(plan, run, claim, options).await,
+                None => runner.execute(plan, run, options).await,
+            };
             state.map_err(|error| judged(error, run))
         });
         let resume = format!("`pipectl run --resume {}` goes on with it", run.short());
@@ -196,7 +200,7 @@ pub(super) async fn stop_on_signal(output: &Output, stop: &CancellationToken) {
 }
 
 /// Whose fault it is that a run could not be worked on.
-fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
+pub(super) fn judged(error: RunnerError, run: RunId) -> anyhow::Error {
     let problem = match &error {
         RunnerError::Busy { owner, .. } => {
             Problem::usage(format!("run {run} is being worked on by {owner}"))

@@ -4,14 +4,17 @@ use pipectl_engine::{
     id::RunId,
     state::RunState,
     store::{
-        Backfill, Claim, Claimed, Daemon, Progress, ScheduleRecord, SensorKey, SensorRecord,
-        StoreError, Thing, ThingRecord,
+        Backfill, Claim, Claimed, Daemon, Progress, RunStore, ScheduleRecord, SensorKey,
+        SensorRecord, StoreError, Thing, ThingRecord, Turn,
     },
 };
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::rows::{json, maybe_time, named, time, whole};
+use crate::{
+    error::unknown,
+    rows::{json, maybe_time, named, time, whole},
+};
 
 #[derive(FromRow)]
 pub(crate) struct ThingRow {
@@ -132,6 +135,25 @@ pub(crate) fn claimed((run, fence): (Uuid, i64)) -> Result<Claimed, StoreError> 
             fence: whole(fence)?,
         },
     })
+}
+
+/// Whether it is a run's turn, from what asking for it gave: nothing when too many others are under way, no fencing token
+/// when it was not to be had.
+pub(crate) async fn turn(
+    store: &dyn RunStore,
+    run: RunId,
+    asked: Option<Option<i64>>,
+) -> Result<Turn, StoreError> {
+    match asked {
+        None => Ok(Turn::Full),
+        Some(Some(fence)) => Ok(Turn::Given(Claim {
+            fence: whole(fence)?,
+        })),
+        Some(None) => {
+            let known = store.run(run).await?;
+            known.map(|_| Turn::Held).ok_or_else(|| unknown(run))
+        }
+    }
 }
 
 /// How many runs of a pipeline are in a state.

@@ -135,7 +135,8 @@ fn what_was_archived_is_put_back_to_be_replayed() {
     let archived = |count| {
         wait_for(Duration::from_secs(10), || {
             all_succeeded(&project, count)?;
-            let moved = project.path("done/in/a.csv").exists();
+            let moved =
+                project.path("done/in/a.csv").exists() && !project.path("in/a.csv").exists();
             moved.then_some(()).ok_or(daemon.log())
         });
     };
@@ -161,7 +162,7 @@ fn what_was_archived_is_put_back_to_be_replayed() {
     );
     let daemon = begun(&project, "daemon");
     wait_for(Duration::from_secs(10), || {
-        let moved = project.path("done/in/a.csv").exists();
+        let moved = project.path("done/in/a.csv").exists() && !project.path("in/a.csv").exists();
         moved.then_some(()).ok_or(daemon.log())
     });
     drop(daemon);

@@ -186,6 +186,20 @@ impl Runner {
         })
     }
 
+    /// Claims a run if fewer than `most` other runs of its pipeline are under way, not counting those of owners who are
+    /// `gone`. `None` when it has to wait.
+    ///
+    /// # Errors
+    /// When the history fails, or somebody else works on the run.
+    pub async fn claim_in_turn(
+        &self,
+        run: RunId,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Option<Claim>, RunnerError> {
+        owner::claim_in_turn(&self.0, run, most, gone).await
+    }
+
     /// Works on a run that this process has claimed until it is over, as [`execute`](Self::execute).
     ///
     /// # Errors

@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{LEASE, Parts, RunnerError};
-use crate::{id::RunId, store::Claim};
+use crate::{
+    id::RunId,
+    store::{Claim, Turn},
+};
 
 /// How often the owner of a run in the foreground looks whether it is to stop.
 const HEARING: Duration = Duration::from_millis(700);
@@ -119,6 +122,23 @@ pub(super) async fn claim(parts: &Arc<Parts>, run: RunId) -> Result<Claim, Runne
         }
     }
     Err(RunnerError::Busy { run, owner: holder })
+}
+
+/// Makes the process the run's owner as [`claim`] does, if it is the run's turn: fewer than `most` other runs of its pipeline
+/// are under way. Those of owners who are `gone` do not count.
+pub(super) async fn claim_in_turn(
+    parts: &Arc<Parts>,
+    run: RunId,
+    most: u32,
+    gone: &[String],
+) -> Result<Option<Claim>, RunnerError> {
+    let owner = parts.owner.name();
+    let turn = parts.store.claim_in_turn(run, owner, LEASE, most, gone);
+    match turn.await? {
+        Turn::Given(claim) => Ok(Some(claim)),
+        Turn::Full => Ok(None),
+        Turn::Held => claim(parts, run).await.map(Some),
+    }
 }
 
 /// Renews the owner's leases while `work` goes on, and tells `cancel` when somebody wants the run to be stopped. A daemon

@@ -26,7 +26,7 @@ pub use history::{History, LATE, PruneRule};
 pub use memory::MemoryStore;
 pub use part::Part;
 pub use promotion::{Verdict, promotion};
-pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo};
+pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo, Turn};
 pub use record::{
     ArtifactRecord, AttemptRecord, CachedOutput, Claim, Created, ErrorRecord, EventRecord,
     MailState, NewMail, NewRun, OutputRecord, ParentTask, PendingMail, PipelineVersion, RunFilter,

@@ -55,6 +55,17 @@ pub struct Claimed {
     pub claim: Claim,
 }
 
+/// Whether it is a run's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is, and the run is the asker's.
+    Given(Claim),
+    /// As many other runs of its pipeline are under way as may be.
+    Full,
+    /// Somebody else has it.
+    Held,
+}
+
 /// What has become of the wish to stop a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
@@ -131,6 +142,17 @@ pub trait Queue: Send + Sync {
         gone: &[String],
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError>;
+    /// Claims a run, as [`claim`](super::RunStore::claim) does, if fewer than `most` other runs of its pipeline are under
+    /// way (as [`claim_queued`](Self::claim_queued) counts them); those of owners who are `gone` are not. Of many who ask at
+    /// once no more than `most` get theirs.
+    async fn claim_in_turn(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Turn, StoreError>;
     /// Unfinished runs that have an owner that is no daemon, with that owner and whether its lease is over; those that
     /// are back in the queue left out.
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError>;

@@ -7,18 +7,20 @@ use futures::{FutureExt as _, future::BoxFuture};
 use pipectl_engine::{
     id::{RunId, TaskKey},
     state::RunState,
-    store::{Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError},
+    store::{
+        Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError, Turn,
+    },
     time::Timestamp,
 };
 use sqlx::{AssertSqlSafe, PgExecutor};
 use uuid::Uuid;
 
-use super::{PostgresStore, values::lasting};
+use super::{PostgresStore, runs::sql::CLAIM, values::lasting};
 use crate::{
     batch::{element, text},
     error::{failed, reading, unknown, writing},
     rows::{name_of, named},
-    trigger_rows::{claimed, counted, daemon},
+    trigger_rows::{claimed, counted, daemon, turn},
 };
 
 /// How often a beat comes back to runs that somebody had locked, and after how long.
@@ -53,6 +55,11 @@ const CLAIM_LOST: &str = "with lost as (
     )
     update pipectl.runs r set owner = $1, fence = r.fence + 1, leased_until = now() + $2 from lost
     where r.id = lost.id returning r.id, r.fence";
+
+/// How many other runs of a run's pipeline are under way.
+const OTHERS: &str = "select count(*) from pipectl.runs r join pipectl.runs o on o.pipeline = r.pipeline and o.id <> r.id
+    where r.id = $1 and o.kind <> 'child' and o.state in ('queued', 'running') and o.owner is not null
+        and (o.state = 'running' or o.leased_until > now()) and o.owner <> all ($2)";
 
 const FOREGROUND: &str =
     "select r.id, r.owner, r.leased_until is null or r.leased_until <= now() from pipectl.runs r
@@ -184,6 +191,39 @@ impl Queue for PostgresStore {
         let mut claims = claims?;
         claims.sort_by_key(|claimed| claimed.run);
         Ok(claims)
+    }
+
+    async fn claim_in_turn(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Turn, StoreError> {
+        let lease = lasting(lease)?;
+        let asked = async {
+            let mut transaction = self.pool.begin().await?;
+            sqlx::query("select pg_advisory_xact_lock(hashtextextended('pipectl queue', 0))")
+                .execute(&mut *transaction)
+                .await?;
+            let others = sqlx::query_scalar::<_, i64>(OTHERS)
+                .bind(run.uuid())
+                .bind(gone);
+            if others.fetch_one(&mut *transaction).await? >= i64::from(most) {
+                return Ok(None);
+            }
+            let claim = sqlx::query_scalar::<_, i64>(CLAIM)
+                .bind(run.uuid())
+                .bind(owner)
+                .bind(lease);
+            let fence = claim.fetch_optional(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(Some(fence))
+        };
+        let asked = asked.await;
+        let asked = self.judged("claim the run", asked).await?;
+        turn(self, run, asked).await
     }
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {

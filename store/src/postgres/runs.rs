@@ -27,7 +27,7 @@ impl PostgresStore {
     }
 }
 
-mod sql {
+pub(super) mod sql {
     pub(super) use super::SELECT_RUN;
 
     /// The parameters of a listing.
@@ -52,7 +52,7 @@ mod sql {
     pub(super) const VERSION: &str =
         "select hash, pipeline, path, source from pipectl.pipeline_versions where hash = $1";
 
-    pub(super) const CLAIM: &str = "update pipectl.runs set fence = fence + 1, owner = $2, leased_until = now() + $3
+    pub(in super::super) const CLAIM: &str = "update pipectl.runs set fence = fence + 1, owner = $2, leased_until = now() + $3
         where id = $1 and (leased_until is null or leased_until <= now() or owner = $2)
             and (state <> 'queued' or not enqueued or coalesce(leased_until > now(), true)) returning fence";
 

@@ -7,7 +7,9 @@ use futures::{FutureExt as _, future::BoxFuture};
 use pipectl_engine::{
     id::{RunId, TaskKey},
     state::RunState,
-    store::{Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError},
+    store::{
+        Cancelled, Claimed, Created, Daemon, NewRun, PoolRequest, Queue, Redo, StoreError, Turn,
+    },
     time::Timestamp,
 };
 use serde_json::Value;
@@ -17,14 +19,15 @@ use uuid::Uuid;
 use super::{
     SqliteStore, Writing,
     create::{NOW, hex},
-    queue_sql::{ASK, FOREGROUND, GIVE, LOST, QUEUE, REQUEUE, RESTORE, STOP, STOPPED},
+    queue_sql::{ASK, FOREGROUND, GIVE, LOST, OTHERS, QUEUE, REQUEUE, RESTORE, STOP, STOPPED},
+    runs::sql::CLAIM,
     values::{lasting, moment},
 };
 use crate::{
     batch::{element, text},
     error::{failed, reading, unknown, writing},
     rows::{name_of, named},
-    trigger_rows::{claimed, counted, daemon},
+    trigger_rows::{claimed, counted, daemon, turn},
 };
 
 const WRITE: &str = "write the history";
@@ -96,6 +99,36 @@ impl Queue for SqliteStore {
             .bind(Value::from(gone).to_string())
             .bind(limit);
         self.claim_chosen(chosen, daemon, lease).await
+    }
+
+    async fn claim_in_turn(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Turn, StoreError> {
+        let wrong = |error| failed("claim the run", error);
+        let lease = lasting(lease)?;
+        let mut writer = self.writer().await.map_err(wrong)?;
+        writer.begin().await.map_err(wrong)?;
+        let asked = async {
+            let connection = &mut writer.connection;
+            let others = sqlx::query_scalar::<_, i64>(now(OTHERS))
+                .bind(run.uuid())
+                .bind(Value::from(gone).to_string());
+            if others.fetch_one(&mut *connection).await? >= i64::from(most) {
+                return Ok(None);
+            }
+            let claim = sqlx::query_scalar(CLAIM).bind(run.uuid());
+            let claim = claim.bind(owner).bind(lease);
+            claim.fetch_optional(connection).await.map(Some)
+        };
+        let asked = asked.await;
+        let asked = writer.end(asked).await.map_err(wrong)?;
+        drop(writer);
+        turn(self, run, asked).await
     }
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {

@@ -61,6 +61,14 @@ pub(super) const GIVE: &str =
     "update runs set owner = $1, fence = fence + 1, leased_until = {now} + $2
     where id in (select unhex(value) from json_each($3)) returning id, fence";
 
+/// How many other runs of a run's pipeline are under way.
+pub(super) const OTHERS: &str = "select count(*) from runs r
+    cross join runs o indexed by runs_unfinished cross join (select {now} as now) as clock
+    where r.id = $1 and o.pipeline = r.pipeline and o.id <> r.id and o.kind <> 'child'
+        and o.state in ('queued', 'running') and o.owner is not null
+        and (o.state = 'running' or o.leased_until > clock.now)
+        and o.owner not in (select value from json_each($2))";
+
 pub(super) const FOREGROUND: &str =
     "select r.id, r.owner, r.leased_until is null or r.leased_until <= clock.now
     from runs r cross join (select {now} as now) as clock

@@ -28,7 +28,7 @@ impl SqliteStore {
     }
 }
 
-mod sql {
+pub(super) mod sql {
     pub(super) use super::SELECT_RUN;
 
     /// The parameters of a listing.
@@ -55,7 +55,7 @@ mod sql {
     pub(super) const VERSION: &str =
         "select hash, pipeline, path, source from pipeline_versions where hash = $1";
 
-    pub(super) const CLAIM: &str = "update runs set fence = fence + 1, owner = $2, leased_until = clock.now + $3
+    pub(in super::super) const CLAIM: &str = "update runs set fence = fence + 1, owner = $2, leased_until = clock.now + $3
         from (select cast(unixepoch('subsec') * 1000000 as integer) as now) as clock
         where id = $1 and (leased_until is null or leased_until <= clock.now or owner = $2)
             and (state <> 'queued' or not enqueued or coalesce(leased_until > clock.now, 1)) returning fence";

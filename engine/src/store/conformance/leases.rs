@@ -2,11 +2,11 @@
 
 use futures::future::join_all;
 
-use super::fixture::{LONG, Owned, SHORT, after_short, new_run};
+use super::fixture::{LONG, Owned, SHORT, after_short, new_run, started};
 use crate::{
     id::RunId,
     state::RunState,
-    store::{Store, StoreError},
+    store::{NewRun, RunKind, Store, StoreError, Turn},
 };
 
 async fn queued(store: &dyn Store) -> RunId {
@@ -103,5 +103,54 @@ pub async fn only_one_of_many_claims(store: &dyn Store) {
             .filter(|claim| claim.as_ref().unwrap().is_some())
             .count(),
         1
+    );
+}
+
+/// Of many that ask at once for their turn no more get theirs than the pipeline may have under way; the next one does when one
+/// is over, or when its owner is known to be gone. Children do not count, nor other pipelines.
+pub async fn runs_take_turns(store: &dyn Store) {
+    let child = NewRun {
+        kind: RunKind::Child,
+        ..new_run("churn", 9)
+    };
+    let child = Owned::make_of(store, child).await;
+    child.commit(vec![started()]).await;
+    Owned::make(store, "other", 9).await;
+    let runs: Vec<_> = (0..6).map(|second| new_run("churn", second)).collect();
+    for run in &runs {
+        store.create_run(run).await.unwrap();
+    }
+    let ask = async |index: usize, most: u32, gone: &[String]| {
+        let run = runs[index].id;
+        let owner = format!("owner {index}");
+        let turn = store.claim_in_turn(run, &owner, LONG, most, gone);
+        turn.await.unwrap()
+    };
+    let turns = join_all((0..6).map(|index| ask(index, 2, &[]))).await;
+    let given = |turn: &Turn| matches!(turn, Turn::Given(_));
+    let mut given: Vec<_> = (0..6).filter(|index| given(&turns[*index])).collect();
+    assert_eq!(given.len(), 2, "{turns:?}");
+    let full = turns.iter().filter(|turn| **turn == Turn::Full).count();
+    assert_eq!(full, 4, "{turns:?}");
+    // One that has its turn has it again.
+    let first = given.remove(0);
+    let Turn::Given(claim) = ask(first, 2, &[]).await else {
+        panic!("a run has lost its turn");
+    };
+    let mut waiting = (0..6).filter(|index| turns[*index] == Turn::Full);
+    let (third, fourth) = (waiting.next().unwrap(), waiting.next().unwrap());
+    assert_eq!(ask(third, 2, &[]).await, Turn::Full);
+    let gone = [format!("owner {}", given[0])];
+    assert!(matches!(ask(third, 2, &gone).await, Turn::Given(_)));
+    assert_eq!(ask(fourth, 2, &gone).await, Turn::Full);
+    store.release(runs[first].id, claim.fence).await.unwrap();
+    assert!(matches!(ask(fourth, 2, &gone).await, Turn::Given(_)));
+    let taken = store.claim_in_turn(runs[third].id, "somebody", LONG, 9, &[]);
+    assert_eq!(taken.await.unwrap(), Turn::Held);
+    let nowhere = new_run("churn", 7).id;
+    let nowhere = store.claim_in_turn(nowhere, "one", LONG, 1, &[]).await;
+    assert!(
+        matches!(nowhere, Err(StoreError::NotFound(_))),
+        "{nowhere:?}"
     );
 }

@@ -61,6 +61,7 @@ macro_rules! each_store_promise {
             leases::a_renewed_lease_holds,
             leases::each_claim_has_a_greater_token,
             leases::only_one_of_many_claims,
+            leases::runs_take_turns,
             models::a_version_is_reserved_once_for_a_task,
             models::many_tasks_get_different_versions,
             models::a_reserved_version_is_not_seen,

@@ -15,7 +15,7 @@ use crate::{
     state::RunState,
     store::{
         BackfillState, Cancelled, Claim, Claimed, Created, Daemon, NewRun, PoolRequest, Queue,
-        Redo, RunKind, StoreError,
+        Redo, RunKind, StoreError, Turn,
     },
     time::Timestamp,
 };
@@ -132,6 +132,23 @@ impl Queue for MemoryStore {
         Ok(claims
             .filter_map(|run| content.give(run, daemon, now + lease))
             .collect())
+    }
+
+    async fn claim_in_turn(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Turn, StoreError> {
+        let now = self.clock.now();
+        let mut content = self.lock();
+        if content.others_under_way(run, now, gone) >= most as usize {
+            return Ok(Turn::Full);
+        }
+        let claim = content.claim(run, owner, now, lease)?;
+        Ok(claim.map_or(Turn::Held, Turn::Given))
     }
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
@@ -267,6 +284,20 @@ impl Content {
                 && entry.leased_until.is_some()
                 && (entry.leased(now) || owner.is_some_and(|owner| self.is_alive(owner, now)))
         })
+    }
+
+    /// How many other runs of a run's pipeline are under way.
+    fn others_under_way(&self, run: RunId, now: Timestamp, gone: &[String]) -> usize {
+        let pipeline = self.runs.get(&run).map(|entry| &entry.record.run.pipeline);
+        let others = self.runs.values().filter(|other| {
+            let is_gone = |owner: &String| gone.contains(owner);
+            Some(&other.record.run.pipeline) == pipeline
+                && other.record.run.id != run
+                && other.record.run.kind != RunKind::Child
+                && other.under_way(now)
+                && !other.record.owner.as_ref().is_some_and(is_gone)
+        });
+        others.count()
     }
 
     /// The runs that may be taken from the queue, in their order.

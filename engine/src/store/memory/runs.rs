@@ -51,22 +51,7 @@ impl RunStore for MemoryStore {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let now = self.clock.now();
-        let mut content = self.lock();
-        let entry = content
-            .runs
-            .get_mut(&run)
-            .ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
-        let taken = entry.leased_until.is_some_and(|until| until > now);
-        let back_in_queue = entry.leased_until.is_some() && entry.in_queue(now);
-        if back_in_queue || taken && entry.record.owner.as_deref() != Some(owner) {
-            return Ok(None);
-        }
-        entry.record.owner = Some(owner.to_owned());
-        entry.record.fence += 1;
-        entry.leased_until = Some(now + lease);
-        Ok(Some(Claim {
-            fence: entry.record.fence,
-        }))
+        self.lock().claim(run, owner, now, lease)
     }
 
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
@@ -266,6 +251,31 @@ impl RunStore for MemoryStore {
 }
 
 impl Content {
+    /// Makes `owner` the run's owner, if nobody else is.
+    pub(super) fn claim(
+        &mut self,
+        run: RunId,
+        owner: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let entry = self
+            .runs
+            .get_mut(&run)
+            .ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
+        let back_in_queue = entry.leased_until.is_some() && entry.in_queue(now);
+        let others = entry.leased(now) && entry.record.owner.as_deref() != Some(owner);
+        if back_in_queue || others {
+            return Ok(None);
+        }
+        entry.record.owner = Some(owner.to_owned());
+        entry.record.fence += 1;
+        entry.leased_until = Some(now + lease);
+        Ok(Some(Claim {
+            fence: entry.record.fence,
+        }))
+    }
+
     /// Makes a run, unless its trigger has one already.
     pub(super) fn create(&mut self, run: &NewRun) -> Created {
         if self.runs.contains_key(&run.id) {

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Backfill, BackfillState, Cancelled, Claimed, Created, Daemon, History, NewRun,
         PipelineVersion, PoolRequest, Progress, PruneRule, Queue, Redo, RunRecord, ScheduleRecord,
-        SensorKey, SensorRecord, StoreError, Thing, ThingRecord, Triggers,
+        SensorKey, SensorRecord, StoreError, Thing, ThingRecord, Triggers, Turn,
     },
     time::Timestamp,
 };
@@ -71,6 +71,18 @@ impl<H: Hooks> Queue for Wrapped<H> {
         self.0
             .through(self.0.claim_lost(daemon, lease, gone, limit))
             .await
+    }
+
+    async fn claim_in_turn(
+        &self,
+        run: RunId,
+        owner: &str,
+        lease: Duration,
+        most: u32,
+        gone: &[String],
+    ) -> Result<Turn, StoreError> {
+        let claim = self.0.inner().claim_in_turn(run, owner, lease, most, gone);
+        self.0.through(claim).await
     }
 
     async fn foreground_runs(&self) -> Result<Vec<(RunId, String, bool)>, StoreError> {
