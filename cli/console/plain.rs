@@ -1,6 +1,10 @@
 //! One line for each thing that happens.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use pipectl_engine::{
     event::{Listener, RunEvent, What},
@@ -21,6 +25,8 @@ pub(super) struct Plain {
     output: Output,
     verbose: bool,
     name_width: usize,
+    /// What was said last of each task that waits: who looks again and goes on waiting says nothing new.
+    waits: Mutex<HashMap<String, String>>,
 }
 
 impl Plain {
@@ -30,7 +36,14 @@ impl Plain {
             output,
             verbose,
             name_width: name_width.unwrap_or(0),
+            waits: Mutex::default(),
         }
+    }
+
+    /// Whether it was not said last of a task that waits.
+    fn is_news(&self, key: &str, details: &str) -> bool {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.insert(key.to_owned(), details.to_owned()).as_deref() != Some(details)
     }
 
     fn task(&self, key: &str, state: TaskState, details: &str) {
@@ -55,7 +68,10 @@ impl Listener for Plain {
                 ..
             } if self.verbose || worth_a_line(*state) => {
                 let details = details(*state, *took, *rows, note.as_deref(), *attempt);
-                self.task(&key.to_string(), *state, &details);
+                let key = key.to_string();
+                if *state != TaskState::Deferred || self.is_news(&key, &details) {
+                    self.task(&key, *state, &details);
+                }
             }
             What::Warning { key, text } => {
                 let warning = self.output.err.paint(YELLOW, "! warning        ");

@@ -396,6 +396,19 @@ fn words_of_a_text_are_the_same_in_the_file() {
 }
 
 #[test]
+fn small_and_capital_letters_are_the_same_in_the_file() {
+    for (goal, candidate) in [
+        (Goal::Classes, "logistic_regression"),
+        (Goal::Classes, "gradient_boosting"),
+        (Goal::Quantity, "ridge"),
+    ] {
+        let mut settings = settings(goal, candidate, json!({}));
+        settings.ignore_case = true;
+        compare(2, &settings, 0.6);
+    }
+}
+
+#[test]
 fn principal_components_are_the_same_in_the_file() {
     for (goal, candidate, components, whiten) in [
         (Goal::Classes, "logistic_regression", Some(0.95), false),

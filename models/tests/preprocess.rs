@@ -407,3 +407,51 @@ fn misuse_says_what_is_wrong() {
         "`preprocess` of `size`: `encode: target` goes with classes and numbers that are learned"
     );
 }
+
+/// The same rows spelled in many ways: what is learned of them is as if they were all spelled alike, and so are answers.
+#[test]
+fn small_and_capital_letters_are_the_same_when_that_is_wished() {
+    let spellings = [str::to_owned, str::to_uppercase, |text: &str| {
+        text[..1].to_uppercase() + &text[1..]
+    }];
+    let plain = sizes();
+    let size = plain.column("size").unwrap().str().unwrap();
+    let spelled: Vec<String> = size
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(|(row, text)| spellings[mixed(row as u64) as usize % 3](text))
+        .collect();
+    let mut loud = plain.clone();
+    loud.with_column(Column::new("size".into(), spelled))
+        .unwrap();
+    let order =
+        json!({"size": {"encode": "ordinal", "order": ["Small", "Medium", "Large", "Huge"]}});
+    for (candidate, recipes) in [
+        ("ridge", json!({})),
+        ("linear_regression", order),
+        ("ridge", json!({"size": {"encode": "target"}})),
+        (
+            "ridge",
+            json!({"size": {"impute": "constant", "fill_value": "HUGE"}}),
+        ),
+    ] {
+        let learn = |frame: &DataFrame| {
+            let mut settings = Settings::new(Goal::Quantity, "y");
+            settings.candidates = serde_json::from_value(json!({candidate: {}})).unwrap();
+            settings.preprocess = serde_json::from_value(recipes.clone()).unwrap();
+            settings.ignore_case = true;
+            train(frame, &settings, &Hooks::silent()).unwrap()
+        };
+        let (one, other) = (learn(&plain), learn(&loud));
+        assert_eq!(metric(&one, "r2"), metric(&other, "r2"), "{recipes}");
+        let levels = &other.metadata.reference[0].levels;
+        assert_eq!(levels.len(), 4, "{levels:?}");
+        let model = Model::load(&other.bytes.unwrap()).unwrap();
+        let asked = ["small", "Small", "SMALL", "sMALL"].map(|size| answer(&model, size));
+        assert!((asked[0] - 2.0).abs() < 0.2, "{recipes}: {asked:?}");
+        assert_eq!(asked, [asked[0]; 4]);
+    }
+    let apart = learned(&loud, Goal::Quantity, &json!({"ridge": {}}), &json!({})).unwrap();
+    assert_eq!(apart.metadata.reference[0].levels.len(), 12);
+}

@@ -11,41 +11,19 @@ use serde_json::{Value, json};
 use super::harness::{
     Project,
     http::{ask, free_port, get, post},
+    training::training,
     waiting::wait_for,
 };
 
 const JSON: &str = "application/json";
 
-fn training(rows: u32) -> String {
-    format!(
-        r#"
-name: training
-tasks:
-  history:
-    extract: csv
-    with: {{path: data/churn/history.csv, null_values: ["", " "]}}
-  some:
-    transform: sql
-    from: history
-    with: {{query: select * from history order by customerID limit {rows}}}
-  model:
-    train: classifier
-    from: some
-    with:
-      target: Churn
-      exclude: [customerID]
-      features: {{per_month: "TotalCharges / nullif(tenure, 0)"}}
-      candidates: {{logistic_regression: {{}}}}
-      validation: {{folds: 2}}
-      metric: f1
-      register: churn
-      promote: {{if: "f1 > 0"}}
-"#
-    )
-}
-
 fn train(project: &Project, rows: u32) {
-    project.write("pipelines/training.yaml", training(rows));
+    let features = r#"features: {per_month: "TotalCharges / nullif(tenure, 0)"}"#;
+    let model = format!("{features}\n      candidates: {{logistic_regression: {{}}}}");
+    project.write(
+        "pipelines/training.yaml",
+        training(rows, &model, r#"{if: "f1 > 0"}"#),
+    );
     project.succeed(&["run", "training"]);
 }
 
@@ -308,6 +286,20 @@ fn what_cannot_be_answered_says_why() {
     for (path, kind, body, status, message) in [
         ("/predict", JSON, "{", 400, "the body is no JSON"),
         ("/predict", JSON, "7", 400, "neither a row"),
+        (
+            "/predict",
+            JSON,
+            r#"[{"tenure": 1, "tenure": 2}]"#,
+            400,
+            "`tenure` is there twice",
+        ),
+        (
+            "/predict",
+            JSON,
+            &" ".repeat((16 << 20) + 1),
+            413,
+            "the body is larger than 16 MiB: send fewer rows at once",
+        ),
         ("/predict", "text/plain", "{}", 415, "send application/json"),
         (
             "/predict",

@@ -4,6 +4,7 @@ pub(crate) mod appending;
 pub(crate) mod copying;
 pub(crate) mod http;
 pub(crate) mod snapshots;
+pub(crate) mod training;
 pub(crate) mod waiting;
 
 use std::{

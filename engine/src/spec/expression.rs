@@ -186,9 +186,14 @@ impl Expression {
 }
 
 fn describe(error: &minijinja::Error) -> String {
-    error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), ToOwned::to_owned)
+    match error.detail() {
+        // What Rust says of text that `int` and `float` cannot read.
+        Some("invalid float literal" | "invalid digit found in string") => {
+            "the text is no number".to_owned()
+        }
+        Some(detail) => detail.to_owned(),
+        None => error.kind().to_string(),
+    }
 }
 
 impl std::fmt::Debug for Expression {
@@ -202,6 +207,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn text_that_is_no_number_is_said_to_be_none() {
+        let mut scope = Scope::default();
+        scope.set("params", json!({"day": "x", "part": "5 h"}));
+        for source in ["params.day | int > 2", "params.part | float"] {
+            let expression = Expression::compile(source, Place::start_of("a.yaml".into())).unwrap();
+            let error = expression.evaluate(&scope).unwrap_err().to_string();
+            assert!(error.contains("the text is no number"), "{error}");
+        }
+    }
 
     #[test]
     fn an_expression_sees_what_is_in_scope() {

@@ -84,6 +84,31 @@ impl TextColumn {
         &self.levels[self.codes[row] as usize]
     }
 
+    /// The same with every level under another name; levels of the same name become one.
+    pub(crate) fn renamed(&self, mut name: impl FnMut(&str) -> String) -> Self {
+        let mut levels: Vec<Arc<str>> = Vec::new();
+        let mut known: HashMap<Arc<str>, u32> = HashMap::new();
+        let places: Vec<u32> = self
+            .levels
+            .iter()
+            .map(|level| {
+                let name: Arc<str> = name(level).into();
+                *known.entry(Arc::clone(&name)).or_insert_with(|| {
+                    levels.push(name);
+                    u32::try_from(levels.len() - 1).unwrap_or(u32::MAX)
+                })
+            })
+            .collect();
+        Self {
+            levels: Arc::new(levels),
+            codes: self
+                .codes
+                .iter()
+                .map(|code| places[*code as usize])
+                .collect(),
+        }
+    }
+
     fn take(&self, rows: &[u32]) -> Self {
         Self {
             levels: Arc::clone(&self.levels),

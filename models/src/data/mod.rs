@@ -8,7 +8,7 @@ mod goal;
 mod table;
 mod target;
 
-pub(crate) use case::{lower, upper};
+pub(crate) use case::{lower, lowered, spell_alike, upper};
 pub use classes::Classes;
 pub use column::{Column, ColumnKind, TextColumn, Values};
 pub(crate) use fingerprint::hexadecimal;

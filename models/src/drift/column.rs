@@ -102,6 +102,11 @@ pub(crate) struct Side {
 }
 
 impl Side {
+    /// Whether there is no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sample.count() == 0 && self.infinite == 0
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "a number of rows")]
     fn missing(&self) -> f64 {
         let missing = self.rows - self.sample.count() - self.infinite;

@@ -7,6 +7,8 @@ use crate::drift::sample::{Sample, Union, levels, runs};
 
 /// Bars of a picture of numbers.
 const BARS: usize = 20;
+/// The share of the values on each side that a picture does not stretch to when they are far off.
+const OUTERMOST: f64 = 0.01;
 /// Levels of a picture; numbers with at most this many different values are shown like levels.
 const SHOWN: usize = 12;
 /// Letters of a level: a text may be as long as a book.
@@ -68,18 +70,64 @@ fn rounded(counts: &[usize]) -> Vec<f64> {
 }
 
 fn ranges(one: &[f64], other: &[f64]) -> Picture {
-    let (low, high) = ends(one, other);
+    let (least, greatest) = ends(one, other);
+    let (low, high) = bulk(one, other, least, greatest);
     let edges = edges(low, high, BARS);
+    let mut axis = [low, f64::midpoint(low, high), high].map(short);
+    if low > least {
+        axis[0] = format!("≤ {}", axis[0]);
+    }
+    if high < greatest {
+        axis[2] = format!("≥ {}", axis[2]);
+    }
+    let counts = |sorted: &[f64]| {
+        let mut counts = histogram(sorted, &edges);
+        counts[0] += sorted.partition_point(|value| *value < low);
+        counts[BARS - 1] += sorted.len() - sorted.partition_point(|value| *value <= high);
+        rounded(&counts)
+    };
     Picture {
         labels: edges
             .windows(2)
             .map(|pair| short(f64::midpoint(pair[0], pair[1])))
             .collect(),
-        axis: [low, f64::midpoint(low, high), high].map(short).to_vec(),
         numeric: true,
-        reference: rounded(&histogram(one, &edges)),
-        current: rounded(&histogram(other, &edges)),
+        reference: counts(one),
+        current: counts(other),
+        axis: axis.to_vec(),
     }
+}
+
+/// From where to where most values are: a few that are far off would squeeze the others into one bar. The outermost bars
+/// hold those too.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place among rows"
+)]
+fn bulk(one: &[f64], other: &[f64], least: f64, greatest: f64) -> (f64, f64) {
+    let at = |share: f64| {
+        let places = [one, other].map(|sorted| {
+            let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+            sorted.get(place).copied()
+        });
+        places.into_iter().flatten()
+    };
+    let low = at(OUTERMOST).fold(f64::INFINITY, f64::min);
+    let high = at(1.0 - OUTERMOST).fold(f64::NEG_INFINITY, f64::max);
+    let far = (high - low) / 2.0;
+    if far <= 0.0 {
+        return (least, greatest);
+    }
+    (
+        if low - least > far { low } else { least },
+        if greatest - high > far {
+            high
+        } else {
+            greatest
+        },
+    )
 }
 
 /// The most frequent levels of both, the rest as one.
@@ -138,6 +186,18 @@ mod tests {
 
     use super::Picture;
     use crate::drift::sample::Sample;
+
+    #[test]
+    fn values_that_are_far_off_are_in_the_outermost_bars() {
+        let usual = (0..1000).map(f64::from);
+        let sorted: Vec<f64> = usual.chain([9e4, 9e5]).collect();
+        let sample = Sample::Numbers(sorted);
+        let picture = Picture::of(&sample, &sample);
+        assert_eq!(picture.axis[0], "0");
+        assert!(picture.axis[2].starts_with("≥ 99"), "{:?}", picture.axis);
+        assert!((picture.reference.iter().sum::<f64>() - 1.0).abs() < 1e-4);
+        assert!(picture.reference[19] < 0.08 && picture.reference[10] > 0.04);
+    }
 
     #[test]
     fn many_levels_and_long_ones_make_a_small_picture() {

@@ -6,7 +6,7 @@ use polars::prelude::{Column as FrameColumn, DataFrame};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Column, ColumnKind, Values};
+use crate::data::{Column, ColumnKind, Values, spell_alike};
 use crate::drift::column::{Choice, ColumnDrift, Side, compare};
 use crate::drift::sample::Sample;
 use crate::error::{ModelError, Result};
@@ -27,6 +27,8 @@ pub struct DriftSettings {
     pub target: Option<String>,
     /// The table has drifted when at least this share of its columns has.
     pub share: f64,
+    /// Whether small and capital letters of text are the same.
+    pub ignore_case: bool,
     /// Tests and thresholds of single columns, instead of the default ones.
     pub columns: BTreeMap<String, Choice>,
 }
@@ -38,6 +40,7 @@ impl Default for DriftSettings {
             prediction: Vec::new(),
             target: None,
             share: 0.5,
+            ignore_case: false,
             columns: BTreeMap::new(),
         }
     }
@@ -234,9 +237,9 @@ fn of_column(
         return left_out(format!("it holds {}, which is not compared", odd.dtype()));
     };
     let choice = settings.columns.get(name).copied().unwrap_or_default();
-    let one = Column::read(column.as_materialized_series(), kind)?;
-    let one = side(&one);
-    let other = if one.sample.count() == 0 && one.infinite == 0 {
+    let mut one = Column::read(column.as_materialized_series(), kind)?;
+    let empty = side(&one).is_empty();
+    let mut other = if empty {
         Column::read(now.as_materialized_series(), kind_now)?
     } else {
         match read_as(now, kind, kind_now) {
@@ -244,7 +247,12 @@ fn of_column(
             None => return Ok(Ok(ColumnDrift::of_other_kind(name, kind, kind_now))),
         }
     };
-    compare(name, kind, [&one, &side(&other)], choice).map(Ok)
+    if let (true, Values::Text(one), Values::Text(other)) =
+        (settings.ignore_case, &mut one.values, &mut other.values)
+    {
+        spell_alike(&mut [one, other]);
+    }
+    compare(name, kind, [&side(&one), &side(&other)], choice).map(Ok)
 }
 
 fn side(column: &Column) -> Side {

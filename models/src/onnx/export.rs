@@ -139,6 +139,18 @@ fn prepare(
     values: &IndexMap<String, Value>,
 ) -> Result<Value> {
     let columns = &parts.preparation.columns;
+    let mut values = values.clone();
+    if parts.preparation.ignore_case {
+        for column in columns
+            .iter()
+            .filter(|column| column.kind == ColumnKind::Text)
+        {
+            if let Some(value) = values.get_mut(&column.name) {
+                let list = builder.change_case(value, "LOWER");
+                *value = builder.column(&list);
+            }
+        }
+    }
     let value = |column: &Prepared| {
         values
             .get(&column.name)

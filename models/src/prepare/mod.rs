@@ -14,9 +14,11 @@ mod recipe;
 mod target;
 mod words;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::data::{ColumnKind, Table, Truth, Values};
+use crate::data::{ColumnKind, Table, Truth, Values, lowered};
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
 pub(crate) use encoding::{Encoding, Meaning};
@@ -75,6 +77,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Preparation {
     /// The columns in the table's order; one without any value in training is left out.
     pub(crate) columns: Vec<Prepared>,
+    /// Whether text is read in small letters, as the levels are then.
+    pub(crate) ignore_case: bool,
 }
 
 impl Preparation {
@@ -83,13 +87,17 @@ impl Preparation {
         table: &Table,
         truth: &Truth,
         recipes: &Recipes,
+        ignore_case: bool,
         warn: &mut dyn FnMut(String),
     ) -> Result<Self> {
-        let usual = Recipe::default();
+        let table = spelled(table, ignore_case);
         let mut columns = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
-            let recipe = recipes.get(&column.name).unwrap_or(&usual);
-            if let Some(encoding) = learn::learn(column, recipe, truth, warn)? {
+            let mut recipe = recipes.get(&column.name).cloned().unwrap_or_default();
+            if ignore_case {
+                recipe.lower();
+            }
+            if let Some(encoding) = learn::learn(column, &recipe, truth, warn)? {
                 columns.push(Prepared {
                     name: column.name.clone(),
                     kind: column.kind,
@@ -100,7 +108,10 @@ impl Preparation {
         if columns.is_empty() {
             return Err(ModelError::data("no column is left to learn from"));
         }
-        Ok(Self { columns })
+        Ok(Self {
+            columns,
+            ignore_case,
+        })
     }
 
     /// Number of features.
@@ -185,6 +196,7 @@ impl Preparation {
 
     /// The features of the rows that this was learned from: a row has no say in the mean that its level becomes.
     pub(crate) fn transform_training(&self, table: &Table, truth: &Truth) -> Result<Matrix> {
+        let table = &*spelled(table, self.ignore_case);
         let mut matrix = self.transform(table)?;
         let mut first = 0;
         for prepared in &self.columns {
@@ -209,6 +221,7 @@ impl Preparation {
 
     /// The features.
     pub(crate) fn transform(&self, table: &Table) -> Result<Matrix> {
+        let table = &*spelled(table, self.ignore_case);
         let mut matrix = Matrix::zeros(table.rows, self.width());
         let mut first = 0;
         for prepared in &self.columns {
@@ -250,6 +263,15 @@ impl Preparation {
     }
 }
 
+/// The table as it is, or with all text in small letters.
+fn spelled(table: &Table, ignore_case: bool) -> Cow<'_, Table> {
+    if ignore_case {
+        Cow::Owned(lowered(table))
+    } else {
+        Cow::Borrowed(table)
+    }
+}
+
 /// A moment, or what a missing one becomes.
 #[allow(clippy::cast_precision_loss, reason = "a date to the microsecond fits")]
 fn microseconds(moment: i64, fill: f64) -> f64 {
@@ -282,7 +304,7 @@ mod tests {
         let mut warnings = Vec::new();
         let truth = Truth::Unknown(table.rows);
         let warn = &mut |text| warnings.push(text);
-        let preparation = Preparation::fit(table, &truth, &Recipes::new(), warn).unwrap();
+        let preparation = Preparation::fit(table, &truth, &Recipes::new(), false, warn).unwrap();
         (preparation, warnings)
     }
 
@@ -332,7 +354,7 @@ mod tests {
         let ids: Vec<String> = (0..200).map(|row| format!("c{row}")).collect();
         let table = Table::from_frame(&df!("id" => &ids).unwrap(), &[]).unwrap();
         let (truth, recipes) = (Truth::Unknown(200), Recipes::new());
-        let error = Preparation::fit(&table, &truth, &recipes, &mut |_| ())
+        let error = Preparation::fit(&table, &truth, &recipes, false, &mut |_| ())
             .unwrap_err()
             .to_string();
         assert!(

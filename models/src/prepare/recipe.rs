@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::{Column, ColumnKind};
+use crate::data::{Column, ColumnKind, lower};
 use crate::error::{ModelError, Result};
 use crate::prepare::parts::Part;
 
@@ -131,6 +131,16 @@ impl Recipe {
             return wrong(column, "`scale` goes with numbers, `encode` with text");
         }
         Ok(())
+    }
+
+    /// Names levels as text that is read in small letters has them.
+    pub(crate) fn lower(&mut self) {
+        for level in self.order.iter_mut().flatten() {
+            *level = lower(level);
+        }
+        if let Some(Value::String(level)) = &mut self.fill_value {
+            *level = lower(level);
+        }
     }
 
     /// Checks what is said of words.

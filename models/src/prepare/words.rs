@@ -202,7 +202,8 @@ mod tests {
             let recipes: Recipes =
                 serde_json::from_value(serde_json::json!({"text": case.recipe})).unwrap();
             let truth = Truth::Unknown(table.rows);
-            let preparation = Preparation::fit(&table, &truth, &recipes, &mut |_| ()).unwrap();
+            let preparation =
+                Preparation::fit(&table, &truth, &recipes, false, &mut |_| ()).unwrap();
             assert_eq!(preparation.width(), case.width, "{}", case.recipe);
             let matrix = preparation.transform(&table).unwrap();
             for (row, expected) in case.rows.iter().enumerate() {
@@ -228,7 +229,7 @@ mod tests {
         let mut warnings = Vec::new();
         let truth = Truth::Unknown(table.rows);
         let warn = &mut |text| warnings.push(text);
-        let preparation = Preparation::fit(&table, &truth, &recipes, warn).unwrap();
+        let preparation = Preparation::fit(&table, &truth, &recipes, false, warn).unwrap();
         assert_eq!(preparation.width(), 1_000);
         assert_eq!(
             warnings,

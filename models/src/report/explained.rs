@@ -3,10 +3,10 @@
 
 use crate::data::{ColumnKind, Goal};
 use crate::error::Result;
-use crate::onnx::{Dependence, Metadata};
+use crate::onnx::{Dependence, Effect, Metadata, ThresholdCurves};
 use crate::report::charts::tick;
 use crate::report::lines::{COLOUR_NAMES, Level, Lines, levels};
-use crate::report::numbers::{percent, score};
+use crate::report::numbers::{beside, percent};
 use crate::report::page::{Chart, ImportanceRow};
 
 /// Columns whose importance is shown.
@@ -35,13 +35,16 @@ pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
     let largest =
         |of: fn(&Row<'_>) -> Option<f64>| rows.iter().filter_map(of).fold(1e-12, f64::max);
     let (loss, moved) = (largest(|row| row.1), largest(|row| row.2));
+    let told = |value: Option<f64>, largest: f64| {
+        value.map_or_else(|| "–".to_owned(), |value| beside(value, largest))
+    };
     rows.iter()
         .take(IMPORTANT)
         .map(|row| ImportanceRow {
             column: row.0.to_owned(),
-            loss: row.1.map_or_else(|| "–".to_owned(), score),
+            loss: told(row.1, loss),
             width: width(row.1, loss),
-            effect: row.2.map_or_else(|| "–".to_owned(), score),
+            effect: told(row.2, moved),
             effect_width: width(row.2, moved),
         })
         .collect()
@@ -72,6 +75,10 @@ pub(super) fn unit(metadata: &Metadata) -> &'static str {
 
 /// Why it is not shown how far columns move scores, where one expects that; else empty.
 pub(super) fn unexplained(metadata: &Metadata) -> &'static str {
+    let derived = |one: &Effect| metadata.features.contains_key(&one.column);
+    if metadata.effects.iter().any(derived) {
+        return "A derived feature is not shuffled by itself, but with the columns that it is made of.";
+    }
     let trees = [
         "random_forest",
         "extra_trees",
@@ -109,10 +116,24 @@ pub(super) fn thresholds(metadata: &Metadata, positive: &str) -> Result<Option<C
         title: "Thresholds".to_owned(),
         note: format!(
             "Blue: of those called {positive}, the share that is (precision); orange: of those that are, the share that is \
-             called so (recall); green: F1. The upright line is the model's threshold."
+             called so (recall); green: F1. The upright line is the model's threshold.{}",
+            best(curves, metadata.threshold)
         ),
         svg,
     }))
+}
+
+/// Where F1 is highest, if that is better than at the model's threshold.
+fn best(curves: &ThresholdCurves, threshold: f64) -> String {
+    let points = || curves.thresholds.iter().zip(&curves.f1);
+    let best = points().max_by(|a, b| a.1.total_cmp(b.1));
+    let own = points().min_by(|a, b| (a.0 - threshold).abs().total_cmp(&(b.0 - threshold).abs()));
+    match (best, own) {
+        (Some((place, highest)), Some((_, own))) if highest - own >= 0.005 => format!(
+            " F1 is highest from {place:.2} on: {highest:.3} (`tune_threshold: f1` would take that one)."
+        ),
+        _ => String::new(),
+    }
 }
 
 /// The metric over the number of rows that were learned from.

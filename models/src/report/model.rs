@@ -378,7 +378,11 @@ fn facts(metadata: &Metadata, digest: &str) -> Vec<(&'static str, String)> {
         ("Model file (SHA-256)", digest.to_owned()),
         (
             "File against memory",
-            format!("largest difference {:.1e}", metadata.max_difference),
+            if metadata.max_difference > 0.0 {
+                format!("answers differ by {:.1e} at most", metadata.max_difference)
+            } else {
+                "equal answers".to_owned()
+            },
         ),
         ("pipectl", metadata.pipectl.clone()),
     ]);

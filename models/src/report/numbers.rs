@@ -39,9 +39,25 @@ pub(crate) fn score(value: f64) -> String {
     }
 }
 
+/// A number with as many digits behind the point as make three of the largest one that it stands below.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a few digits"
+)]
+pub(crate) fn beside(value: f64, largest: f64) -> String {
+    let digits = (2.0 - largest.abs().max(1e-12).log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    // Nothing is less than nothing.
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|letter| "0.".contains(letter)) => rest.to_owned(),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{count, percent, score};
+    use super::{beside, count, percent, score};
 
     #[test]
     fn numbers_are_short() {
@@ -49,6 +65,15 @@ mod tests {
         assert_eq!(
             [percent(0.5), percent(0.0002), percent(0.0)],
             ["50.0 %", "< 0.1 %", "0.0 %"]
+        );
+        assert_eq!(
+            [
+                beside(0.252, 0.252),
+                beside(-8.4e-4, 0.252),
+                beside(-1.5e-4, 0.252),
+                beside(3.0, 1250.0)
+            ],
+            ["0.252", "-0.001", "0.000", "3"]
         );
         assert_eq!(
             [score(0.0), score(0.00001), score(0.25)],

@@ -37,7 +37,13 @@ impl Prepared {
         estimators: &[&Estimator],
         warn: &mut dyn FnMut(String),
     ) -> Result<Self> {
-        let preparation = Preparation::fit(table, &truth, &settings.preprocess, warn)?;
+        let preparation = Preparation::fit(
+            table,
+            &truth,
+            &settings.preprocess,
+            settings.ignore_case,
+            warn,
+        )?;
         let pca = settings.pca;
         let mut forms: Vec<Form> = Vec::new();
         for estimator in estimators {

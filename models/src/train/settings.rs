@@ -24,6 +24,8 @@ pub struct Settings {
     pub features: IndexMap<String, String>,
     /// How columns, raw or derived, become numbers where not as usual.
     pub preprocess: Recipes,
+    /// Whether small and capital letters of text are the same.
+    pub ignore_case: bool,
     /// Whether estimators read principal components instead.
     pub pca: Option<Pca>,
     /// Estimators with parameters; a parameter that is a list is tried with each of its values. When empty, usual ones
@@ -144,6 +146,7 @@ impl Settings {
             exclude: Vec::new(),
             features: IndexMap::new(),
             preprocess: Recipes::new(),
+            ignore_case: false,
             pca: None,
             candidates: IndexMap::new(),
             search: Search::Grid,

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::data::{Column, Table, Values};
+use crate::data::{Column, Table, Values, spell_alike};
 use crate::onnx::ColumnStatistics;
 use crate::prepare::{DAY, Encoding, Preparation};
 
@@ -13,7 +13,17 @@ const QUANTILES: usize = 20;
 
 /// What a model tells of its columns. A free text is made of words: its levels are sentences that people wrote.
 pub(crate) fn reference(table: &Table, preparation: &Preparation) -> Vec<ColumnStatistics> {
-    let mut found = statistics(table);
+    let mut found = if preparation.ignore_case {
+        let mut table = table.clone();
+        for column in &mut table.columns {
+            if let Values::Text(text) = &mut column.values {
+                spell_alike(&mut [text]);
+            }
+        }
+        statistics(&table)
+    } else {
+        statistics(table)
+    };
     for prepared in &preparation.columns {
         if matches!(prepared.encoding, Encoding::Words(_))
             && let Some(one) = found.iter_mut().find(|one| one.name == prepared.name)

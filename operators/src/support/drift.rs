@@ -45,6 +45,9 @@ macro_rules! drift_settings {
             /// {test: ks, threshold: 0.01}}`.
             #[serde(default)]
             columns: std::collections::BTreeMap<String, $crate::support::drift::ColumnChoice>,
+            /// Whether text that only differs in small and capital letters is the same.
+            #[serde(default)]
+            ignore_case: bool,
             /// What is an occasion: the verdict on the whole, or any column.
             #[serde(default)]
             when: $crate::support::drift::When,
@@ -61,6 +64,7 @@ macro_rules! drift_settings {
                     prediction: self.prediction.0.clone(),
                     target: self.target.clone(),
                     share: self.share,
+                    ignore_case: self.ignore_case,
                     columns: self.columns.clone(),
                     when: self.when,
                 }
@@ -133,6 +137,7 @@ pub(crate) struct Watch {
     pub(crate) prediction: Vec<String>,
     pub(crate) target: Option<String>,
     pub(crate) share: f64,
+    pub(crate) ignore_case: bool,
     pub(crate) columns: BTreeMap<String, ColumnChoice>,
     pub(crate) when: When,
 }
@@ -195,6 +200,7 @@ impl Watch {
             prediction: self.prediction.clone(),
             target: self.target.clone(),
             share: self.share,
+            ignore_case: self.ignore_case,
             columns: self
                 .columns
                 .iter()

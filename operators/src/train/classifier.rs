@@ -41,6 +41,10 @@ pub(crate) struct Config {
     /// How columns, raw or derived, become numbers where not as usual: imputing, scaling, encoding of text.
     #[serde(default)]
     preprocess: Preprocess,
+    /// Whether text that only differs in small and capital letters is the same, here and when the model predicts. Features
+    /// see it as it is.
+    #[serde(default)]
+    ignore_case: bool,
     /// Principal components instead of the features: as many as said, of features that are scaled.
     #[serde(default)]
     pca: Option<PcaConfig>,
@@ -137,6 +141,7 @@ impl Config {
             exclude: self.exclude.clone(),
             features: self.features.clone(),
             preprocess: recipes(&self.preprocess),
+            ignore_case: self.ignore_case,
             pca: self.pca.as_ref().map(PcaConfig::pca),
             candidates: candidates(&self.candidates),
             search: self.search.settings(),

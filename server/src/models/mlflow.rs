@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::label,
+    asked::{Asked, Body, read},
     refusal::Refusal,
-    rest::json,
     rows::{Others, score},
     shelf::{Loaded, Shelf},
 };
@@ -43,23 +42,20 @@ pub(super) async fn version() -> &'static str {
 pub(super) async fn invocations(
     State(shelf): State<Arc<Shelf>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
-    let timer = shelf.meters.begin();
-    let answer = shelf.default().await.and_then(|loaded| {
-        let predictions = predictions(&loaded, &headers, &body)?;
-        Ok((predictions, loaded))
-    });
-    match answer {
-        Ok((predictions, loaded)) => {
-            timer.answered(&loaded.found.name, predictions.len());
-            json(&json!({"predictions": predictions}))
-        }
-        Err(refusal) => {
-            timer.refused();
-            error(&refusal)
-        }
-    }
+    let asked = Asked {
+        shelf: &shelf,
+        loaded: shelf.default().await,
+        headers: &headers,
+        body,
+        refuse: error,
+    };
+    asked.answered(|loaded, headers, body| {
+        let predictions = predictions(loaded, headers, body)?;
+        let rows = predictions.len();
+        Ok((json!({"predictions": predictions}), rows))
+    })
 }
 
 fn error(refusal: &Refusal) -> Response {
@@ -100,8 +96,7 @@ fn predictions(loaded: &Loaded, headers: &HeaderMap, body: &[u8]) -> Result<Vec<
 type Row = Map<String, Value>;
 
 fn of_json(loaded: &Loaded, body: &[u8]) -> Result<Vec<Row>, Refusal> {
-    let sent: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| Refusal::malformed(format!("the body is no JSON object: {error}")))?;
+    let sent: Map<String, Value> = read(body, "JSON object")?;
     let mut given = SHAPES
         .iter()
         .filter_map(|shape| Some((*shape, sent.get(*shape)?)));

@@ -1,6 +1,7 @@
 //! Models behind REST: one object in, one answer out; the Open Inference Protocol; what MLflow's clients send.
 
 mod answer;
+mod asked;
 mod meters;
 mod mlflow;
 mod oip;

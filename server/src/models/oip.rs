@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -17,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::label,
+    asked::{Asked, Body, read},
     refusal::Refusal,
     rest::{json, json_is_sent},
     rows::{Others, score},
@@ -121,9 +121,9 @@ pub(super) async fn infer(
     State(shelf): State<Arc<Shelf>>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
-    answered(&shelf, shelf.get(&name).await, &headers, &body)
+    answered(&shelf, shelf.get(&name).await, &headers, body)
 }
 
 /// `POST /v2/models/{name}/versions/{version}/infer`.
@@ -131,10 +131,10 @@ pub(super) async fn infer_of(
     State(shelf): State<Arc<Shelf>>,
     Path((name, version)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let loaded = shelf.get(&reference(&name, &version)).await;
-    answered(&shelf, loaded, &headers, &body)
+    answered(&shelf, loaded, &headers, body)
 }
 
 /// A version is a number; else it is an alias.
@@ -218,26 +218,19 @@ fn answered(
     shelf: &Shelf,
     loaded: Result<Arc<Loaded>, Refusal>,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Body,
 ) -> Response {
-    let timer = shelf.meters.begin();
-    let answer = loaded.and_then(|loaded| {
+    let asked = Asked {
+        shelf,
+        loaded,
+        headers,
+        body,
+        refuse: error,
+    };
+    asked.answered(|loaded, headers, body| {
         json_is_sent(headers)?;
-        let request: Request = serde_json::from_slice(body)
-            .map_err(|error| Refusal::malformed(format!("the body is no request: {error}")))?;
-        let (answer, rows) = answer(&loaded, &request)?;
-        Ok((answer, loaded, rows))
-    });
-    match answer {
-        Ok((answer, loaded, rows)) => {
-            timer.answered(&loaded.found.name, rows);
-            json(&answer)
-        }
-        Err(refusal) => {
-            timer.refused();
-            error(&refusal)
-        }
-    }
+        answer(loaded, &read(body, "request")?)
+    })
 }
 
 fn answer(loaded: &Loaded, request: &Request) -> Result<(Value, usize), Refusal> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -13,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::document,
+    asked::{Asked, Body, read},
     refusal::Refusal,
     rows::{Others, score},
     shelf::{Loaded, Shelf},
@@ -41,9 +41,9 @@ impl Which {
 pub(super) async fn predict_default(
     State(shelf): State<Arc<Shelf>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
-    answered(&shelf, shelf.default().await, &headers, &body)
+    answered(&shelf, shelf.default().await, &headers, body)
 }
 
 /// `POST /v1/models/{name}/predict`.
@@ -52,43 +52,37 @@ pub(super) async fn predict(
     Path(name): Path<String>,
     Query(which): Query<Which>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let loaded = match which.reference(&name) {
         Ok(reference) => shelf.get(&reference).await,
         Err(refusal) => Err(refusal),
     };
-    answered(&shelf, loaded, &headers, &body)
+    answered(&shelf, loaded, &headers, body)
 }
 
 fn answered(
     shelf: &Shelf,
     loaded: Result<Arc<Loaded>, Refusal>,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Body,
 ) -> Response {
-    let timer = shelf.meters.begin();
-    let answer = loaded.and_then(|loaded| {
+    let asked = Asked {
+        shelf,
+        loaded,
+        headers,
+        body,
+        refuse: Refusal::problem,
+    };
+    asked.answered(|loaded, headers, body| {
         json_is_sent(headers)?;
-        let (answer, rows) = answer(&loaded, body)?;
-        Ok((answer, loaded, rows))
-    });
-    match answer {
-        Ok((answer, loaded, rows)) => {
-            timer.answered(&loaded.found.name, rows);
-            json(&answer)
-        }
-        Err(refusal) => {
-            timer.refused();
-            refusal.problem()
-        }
-    }
+        answer(loaded, body)
+    })
 }
 
 /// One object gives one answer; a list of objects, by itself or as `rows`, a list of answers.
 fn answer(loaded: &Loaded, body: &[u8]) -> Result<(Value, usize), Refusal> {
-    let sent: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::malformed(format!("the body is no JSON: {error}")))?;
+    let sent: Value = read(body, "JSON")?;
     let mut about = Map::new();
     about.insert("model".to_owned(), json!(loaded.found.name));
     about.insert("version".to_owned(), json!(loaded.found.version));

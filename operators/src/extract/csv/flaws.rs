@@ -123,6 +123,10 @@ pub(super) fn describe(flaw: &Flaw, file: &str, config: &Config) -> TaskError {
             "the quote that opens on line {line} of `{file}` is never closed"
         ))
         .hint("if quotes have no meaning in this file, write `quote: \"\"`"),
+        Flaw::Nul { line } => TaskError::user(format!(
+            "line {line} of `{file}` has a NUL byte among the names of the columns"
+        ))
+        .hint("the file is damaged or no CSV: have it written again; of UTF-16 say `encoding: utf-16`"),
         Flaw::TooLong { line } => TaskError::user(format!(
             "the record on line {line} of `{file}` is longer than {} MiB",
             LONGEST >> 20

@@ -184,6 +184,9 @@ impl Look {
                 (position, self.lines) = (record.next, self.lines + record.lines);
                 continue;
             }
+            if self.header && text_of.contains(&0) {
+                return Err(Flaw::Nul { line });
+            }
             let text_of = text_of.strip_suffix(b"\r").unwrap_or(text_of);
             self.layout.first = text_of.to_vec();
             self.layout.fields = record.fields;

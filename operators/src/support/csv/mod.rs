@@ -56,6 +56,11 @@ pub(crate) enum Flaw {
         /// The line on which the field begins.
         line: u64,
     },
+    /// There is a NUL byte among the names of columns.
+    Nul {
+        /// The line.
+        line: u64,
+    },
     /// A record does not end for a very long time.
     TooLong {
         /// The line on which it begins.
@@ -70,6 +75,7 @@ impl Flaw {
             Self::Encoding { line, .. }
             | Self::Ragged { line, .. }
             | Self::Unclosed { line }
+            | Self::Nul { line }
             | Self::TooLong { line } => *line += lines,
         }
         self

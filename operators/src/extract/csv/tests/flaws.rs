@@ -43,6 +43,12 @@ async fn bad_files_are_named_with_the_line() {
             "quote",
         ),
         (
+            b"a\0b,c\n1,2\n",
+            json!({"encoding": "utf-8"}),
+            "line 1 of `in/a.csv` has a NUL byte among the names of the columns",
+            "damaged",
+        ),
+        (
             b"a,a\n1,2\n",
             json!({}),
             "`in/a.csv` has two columns called `a`",
