@@ -36,6 +36,14 @@ pub(crate) fn registry() -> Registry {
     pipectl_operators::all().with_finder(Arc::new(Plugins::new(env.get("PATH"))))
 }
 
+/// Where the project of a pipeline is looked for: of a file at its place, of a name in the current directory.
+fn start_of(pipeline: Option<&str>) -> anyhow::Result<PathBuf> {
+    match pipeline {
+        Some(path) if pipelines::is_path(path) => Ok(PathBuf::from(path)),
+        _ => Ok(current_dir()?),
+    }
+}
+
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
         let env = Env::system();
@@ -54,14 +62,30 @@ impl Context {
 
     /// The project that a pipeline belongs to: of a file that of its directory, of a name the current one.
     pub(crate) fn project_of(&self, pipeline: &str) -> anyhow::Result<Arc<Project>> {
-        if pipelines::is_path(pipeline) {
-            return self.open(Path::new(pipeline));
-        }
-        self.project()
+        self.open(&start_of(Some(pipeline))?)
+    }
+
+    /// The project that a pipeline belongs to, or the current one, or what is wrong with its settings.
+    pub(crate) fn checked_project(
+        &self,
+        pipeline: Option<&str>,
+    ) -> anyhow::Result<Result<Arc<Project>, Diagnostics>> {
+        self.load(&start_of(pipeline)?)
     }
 
     fn open(&self, start: &Path) -> anyhow::Result<Arc<Project>> {
-        let current = current_dir()?;
+        match self.load(start)? {
+            Ok(project) => Ok(project),
+            Err(found) => {
+                self.show(start, &found)?;
+                let count = complaints::count(&found);
+                Err(Problem::usage(format!("the project's settings are not valid: {count}")).into())
+            }
+        }
+    }
+
+    /// The project around `start`, or what is wrong with its settings; what is only doubtful goes to stderr.
+    fn load(&self, start: &Path) -> anyhow::Result<Result<Arc<Project>, Diagnostics>> {
         let root = self.global.project.clone();
         if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
             let message = format!("there is no directory `{}`", root.display());
@@ -71,25 +95,26 @@ impl Context {
             state_dir: self.global.state_dir.clone(),
             root,
         };
-        let colour = complaints::colour(self.output.err);
-        let show = |found: &Diagnostics| {
-            let root = find_root(start, &current);
-            let root = overrides.root.as_ref().unwrap_or(&root);
-            self.output.stderr(render_files(found, root, colour));
-        };
-        match Project::load(start, &current, &overrides, self.env.clone()) {
+        match Project::load(start, &current_dir()?, &overrides, self.env.clone()) {
             Ok((project, warnings)) => {
                 if !warnings.is_empty() {
-                    show(&warnings);
+                    self.show(start, &warnings)?;
                 }
-                Ok(Arc::new(project))
+                Ok(Ok(Arc::new(project)))
             }
-            Err(found) => {
-                show(&found);
-                let count = complaints::count(&found);
-                Err(Problem::usage(format!("the project's settings are not valid: {count}")).into())
-            }
+            Err(found) => Ok(Err(found)),
         }
+    }
+
+    /// Complaints about the settings of the project around `start`, to stderr.
+    fn show(&self, start: &Path, found: &Diagnostics) -> anyhow::Result<()> {
+        let root = match &self.global.project {
+            Some(root) => root.clone(),
+            None => find_root(start, &current_dir()?),
+        };
+        let colour = complaints::colour(self.output.err);
+        self.output.stderr(render_files(found, &root, colour));
+        Ok(())
     }
 
     /// The checked plan of a pipeline; what is wrong or doubtful about it goes to stderr.

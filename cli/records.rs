@@ -9,7 +9,7 @@ use pipectl_engine::{
     operator::Interval,
     plan::Plan,
     state::{RunState, TaskState},
-    store::{ErrorRecord, OutputRecord, RunFilter, RunRecord, Store, TaskRecord},
+    store::{ErrorRecord, OutputRecord, RunFilter, RunKind, RunRecord, Store, TaskRecord},
     time::Timestamp,
 };
 use serde::Serialize;
@@ -19,6 +19,8 @@ use crate::exit::Problem;
 
 /// How many runs are looked at together for one whose id a person has written in part.
 const PAGE: u32 = 1000;
+/// Runs that are looked at at once where the one that is meant is among the newest.
+const NEAR: u32 = 50;
 /// So many characters of an id are enough.
 const SHORTEST: usize = 4;
 
@@ -216,21 +218,29 @@ fn back(text: &str) -> Option<u32> {
     }
 }
 
+/// A run so many before the newest one. Runs that others have started as their tasks are theirs and do not count.
 async fn nth(store: &dyn Store, back: u32) -> anyhow::Result<RunRecord> {
     let mut before = None;
     let mut left = u64::from(back) + 1;
     loop {
-        let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
         let filter = RunFilter {
             before,
-            limit,
+            limit: NEAR,
             ..RunFilter::default()
         };
-        let mut page = store.runs(&filter).await?;
-        left -= page.len() as u64;
-        match page.pop() {
+        let page = store.runs(&filter).await?;
+        let last = page.last().map(|record| record.run.id);
+        let is_full = page.len() == NEAR as usize;
+        let own = page
+            .into_iter()
+            .filter(|record| record.run.kind != RunKind::Child);
+        let mut own: Vec<RunRecord> = own
+            .take(usize::try_from(left).unwrap_or(usize::MAX))
+            .collect();
+        left -= own.len() as u64;
+        match own.pop() {
             Some(record) if left == 0 => return Ok(record),
-            Some(record) if page.len() + 1 == limit as usize => before = Some(record.run.id),
+            _ if is_full => before = last,
             None if left == u64::from(back) + 1 => {
                 return Err(Problem::usage("there are no runs yet")
                     .hint("`pipectl run FILE` makes one")
@@ -326,10 +336,10 @@ pub(crate) fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         return format!("{value:.0}");
     }
-    if value.abs() >= 0.001 {
-        format!("{value:.4}")
-    } else {
-        format!("{value:.2e}")
+    match value.abs() {
+        0.001.. => format!("{value:.4}"),
+        0.000_01.. => format!("{value:.6}"),
+        _ => format!("{value:.2e}"),
     }
 }
 

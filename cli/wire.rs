@@ -147,6 +147,7 @@ impl House {
     pub(crate) fn in_memory(project: &Project, scratch: &Path) -> anyhow::Result<Self> {
         let mut project = project.clone();
         scratch.clone_into(&mut project.state_dir);
+        project.outputs = Some(scratch.join("outputs"));
         project.store = None;
         project.artifacts = None;
         project.smtp = None;
@@ -339,7 +340,10 @@ impl House {
 }
 
 fn unreachable_store(project: &Project, error: StoreError) -> Problem {
-    let hint = if project.store.is_some() {
+    let broken = error.to_string().contains("SQLite database");
+    let hint = if broken {
+        "the file is no SQLite database, or it is damaged: put it aside, or name another place with --state-dir"
+    } else if project.store.is_some() {
         "is the address in PIPECTL_STORE or under `store:` in pipectl.yaml right, and the server up?"
     } else {
         "is there room on the disk, and may you write there? --state-dir names another place"

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::{
     arguments::{self, Format},
     exit::{Exit, one_line, verdict},
-    output::{GREEN, RED, YELLOW},
+    output::{GREEN, RED, YELLOW, many},
     pipelines,
     project::Context,
     table::{Cell, Table},
@@ -139,7 +139,10 @@ fn project_finding(project: &Project) -> Finding {
             format!("{root}, without pipelines"),
             "`pipectl init DIR` makes a project; its pipelines are in `pipelines/`",
         ),
-        Ok(files) => Finding::ok("project", format!("{root}, {} pipelines", files.len())),
+        Ok(files) => Finding::ok(
+            "project",
+            format!("{root}, {}", many(files.len() as u64, "pipeline")),
+        ),
         Err(problem) => Finding::broken("project", problem.to_string(), problem.hint),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Plan) -> anyhow::Res
     let output = &context.output;
     match arguments.format {
         PlanFormat::Text => text(output, &plan, None),
-        PlanFormat::Json => output.json(&document(&plan)),
+        PlanFormat::Json => json(output, &plan, None),
         PlanFormat::Mermaid => output.print(plan.mermaid()),
         PlanFormat::Dot => output.print(plan.dot()),
     }
@@ -109,7 +109,12 @@ pub(super) fn text(output: &Output, plan: &Plan, says: Option<&dyn Fn(TaskIndex)
     output.line(format_args!("Longest path: {}", path.join(" → ")));
 }
 
-fn document(plan: &Plan) -> Value {
+/// Prints the plan as a document; of a run, with what becomes of each task.
+pub(super) fn json(output: &Output, plan: &Plan, says: Option<&dyn Fn(TaskIndex) -> String>) {
+    output.json(&document(plan, says));
+}
+
+fn document(plan: &Plan, says: Option<&dyn Fn(TaskIndex) -> String>) -> Value {
     let waves = plan.waves();
     let names = |tasks: &[TaskIndex]| -> Vec<String> {
         tasks
@@ -129,6 +134,7 @@ fn document(plan: &Plan) -> Value {
                 "foreach": task.foreach.is_some(),
                 "trigger_rule": task.trigger_rule,
                 "retries": task.retry.limit,
+                "this_run": says.map(|says| says(index)),
                 "line": task.place.line,
             })
         })

@@ -51,7 +51,7 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
     }
     let now = wire::clock(&context.env).now();
     if arguments.dry_run && chosen.reads_nothing() {
-        show(context, &plan, &chosen, None);
+        show(context, &plan, &chosen, None, arguments.format);
         return Ok(Exit::Done);
     }
     let interval = interval(&plan, now)?;
@@ -65,7 +65,7 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
         };
         let source = chosen.source(&house, &wanted).await?;
         if arguments.dry_run {
-            show(context, &plan, &chosen, source.as_ref());
+            show(context, &plan, &chosen, source.as_ref(), arguments.format);
             return Ok(Exit::Done);
         }
         if let Some(source) = &source {
@@ -93,11 +93,22 @@ fn start(context: &Context, pipeline: &str, arguments: &arguments::Run) -> anyho
 }
 
 /// Shows what would run.
-fn show(context: &Context, plan: &Plan, chosen: &Chosen, source: Option<&Source>) {
+fn show(
+    context: &Context,
+    plan: &Plan,
+    chosen: &Chosen,
+    source: Option<&Source>,
+    format: arguments::Format,
+) {
     let says = |task| chosen.says(task, source);
-    plan::text(&context.output, plan, Some(&says));
-    if let Some(source) = source {
-        source.tell(&context.output, true);
+    match format {
+        arguments::Format::Json => plan::json(&context.output, plan, Some(&says)),
+        arguments::Format::Text => {
+            plan::text(&context.output, plan, Some(&says));
+            if let Some(source) = source {
+                source.tell(&context.output, true);
+            }
+        }
     }
 }
 

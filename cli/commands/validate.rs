@@ -26,9 +26,18 @@ use crate::{
 };
 
 pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow::Result<Exit> {
-    let project = match arguments.pipelines.first() {
-        Some(first) => context.project_of(first)?,
-        None => context.project()?,
+    let first = arguments.pipelines.first().map(String::as_str);
+    let project = match (arguments.format, first) {
+        (ComplaintFormat::Text, Some(first)) => context.project_of(first)?,
+        (ComplaintFormat::Text, None) => context.project()?,
+        // Whoever reads complaints by machine reads those about the project's settings so too.
+        (format, first) => match context.checked_project(first)? {
+            Ok(project) => project,
+            Err(found) => {
+                answer(&context.output, format, &found, Vec::new());
+                return Ok(Exit::Usage);
+            }
+        },
     };
     let files = files(&project, &arguments.pipelines)?;
     let operators = registry();
@@ -60,15 +69,11 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     let now = wire::clock(&context.env).now();
     match arguments.format {
         ComplaintFormat::Text => text(output, &checked, now, context.global.quiet),
-        ComplaintFormat::Json => output.json(&Answer {
-            report: Report::of(&all),
-            schedules: checked
-                .iter()
-                .filter_map(|one| Upcoming::of(one.plan.as_ref()?, now))
-                .collect(),
-        }),
-        ComplaintFormat::Sarif => output.json(&sarif(&all, env!("CARGO_PKG_VERSION"))),
-        ComplaintFormat::Github => output.print(github(&all)),
+        format => {
+            let plans = checked.iter().filter_map(|one| one.plan.as_ref());
+            let schedules = plans.filter_map(|plan| Upcoming::of(plan, now)).collect();
+            answer(output, format, &all, schedules);
+        }
     }
     Ok(if broken {
         Exit::Usage
@@ -78,6 +83,18 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
     } else {
         Exit::Done
     })
+}
+
+/// Answers machines.
+fn answer(output: &Output, format: ComplaintFormat, all: &Diagnostics, schedules: Vec<Upcoming>) {
+    match format {
+        ComplaintFormat::Text | ComplaintFormat::Github => output.print(github(all)),
+        ComplaintFormat::Json => output.json(&Answer {
+            report: Report::of(all),
+            schedules,
+        }),
+        ComplaintFormat::Sarif => output.json(&sarif(all, env!("CARGO_PKG_VERSION"))),
+    }
 }
 
 /// What `--format json` answers.

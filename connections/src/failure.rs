@@ -19,6 +19,9 @@ pub fn database_error(doing: &str, error: sqlx::Error) -> TaskError {
                 sqlite(&code)
             }
         }
+        sqlx::Error::Io(error) if is_unknown_host(error) => {
+            Verdict::outside("is the host's name in the address right?")
+        }
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
@@ -26,6 +29,12 @@ pub fn database_error(doing: &str, error: sqlx::Error) -> TaskError {
         | sqlx::Error::BeginFailed => {
             Verdict::outside("is the server running, and does a firewall let us through?")
         }
+        sqlx::Error::Tls(error) if error.to_string().contains("not support TLS") => Verdict {
+            retryable: false,
+            ..Verdict::outside(
+                "the server speaks without encryption only: let it have a certificate, or leave `ca_file` and `sslmode` out where the network is trusted",
+            )
+        },
         sqlx::Error::Tls(_) => Verdict {
             retryable: false,
             ..Verdict::outside(
@@ -50,6 +59,11 @@ pub fn database_error(doing: &str, error: sqlx::Error) -> TaskError {
     failure.fault = verdict.fault;
     failure.hint = hint_of(&error).or_else(|| verdict.hint.map(ToOwned::to_owned));
     failure.because(plain(error))
+}
+
+/// Whether nobody knows the host: Rust has no kind for that.
+fn is_unknown_host(error: &std::io::Error) -> bool {
+    error.to_string().contains("failed to lookup address")
 }
 
 /// What the server itself advises.

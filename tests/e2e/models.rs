@@ -338,7 +338,10 @@ fn models_that_are_nowhere_say_so() {
 fn a_dead_mlflow_server_fails_no_training() {
     let mut project = Project::repository();
     project.set("PIPECTL_MLFLOW", "http://127.0.0.1:9");
-    project.write("pipelines/training.yaml", training(300, MODEL, "{best: f1}"));
+    project.write(
+        "pipelines/training.yaml",
+        training(300, MODEL, "{best: f1}"),
+    );
     let ran = project
         .succeed(&["run", "training", "--format", "json"])
         .json();

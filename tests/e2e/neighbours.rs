@@ -127,3 +127,29 @@ tests:
     check("test_connections", &ran);
     assert!(!project.path("books.db").exists());
 }
+
+/// A test that writes files leaves what is there as it is.
+#[test]
+fn files_of_a_test_are_written_elsewhere() {
+    let project = Project::with(
+        "export",
+        "tasks:
+  rows:
+    transform: sql
+    with: {query: select 1 as id}
+  file:
+    load: csv
+    from: rows
+    with: {path: out/rows.csv}
+tests:
+  it_writes:
+    expect:
+      file: {state: success}
+",
+    );
+    project.write("out/rows.csv", "id\n7\n");
+    project.succeed(&["test"]);
+    assert_eq!(project.read("out/rows.csv"), "id\n7\n");
+    project.succeed(&["run", "export"]);
+    assert_eq!(project.read("out/rows.csv"), "id\n1\n");
+}

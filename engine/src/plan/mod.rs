@@ -1,5 +1,6 @@
 //! The checked pipeline: a petgraph graph of tasks. Only a plan can run.
 
+mod children;
 mod compile;
 mod draw;
 mod load;

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use super::children::{self, Params};
 use crate::{
     operator::Kind,
     spec::{Diagnostic, Diagnostics, PipelineFile, Place, codes, suggest, yaml::NodeValue},
@@ -65,6 +66,7 @@ impl Reference {
 #[derive(Clone, Debug, Default)]
 pub struct Neighbours {
     references: BTreeMap<Arc<str>, Vec<Reference>>,
+    params: Params,
 }
 
 impl Neighbours {
@@ -80,9 +82,11 @@ impl Neighbours {
     /// Adds a pipeline.
     pub fn add(&mut self, file: &PipelineFile) {
         self.references.insert(stem(file), references(file));
+        self.params.insert(stem(file), children::params(file));
     }
 
-    /// What is wrong with what a file says of the others: names of no pipeline, and pipelines that start each other.
+    /// What is wrong with what a file says of the others: names of no pipeline, parameters that a child does not have, and
+    /// pipelines that start each other.
     pub fn check(&self, file: &PipelineFile) -> Diagnostics {
         let mut found = Diagnostics::default();
         let own = references(file);
@@ -91,6 +95,7 @@ impl Neighbours {
                 found.push(self.unknown(reference));
             }
         }
+        children::check(file, &self.params, &mut found);
         // Who only waits starts nobody.
         let starts = own.iter().filter(|reference| reference.starts());
         let ways = starts.filter_map(|reference| self.way_round(reference));

@@ -11,7 +11,7 @@ use crate::{
     connection::{Connection, Origin},
     env::Env,
     secret::Secret,
-    spec::{Diagnostic, Diagnostics, Mark, Place, SourceFile, codes},
+    spec::{Diagnostic, Diagnostics, Mark, Place, SourceFile, codes, suggest},
 };
 
 /// The project's own file.
@@ -278,12 +278,54 @@ pub(super) fn no_mlflow(place: Place) -> Diagnostic {
 /// The complaint about an address that would be read otherwise than it is meant. What it would be read as is a part of a
 /// password, so nothing of it is shown.
 pub(super) fn misread_address(what: &str, address: &str, place: Place) -> Option<Diagnostic> {
-    let message = format!("the address of `{what}` has an `@` behind its host");
-    is_misread(address).then(|| {
-        Diagnostic::error(codes::PROJECT, place, message).with_hint(
+    if is_misread(address) {
+        let message = format!("the address of `{what}` has an `@` behind its host");
+        return Some(Diagnostic::error(codes::PROJECT, place, message).with_hint(
             "in a user or password `/` is written `%2F`, `#` `%23`, `?` `%3F`, `@` `%40`, `:` `%3A` and `%` `%25`; behind the host an `@` is `%40`",
-        )
-    })
+        ));
+    }
+    let unknown = unknown_parameter(address)?;
+    let message =
+        format!("the address of `{what}` has a parameter that Postgres does not know: `{unknown}`");
+    Some(
+        Diagnostic::error(codes::PROJECT, place, message)
+            .with_hint(suggest::hint(unknown, POSTGRES_PARAMETERS)),
+    )
+}
+
+/// What may stand behind the `?` of a Postgres address, besides `options[…]`.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// A parameter of a Postgres address that would be ignored: a misspelt `sslmode` would be a connection that is not encrypted.
+fn unknown_parameter(address: &str) -> Option<&str> {
+    let (scheme, rest) = address.split_once("://")?;
+    if !matches!(scheme, "postgres" | "postgresql") {
+        return None;
+    }
+    let (_, query) = rest.split_once('?')?;
+    let query = query.split('#').next().unwrap_or_default();
+    let names = query.split('&').filter(|pair| !pair.is_empty());
+    let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
+    names.find(|name| !POSTGRES_PARAMETERS.contains(name) && !name.starts_with("options"))
 }
 
 /// The complaint about an address at which nobody can listen.

@@ -280,6 +280,20 @@ smtp: smtp://me:4711/Secret@127.0.0.1
 }
 
 #[test]
+fn a_parameter_that_would_be_ignored_is_refused() {
+    let yaml = "
+store: postgres://h/d?sslmode=verify-full&options[jit]=off
+connections:
+  shop: postgres://h/d?sslmod=verify-full
+  api: https://h/d?sslmod=1
+";
+    assert_eq!(
+        load(Some(yaml), Env::default()).unwrap_err(),
+        ["P100:4 the address of `shop` has a parameter that Postgres does not know: `sslmod`"]
+    );
+}
+
+#[test]
 fn an_empty_variable_is_no_default() {
     let env = Env::from([("PIPECTL_CONNECTION_WAREHOUSE", "")]);
     let project = load(None, env).unwrap();

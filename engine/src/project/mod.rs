@@ -26,6 +26,8 @@ pub struct Project {
     pub root: PathBuf,
     /// `.pipectl/`, or what `--state-dir` says, absolute.
     pub state_dir: PathBuf,
+    /// Where files go that tasks write, when they are not to go into the project.
+    pub outputs: Option<PathBuf>,
     /// The address of the history; `None` means SQLite in the state directory.
     pub store: Option<Secret>,
     /// The address of the artifact store; `None` means a directory in the state directory.
@@ -115,5 +117,14 @@ impl Project {
     /// A path as a pipeline writes it: relative ones hang on the project's directory.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// Where a file is written that a pipeline names so: in a test, which must leave no trace, in a directory of its own.
+    pub fn output_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = self.path(path);
+        match &self.outputs {
+            Some(outputs) => outputs.join(path.strip_prefix("/").unwrap_or(&path)),
+            None => path,
+        }
     }
 }

@@ -332,6 +332,15 @@ fn gather_values(elements: &[Element]) -> Map<String, Value> {
         .collect()
 }
 
+/// Names and types of columns, for people.
+fn columns(table: &Dataset) -> String {
+    let columns = table.schema().iter();
+    let columns: Vec<String> = columns
+        .map(|(name, of)| format!("`{name}` ({of})"))
+        .collect();
+    columns.join(", ")
+}
+
 fn concatenate(name: &str, tables: &[Dataset]) -> Result<Dataset, TaskError> {
     if let Some(first) = tables.first()
         && let Some((index, other)) = tables
@@ -340,10 +349,11 @@ fn concatenate(name: &str, tables: &[Dataset]) -> Result<Dataset, TaskError> {
             .find(|(_, table)| table.schema() != first.schema())
     {
         return Err(TaskError::user(format!(
-            "the elements' datasets `{name}` have different columns: element 0 has {:?}, element {index} has {:?}",
-            first.schema(),
-            other.schema()
-        )));
+            "the elements' datasets `{name}` have different columns: element 0 has {}, element {index} has {}",
+            columns(first),
+            columns(other)
+        ))
+        .hint("give them the same columns of the same types, by `cast(… as …)` in a `transform: sql` say"));
     }
     let wrong = |error| {
         TaskError::user(format!("cannot gather the elements' datasets `{name}`")).because(error)

@@ -37,7 +37,9 @@ pub enum Role {
 pub struct Owner {
     role: Role,
     name: String,
-    host: String,
+    /// How the names begin of those whose lock files are in the same directory: with the host, and an id of the directory.
+    /// Others of this host may have another one.
+    neighbours: String,
     directory: PathBuf,
     _lock: File,
 }
@@ -50,21 +52,14 @@ impl Owner {
     pub fn new(state_dir: &Path, host: &str, role: Role) -> io::Result<Self> {
         let directory = state_dir.join("locks");
         std::fs::create_dir_all(&directory)?;
-        let name = format!(
-            "{host}-{}-{}",
-            std::process::id(),
-            &Uuid::new_v4()
-                .simple()
-                .to_string()
-                .get(..8)
-                .unwrap_or_default()
-        );
+        let neighbours = format!("{host}-{}-", id(&directory)?);
+        let name = format!("{neighbours}{}-{}", std::process::id(), random());
         let lock = File::create(lock_path(&directory, &name))?;
         lock.lock()?;
         Ok(Self {
             role,
             name,
-            host: host.to_owned(),
+            neighbours,
             directory,
             _lock: lock,
         })
@@ -80,9 +75,9 @@ impl Owner {
         &self.name
     }
 
-    /// Whether another owner of this host is known to be gone: its lock file is free or no longer there.
+    /// Whether another owner of this host and state directory is known to be gone: its lock file is free or no longer there.
     pub fn is_gone(&self, other: &str) -> bool {
-        if other == self.name || !other.starts_with(&format!("{}-", self.host)) {
+        if other == self.name || !other.starts_with(&self.neighbours) {
             return false;
         }
         match File::open(lock_path(&self.directory, other)) {
@@ -97,6 +92,29 @@ impl Drop for Owner {
         // A lock file that stays behind is free and harms nobody.
         let _removed = std::fs::remove_file(lock_path(&self.directory, &self.name));
     }
+}
+
+/// The id of a directory of lock files, which whoever comes first gives it.
+fn id(directory: &Path) -> io::Result<String> {
+    let path = directory.join("id");
+    if !path.exists() {
+        let own = directory.join(format!("id.{}", Uuid::new_v4().simple()));
+        std::fs::write(&own, random())?;
+        let linked = std::fs::hard_link(&own, &path);
+        std::fs::remove_file(&own)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    let id = std::fs::read_to_string(&path)?;
+    Ok(id.trim().to_owned())
+}
+
+fn random() -> String {
+    let mut random = Uuid::new_v4().simple().to_string();
+    random.truncate(8);
+    random
 }
 
 fn lock_path(directory: &Path, owner: &str) -> PathBuf {
@@ -194,4 +212,27 @@ async fn hear(parts: &Parts, run: RunId, cancel: &CancellationToken) -> Infallib
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_shares_the_directory_is_known_to_be_gone() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let owner =
+            |directory: &Path, host: &str| Owner::new(directory, host, Role::Daemon).unwrap();
+        let me = owner(one.path(), "worker");
+        let neighbour = owner(one.path(), "worker");
+        let name = neighbour.name().to_owned();
+        assert!(!me.is_gone(&name) && !me.is_gone(me.name()));
+        drop(neighbour);
+        assert!(me.is_gone(&name));
+        for elsewhere in [owner(other.path(), "worker"), owner(one.path(), "worker-2")] {
+            let name = elsewhere.name().to_owned();
+            drop(elsewhere);
+            assert!(!me.is_gone(&name), "{name}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::{Place, filters};
 
+/// The longest expression, in bytes: what is compiled goes as deep as it is long.
+const LONGEST: usize = 4_000;
+
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(filters::environment);
 
 /// A compiled expression.
@@ -104,6 +107,16 @@ impl Expression {
     /// # Errors
     /// When it is not a Jinja expression.
     pub fn compile(source: &str, place: Place) -> Result<Self, ExpressionError> {
+        if source.len() > LONGEST {
+            return Err(ExpressionError {
+                source_text: source.chars().take(20).chain("…".chars()).collect(),
+                place,
+                message: format!(
+                    "an expression has at most {LONGEST} bytes, and this one has {}: a long list belongs into a param or a dataset",
+                    source.len()
+                ),
+            });
+        }
         let compiled = ENVIRONMENT
             .compile_expression_owned(source.trim().to_owned())
             .map_err(|error| ExpressionError {
@@ -207,6 +220,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_expression_is_no_book() {
+        for part in ["not ", "-", "1+"] {
+            let place = || Place::start_of("a.yaml".into());
+            let fits = part.repeat((LONGEST - 8) / part.len()) + "1";
+            Expression::compile(&fits, place()).unwrap();
+            let error = Expression::compile(&part.repeat(50_000), place()).unwrap_err();
+            assert!(error.to_string().contains("at most 4000 bytes"), "{error}");
+        }
+    }
 
     #[test]
     fn text_that_is_no_number_is_said_to_be_none() {

@@ -159,7 +159,7 @@ impl Target {
         path: &str,
         write: impl FnOnce(Writing<'_>) -> Result<(), TaskError> + Send + 'static,
     ) -> Result<(), TaskError> {
-        let target = context.project.path(path);
+        let target = context.project.output_path(path);
         let directory = target.parent().unwrap_or(Path::new("."));
         let _turn = turn(context, directory, path).await?;
         let there = known_by(&target, path)?;

@@ -27,7 +27,7 @@ impl Whole {
     /// # Errors
     /// When the directory or the temporary file cannot be made.
     pub(crate) fn create(context: &TaskContext, path: &str) -> Result<(Self, File), TaskError> {
-        let target = context.project.path(path);
+        let target = context.project.output_path(path);
         let fail = |error| io_error("write", path, error);
         let name = target
             .file_name()
