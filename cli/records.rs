@@ -374,7 +374,7 @@ mod tests {
         for (bytes, text) in [(10, "10 B"), (2_048, "2.0 KiB"), (5_000_000, "4.8 MiB")] {
             assert_eq!(size(bytes), text);
         }
-        for (value, text) in [(3.0, "3"), (0.612_345, "0.6123"), (0.000_012, "1.20e-5")] {
+        for (value, text) in [(3.0, "3"), (0.612_345, "0.6123"), (0.000_012, "0.000012")] {
             assert_eq!(number(value), text);
         }
     }

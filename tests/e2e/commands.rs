@@ -385,3 +385,24 @@ fn help_names_every_command() {
         concat!("pipectl ", env!("CARGO_PKG_VERSION"), "\n")
     );
 }
+
+/// Who asks for JSON gets JSON, also of a run that would be and of a project that cannot be read.
+#[test]
+fn json_is_answered_everywhere() {
+    let project = Project::with("one", "name: one\ntasks:\n  first: {run: noop}\n");
+    let plan = project.succeed(&["run", "one", "--dry-run", "--format", "json"]);
+    assert_eq!(plan.json()["tasks"][0]["name"], "first", "{plan}");
+    assert!(!project.path(".pipectl").exists());
+    let secret = "connections: {shop: {url: \"postgres://me:s3cret@h/d\", tipo: 1}}\n";
+    project.write("pipectl.yaml", secret);
+    for format in ["json", "sarif"] {
+        let ran = project.run(&["validate", "--format", format]);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stdout.contains("tipo"), "{ran}");
+        assert!(ran.stderr.is_empty(), "{ran}");
+        ran.json();
+    }
+    let ran = project.run(&["validate"]);
+    assert!(ran.stderr.contains("me:******@h/d"), "{ran}");
+    assert!(!ran.stderr.contains("s3cret"), "{ran}");
+}

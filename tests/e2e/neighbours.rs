@@ -133,10 +133,15 @@ tests:
 fn files_of_a_test_are_written_elsewhere() {
     let project = Project::with(
         "export",
-        "tasks:
+        "name: export
+tasks:
+  nine:
+    extract: csv
+    with: {path: nine.csv}
   rows:
     transform: sql
-    with: {query: select 1 as id}
+    from: nine
+    with: {query: select id - 8 as id from nine}
   file:
     load: csv
     from: rows
@@ -147,7 +152,9 @@ tests:
       file: {state: success}
 ",
     );
-    project.write("out/rows.csv", "id\n7\n");
+    project
+        .write("nine.csv", "id\n9\n")
+        .write("out/rows.csv", "id\n7\n");
     project.succeed(&["test"]);
     assert_eq!(project.read("out/rows.csv"), "id\n7\n");
     project.succeed(&["run", "export"]);

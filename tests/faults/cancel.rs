@@ -63,7 +63,7 @@ fn everywhere(project: &Project) {
     cancels(project, "parent", "parent", 130);
     // The parent fails when somebody cancels its child.
     cancels(project, "parent", "slow", 1);
-    assert_eq!(state(project, "last"), "cancelled");
+    assert_eq!(state(project, "last"), "failed");
 }
 
 #[test]

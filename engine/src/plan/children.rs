@@ -163,7 +163,7 @@ mod tests {
                 "m: 1, n: x, day: x",
                 vec![
                     "`kid` has no parameter `m`",
-                    "`n` of `kid` must be a whole number, not text",
+                    "`n` of `kid` must be a whole number, not a string",
                 ],
             ),
             (

@@ -286,20 +286,6 @@ impl Content {
         })
     }
 
-    /// How many other runs of a run's pipeline are under way.
-    fn others_under_way(&self, run: RunId, now: Timestamp, gone: &[String]) -> usize {
-        let pipeline = self.runs.get(&run).map(|entry| &entry.record.run.pipeline);
-        let others = self.runs.values().filter(|other| {
-            let is_gone = |owner: &String| gone.contains(owner);
-            Some(&other.record.run.pipeline) == pipeline
-                && other.record.run.id != run
-                && other.record.run.kind != RunKind::Child
-                && other.under_way(now)
-                && !other.record.owner.as_ref().is_some_and(is_gone)
-        });
-        others.count()
-    }
-
     /// The runs that may be taken from the queue, in their order.
     fn queue(&self, now: Timestamp, only: Option<Uuid>) -> Vec<RunId> {
         let mut pipelines: HashMap<&str, u32> = HashMap::new();
@@ -392,7 +378,7 @@ impl RunEntry {
         self.record.state == RunState::Queued && self.record.run.enqueued && !self.leased(now)
     }
 
-    fn under_way(&self, now: Timestamp) -> bool {
+    pub(super) fn under_way(&self, now: Timestamp) -> bool {
         match self.record.state {
             RunState::Running => true,
             RunState::Queued => self.leased(now),

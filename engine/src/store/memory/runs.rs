@@ -15,7 +15,7 @@ use crate::{
     state::{RunState, TaskState},
     store::{
         AttemptRecord, CachedOutput, Change, Claim, Created, EventRecord, NewRun, PipelineVersion,
-        RunFilter, RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
+        RunFilter, RunKind, RunRecord, RunStore, RunWrite, StoreError, TaskRecord, WriteOutcome,
     },
     time::Timestamp,
 };
@@ -251,6 +251,20 @@ impl RunStore for MemoryStore {
 }
 
 impl Content {
+    /// How many other runs of a run's pipeline are under way.
+    pub(super) fn others_under_way(&self, run: RunId, now: Timestamp, gone: &[String]) -> usize {
+        let pipeline = self.runs.get(&run).map(|entry| &entry.record.run.pipeline);
+        let others = self.runs.values().filter(|other| {
+            let is_gone = |owner: &String| gone.contains(owner);
+            Some(&other.record.run.pipeline) == pipeline
+                && other.record.run.id != run
+                && other.record.run.kind != RunKind::Child
+                && other.under_way(now)
+                && !other.record.owner.as_ref().is_some_and(is_gone)
+        });
+        others.count()
+    }
+
     /// Makes `owner` the run's owner, if nobody else is.
     pub(super) fn claim(
         &mut self,
