@@ -65,8 +65,24 @@ pub(crate) fn find(project: &Project, text: &str) -> Result<PathBuf, Problem> {
         path.file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
     };
-    if let Some(file) = all.iter().find(|path| stem(path).as_deref() == Some(text)) {
-        return Ok(file.clone());
+    let called: Vec<&PathBuf> = all
+        .iter()
+        .filter(|path| stem(path).as_deref() == Some(text))
+        .collect();
+    match called.as_slice() {
+        [] => {}
+        [file] => return Ok((*file).clone()),
+        several => {
+            let files: Vec<String> = several
+                .iter()
+                .map(|file| format!("`{}`", shown(project, file)))
+                .collect();
+            let message = format!(
+                "several files hold a pipeline `{text}`: {}",
+                files.join(", ")
+            );
+            return Err(Problem::usage(message).hint("rename all but one"));
+        }
     }
     let names: Vec<String> = all.iter().filter_map(|path| stem(path)).collect();
     let hint = suggest::similar(text, names.iter().map(String::as_str)).map_or_else(

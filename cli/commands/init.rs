@@ -1,6 +1,6 @@
 //! `pipectl init DIR`: a new project that runs at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     arguments,
@@ -36,8 +36,12 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Init) -> anyhow::Res
             .hint("name a directory that does not exist yet")
             .into());
     }
-    for (name, content) in FILES {
-        write(&directory.join(name), content)?;
+    let was_there = directory.is_dir();
+    for (place, (name, content)) in FILES.iter().enumerate() {
+        if let Err(problem) = write(&directory.join(name), content) {
+            undo(directory, was_there, &FILES[..=place]);
+            return Err(problem.into());
+        }
         context.output.note(
             context
                 .output
@@ -51,12 +55,31 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Init) -> anyhow::Res
     Ok(Exit::Done)
 }
 
+/// Takes away what was written of a project that could not be written whole. What was there before stays.
+fn undo(directory: &Path, was_there: bool, written: &[(&str, &str)]) {
+    for (name, _) in written {
+        let _gone = std::fs::remove_file(directory.join(name));
+    }
+    let mut empty: Vec<PathBuf> = ["data", "pipelines/fixtures", "pipelines"]
+        .map(|name| directory.join(name))
+        .into();
+    if !was_there {
+        empty.push(directory.to_owned());
+    }
+    for directory in empty {
+        // One that is not empty, or was never made, is left alone.
+        let _gone = std::fs::remove_dir(directory);
+    }
+}
+
 fn write(path: &Path, content: &str) -> Result<(), Problem> {
     let written = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
         .and_then(|()| std::fs::write(path, content));
     written.map_err(|error| {
-        Problem::environment(format!("cannot write `{}`", path.display())).because(error)
+        Problem::environment(format!("cannot write `{}`", path.display()))
+            .because(error)
+            .hint("is there room on the disk, and may you write there? Nothing of the project was left")
     })
 }

@@ -1,6 +1,11 @@
 //! `pipectl validate`: checks pipelines; a bad file never stops the good ones.
 
-use std::{cell::OnceCell, path::PathBuf, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use pipectl_engine::{
     operator::{ProbeContext, TaskError},
@@ -52,6 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
             }
         })
         .collect();
+    told_apart(&mut checked);
     let broken = checked.iter().any(|one| one.complaints.has_errors());
     if arguments.online {
         wire::block_on(async {
@@ -103,6 +109,26 @@ struct Answer<'a> {
     #[serde(flatten)]
     report: Report<'a>,
     schedules: Vec<Upcoming>,
+}
+
+/// Complains of files of the same name: other pipelines, and people, know a pipeline by it.
+fn told_apart(checked: &mut [Checked]) {
+    let stem = |name: &str| Path::new(name).file_stem().map(std::ffi::OsStr::to_owned);
+    let mut first: HashMap<std::ffi::OsString, Arc<str>> = HashMap::new();
+    for one in checked.iter_mut().filter(|one| one.view.is_none()) {
+        let Some(stem) = stem(&one.name) else {
+            continue;
+        };
+        if let Some(other) = first.get(&stem) {
+            let message = format!("`{other}` holds a pipeline of this name too");
+            let place = Place::start_of(Arc::clone(&one.name));
+            one.complaints.push(
+                Diagnostic::error(codes::NAME_FILE, place, message).with_hint("rename one of them"),
+            );
+        } else {
+            first.insert(stem, Arc::clone(&one.name));
+        }
+    }
 }
 
 fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {

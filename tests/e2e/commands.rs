@@ -406,3 +406,27 @@ fn json_is_answered_everywhere() {
     assert!(ran.stderr.contains("me:******@h/d"), "{ran}");
     assert!(!ran.stderr.contains("s3cret"), "{ran}");
 }
+
+#[test]
+fn two_files_of_one_name_are_told() {
+    let project = Project::with("one", "name: one\ntasks:\n  first: {run: noop}\n");
+    project.write(
+        "pipelines/old/one.yml",
+        "name: one\ntasks:\n  first: {run: noop}\n",
+    );
+    let ran = project.run(&["validate"]);
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stdout.contains("holds a pipeline of this name too"),
+        "{ran}"
+    );
+    let ran = project.run(&["run", "one"]);
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains(
+            "several files hold a pipeline `one`: `pipelines/old/one.yml`, `pipelines/one.yaml`"
+        ),
+        "{ran}"
+    );
+    project.succeed(&["run", "pipelines/one.yaml"]);
+}

@@ -240,3 +240,17 @@ fn a_full_disk_under_the_history() {
         "{ran}"
     );
 }
+
+#[test]
+fn a_project_that_does_not_fit_on_the_disk_is_not_begun() {
+    let project = Project::empty();
+    let Some(_disk) = SmallDisk::mount(&project, "small", "12k") else {
+        eprintln!("no file system can be mounted here: this test needs root");
+        return;
+    };
+    let ran = project.run(&["init", "small/new"]);
+    assert_eq!(ran.code, Some(3), "{ran}");
+    assert!(ran.stderr.contains("is there room on the disk"), "{ran}");
+    let left = std::fs::read_dir(project.path("small")).unwrap();
+    assert_eq!(left.count(), 0, "{ran}");
+}
