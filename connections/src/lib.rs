@@ -35,7 +35,7 @@ pub use odbc::{
     OdbcValue,
 };
 pub use pattern::{is_pattern, matches_below};
-pub use place::described;
+pub use place::{described, located};
 pub use restore::{Restored, restore_thing};
 pub use settle::{Settled, file_now, settle_thing};
 pub use smtp::{MailServer, mail_server};

@@ -1,6 +1,7 @@
 //! What works beside the runs: the daemon with its schedules, sensors, queue and outbox.
 
 mod alarm;
+mod away;
 mod backfill;
 mod catalogue;
 mod chores;
@@ -11,6 +12,7 @@ mod export;
 mod following;
 mod heart;
 mod late;
+mod logs;
 mod looking;
 pub mod mail;
 mod measures;

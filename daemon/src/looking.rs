@@ -9,10 +9,7 @@ use pipectl_engine::{
     time::Timestamp,
 };
 
-use crate::{
-    dispatch::say,
-    sensing::{LONGEST, Sensing, Sensor},
-};
+use crate::sensing::{LONGEST, Sensing, Sensor};
 
 /// A sensor looks with others up to this part of its `poll` early.
 const EARLY: u32 = 10;
@@ -86,7 +83,7 @@ impl Sensing {
                 continue;
             }
             if let Err(error) = self.found(&key, sight, now).await {
-                say(
+                self.desk.say(
                     &format!(
                         "cannot write down what `{}` of `{}` senses",
                         key.task, key.pipeline
@@ -125,7 +122,8 @@ impl Sensing {
                 .map(|schedule| schedule.pipeline)
                 .collect(),
             Err(error) => {
-                say("cannot read which pipelines are paused", &error);
+                self.desk
+                    .say("cannot read which pipelines are paused", &error);
                 due.iter().map(|key| key.pipeline.clone()).collect()
             }
         };

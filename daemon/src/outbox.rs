@@ -264,7 +264,7 @@ fn refused_for_good(error: &lettre::transport::smtp::Error) -> bool {
 }
 
 /// An error with its causes in one line.
-fn full_message(error: &dyn std::error::Error) -> String {
+pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
