@@ -8,6 +8,7 @@ mod chores;
 mod desk;
 mod dispatch;
 mod errands;
+mod existing;
 mod export;
 mod following;
 mod heart;
