@@ -117,6 +117,16 @@ pub(crate) fn begun(project: &Project, name: &str) -> Daemon {
     Daemon::start(project, name).works()
 }
 
+/// A daemon, once it works, with a state directory of its own: it cannot tell whether the process of another one is gone.
+pub(crate) fn elsewhere(project: &Project, name: &str) -> Daemon {
+    let mut command = project.command(&["daemon", "--no-serve"]);
+    command.env(
+        "PIPECTL_STATE_DIR",
+        project.path(format!("state-of-{name}")),
+    );
+    Daemon::of(project, name, command).works()
+}
+
 /// Has a pipeline run for each day of 2026 before `to`.
 #[track_caller]
 pub(crate) fn backfill(project: &Project, pipeline: &str, to: &str) {
