@@ -6,12 +6,17 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use chrono::SecondsFormat;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use pipectl_engine::env::Env;
+use pipectl_engine::{
+    env::Env,
+    time::{Clock as _, SystemClock},
+};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
-    arguments::{Colour, Global},
+    arguments::{Colour, Global, LogFormat},
     exit::{Exit, one_line, verdict},
 };
 
@@ -83,6 +88,8 @@ pub(crate) struct Output {
     pub(crate) err: Painter,
     quiet: bool,
     live: bool,
+    /// Whether warnings and errors are lines of a log that programs read.
+    log: bool,
     bars: MultiProgress,
 }
 
@@ -109,6 +116,7 @@ impl Output {
             },
             quiet: global.quiet,
             live: err && !dumb && !global.quiet,
+            log: global.log_format == LogFormat::Json,
             bars: MultiProgress::new(),
         }
     }
@@ -174,15 +182,31 @@ impl Output {
 
     /// A warning.
     pub(crate) fn warning(&self, text: impl Display) {
+        if self.log {
+            return self.stderr(log_line("WARN", &text, None));
+        }
         self.stderr(format_args!(
             "{} {text}",
             self.err.paint(YELLOW, "warning:")
         ));
     }
 
+    /// A warning, and what to do about it.
+    pub(crate) fn warning_with(&self, text: impl Display, hint: &str) {
+        if self.log {
+            return self.stderr(log_line("WARN", &text, Some(hint)));
+        }
+        self.warning(text);
+        self.hint(hint);
+    }
+
     /// An error, what to do about it, and how the program ends.
     pub(crate) fn error(&self, error: &anyhow::Error) -> Exit {
         let (exit, hint) = verdict(error);
+        if self.log {
+            self.stderr(log_line("ERROR", &one_line(error), hint));
+            return exit;
+        }
         self.stderr(format_args!(
             "{} {}",
             self.err.paint(RED_BOLD, "error:"),
@@ -206,6 +230,19 @@ impl Output {
             let _closed = writeln!(std::io::stderr().lock(), "{text}");
         });
     }
+}
+
+/// A line of the log as `--log-format json` writes it.
+fn log_line(level: &str, text: &dyn Display, hint: Option<&str>) -> String {
+    let mut fields = serde_json::Map::new();
+    fields.insert("message".to_owned(), text.to_string().into());
+    if let Some(hint) = hint {
+        fields.insert("hint".to_owned(), hint.into());
+    }
+    let now = SystemClock
+        .now()
+        .to_rfc3339_opts(SecondsFormat::Micros, true);
+    json!({"timestamp": now, "level": level, "fields": fields, "target": "pipectl"}).to_string()
 }
 
 /// A line that is drawn over as things go on.
@@ -247,6 +284,18 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_programs_read_is_one_json_document_a_line() {
+        let line = log_line("ERROR", &"no\nway", Some("look"));
+        assert_eq!(line.lines().count(), 1);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = json!({"message": "no\nway", "hint": "look"});
+        assert_eq!(
+            (&line["fields"], &line["level"]),
+            (&expected, &json!("ERROR"))
+        );
+    }
 
     #[test]
     fn lines_are_cut_on_terminals_only() {

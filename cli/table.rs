@@ -1,5 +1,7 @@
 //! Tables for terminals: columns as wide as their widest cell.
 
+use std::borrow::Cow;
+
 use anstyle::Style;
 
 use crate::output::{DIM, Painter};
@@ -56,7 +58,11 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.rows.push(cells.into_iter().collect());
+        let shown = |cell: Cell| Cell {
+            text: visible(&cell.text).into_owned(),
+            ..cell
+        };
+        self.rows.push(cells.into_iter().map(shown).collect());
     }
 
     /// The table's lines; columns in which no row has anything are left out.
@@ -113,6 +119,22 @@ impl Table {
     }
 }
 
+/// A text in which line breaks and what else controls a terminal are written out: a name may have them.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown.into()
+}
+
 /// How many columns of a terminal a text takes: close enough for what we print.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().count()
@@ -134,6 +156,16 @@ Task       Rows  Note
 ✓ a       2,001
 ✕ longer      7  bad
 "
+        );
+    }
+
+    #[test]
+    fn a_line_break_in_a_name_stays_in_its_line() {
+        let mut table = Table::new(["Thing", "Run"]);
+        table.row(["in/a\nb\u{1b}[2J.csv".into(), "7".into()]);
+        assert_eq!(
+            table.render(Painter::PLAIN),
+            "Thing                 Run\nin/a\\nb\\u{1b}[2J.csv  7\n"
         );
     }
 

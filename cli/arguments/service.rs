@@ -135,6 +135,9 @@ pub(crate) enum Sensors {
     Reset {
         /// The sensor, as in `churn.arrived`
         sensor: String,
+        /// Also when what it was to leave alone is then moved or removed
+        #[arg(long)]
+        yes: bool,
     },
     /// Forget one thing, so that it is sensed anew
     Replay {

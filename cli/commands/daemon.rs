@@ -204,7 +204,11 @@ fn settings_anew(before: &Project) -> Option<Project> {
     project.artifacts.clone_from(&before.artifacts);
     project.pools.clone_from(&before.pools);
     project.serve = before.serve;
-    tracing::info!("pipectl.yaml is read anew");
+    if project.root.join("pipectl.yaml").is_file() {
+        tracing::info!("pipectl.yaml is read anew");
+    } else {
+        tracing::info!("there is no pipectl.yaml to be read anew; the pipelines are looked at");
+    }
     Some(project)
 }
 
@@ -291,12 +295,12 @@ async fn listen(
             });
         }
         Err(error) => {
-            context.output.warning(format_args!(
-                "cannot listen on {address}: {error}; the daemon works without its port"
-            ));
-            context
-                .output
-                .hint("--listen names another one, --no-serve does without");
+            context.output.warning_with(
+                format_args!(
+                    "cannot listen on {address}: {error}; the daemon works without its port"
+                ),
+                "--listen names another one, --no-serve does without",
+            );
         }
     }
 }

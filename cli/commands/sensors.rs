@@ -1,11 +1,11 @@
 //! `pipectl sensors`: what the sensors that start pipelines have seen.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use pipectl_connections::{Connector, Restored, restore_thing};
 use pipectl_daemon::senses;
 use pipectl_engine::{
-    operator::Senses,
+    operator::{AfterSuccess, Existing, Senses, Wait},
     project::Project,
     store::{SensorKey, Store, ThingRecord},
 };
@@ -15,7 +15,8 @@ use crate::{
     arguments::{Format, SensorThings, Sensors},
     exit::{Exit, Problem},
     output::many,
-    project::Context,
+    pipelines,
+    project::{Context, registry},
     records::moment,
     table::{Cell, Table},
     wire::{self, House, clock},
@@ -29,10 +30,13 @@ pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> 
     wire::block_on(async {
         let store = House::store(&project).await?;
         match command {
-            Sensors::List(arguments) => list(context, &*store, arguments.format).await,
+            Sensors::List(arguments) => list(context, &project, &*store, arguments.format).await,
             Sensors::Show(arguments) => show(context, &*store, arguments).await,
-            Sensors::Reset { sensor } => {
+            Sensors::Reset { sensor, yes } => {
                 let key = known(&*store, sensor).await?;
+                if !yes {
+                    refuse_to_clear(&project, &key).await?;
+                }
                 let forgotten = many(store.forget(&key, None).await?, "thing");
                 context.output.note(format_args!(
                     "forgot {forgotten}; what is still there is sensed anew"
@@ -44,6 +48,45 @@ pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> 
             }
         }
     })
+}
+
+/// How a sensor is watched by the pipeline's file as it is now; nothing when it is not watched.
+fn watched(project: &Project, key: &SensorKey) -> Option<Senses> {
+    let file = pipelines::find(project, &key.pipeline).ok()?;
+    let plan = pipelines::check(project, &registry(), &file).plan?;
+    senses(project, &plan, &key.task).ok()
+}
+
+/// What was there before a sensor was to be left alone: that it is cleared away is only done when a person says so.
+async fn refuse_to_clear(project: &Project, key: &SensorKey) -> anyhow::Result<()> {
+    let Some(senses) = watched(project, key) else {
+        return Ok(());
+    };
+    let (after, existing) = (&senses.after_success, senses.existing);
+    let fate = match after {
+        AfterSuccess::Keep => return Ok(()),
+        AfterSuccess::Move { archive } => format!("moved to `{archive}`"),
+        AfterSuccess::Delete => "removed".to_owned(),
+    };
+    if existing != Existing::Ignore {
+        return Ok(());
+    }
+    let now = clock(&project.env).now();
+    let connector = Connector::default();
+    let lying = pipectl_connections::things(&connector, project, &senses.wait, now).await;
+    let there = match lying {
+        Ok(sight) => many(sight.things.len() as u64, "thing"),
+        Err(_) => "everything".to_owned(),
+    };
+    let SensorKey { pipeline, task } = key;
+    let problem = Problem::usage(format!(
+        "`{pipeline}.{task}` would sense also what it was to leave alone (`existing: ignore`): {there} that is there now would get a run, and be {fate} after it"
+    ));
+    Err(problem
+        .hint(format!(
+            "`pipectl sensors reset {pipeline}.{task} --yes` does so; `pipectl sensors replay {pipeline}.{task} THING` takes a single one"
+        ))
+        .into())
 }
 
 /// Has a thing sensed anew: it is put back where it was, if it is in the archive, and then forgotten.
@@ -124,15 +167,34 @@ async fn unseen(
     Err(problem.hint(hint).into())
 }
 
-async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::Result<Exit> {
+async fn list(
+    context: &Context,
+    project: &Project,
+    store: &dyn Store,
+    format: Format,
+) -> anyhow::Result<Exit> {
     let sensors = store.sensors().await?;
+    let schedules = store.schedules().await?.into_iter();
+    let paused: BTreeSet<String> = schedules
+        .filter(|schedule| schedule.paused)
+        .map(|schedule| schedule.pipeline)
+        .collect();
+    let state = |key: &SensorKey, place: Option<&(Option<String>, String)>| match place {
+        None => "not watched",
+        Some(_) if paused.contains(&key.pipeline) => "paused",
+        Some(_) => "watched",
+    };
     match format {
         Format::Json => {
             let all: Vec<Value> = sensors
                 .iter()
                 .map(|sensor| {
+                    let place = place(project, &sensor.key);
                     json!({
                         "sensor": format!("{}.{}", sensor.key.pipeline, sensor.key.task),
+                        "state": state(&sensor.key, place.as_ref()),
+                        "connection": place.as_ref().and_then(|(connection, _)| connection.as_ref()),
+                        "path": place.as_ref().map(|(_, path)| path),
                         "since": sensor.since,
                         "looked": sensor.looked,
                         "failures": sensor.failures,
@@ -146,10 +208,27 @@ async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::R
             context.output.note("no sensor has been watched yet; `schedule: {sensor: …}` and `pipectl daemon` watch one");
         }
         Format::Text => {
-            let mut table = Table::new(["Sensor", "Watched since (UTC)", "Failures", "Error"]);
+            let mut table = Table::new([
+                "Sensor",
+                "State",
+                "Looks for",
+                "Looked (UTC)",
+                "Since (UTC)",
+                "Failures",
+                "Error",
+            ]);
             for sensor in &sensors {
+                let place = place(project, &sensor.key);
+                let state = state(&sensor.key, place.as_ref());
+                let looks_for = place.map(|(connection, path)| match connection {
+                    Some(connection) => format!("{connection}: {path}"),
+                    None => path,
+                });
                 table.row([
                     format!("{}.{}", sensor.key.pipeline, sensor.key.task).into(),
+                    state.into(),
+                    looks_for.unwrap_or_default().into(),
+                    sensor.looked.map(moment).unwrap_or_default().into(),
                     moment(sensor.since).into(),
                     Cell::right(sensor.failures.to_string()),
                     sensor.error.clone().unwrap_or_default().into(),
@@ -159,6 +238,18 @@ async fn list(context: &Context, store: &dyn Store, format: Format) -> anyhow::R
         }
     }
     Ok(Exit::Done)
+}
+
+/// Where a sensor looks: a connection, if it has one, and a pattern. Nothing when it is not watched.
+fn place(project: &Project, key: &SensorKey) -> Option<(Option<String>, String)> {
+    match watched(project, key)?.wait {
+        Wait::Things {
+            connection,
+            pattern,
+            ..
+        } => Some((connection, pattern)),
+        _ => None,
+    }
 }
 
 async fn show(

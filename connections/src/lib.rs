@@ -35,8 +35,8 @@ pub use odbc::{
     OdbcValue,
 };
 pub use pattern::{is_pattern, matches_below};
-pub use place::described;
+pub use place::{described, located};
 pub use restore::{Restored, restore_thing};
 pub use settle::{Settled, file_now, settle_thing};
-pub use smtp::{MailServer, mail_server};
-pub use things::{Sight, list_many, things};
+pub use smtp::{MailServer, mail_hint, mail_server};
+pub use things::{Looked, Sight, list_many, things};

@@ -14,6 +14,11 @@ pub fn described(connection: &Connection) -> String {
     }
 }
 
+/// Where the database of an address is, without user, password and parameters; nothing when the address cannot be read.
+pub fn located(address: &str) -> Option<String> {
+    place(address).filter(|place| !place.is_empty())
+}
+
 fn place(address: &str) -> Option<String> {
     if let Some(path) = address.strip_prefix("sqlite:") {
         return path

@@ -67,6 +67,17 @@ pub fn mail_server(project: &Project, smtp: &Smtp) -> Result<MailServer, TaskErr
     Ok(builder.build())
 }
 
+/// What a person can do about it when the server did not take a mail.
+pub fn mail_hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let refused = causes
+        .map(ToString::to_string)
+        .any(|text| text.contains("STARTTLS"));
+    refused.then_some(
+        "the server offers no STARTTLS, which `smtp://` requires: write `smtps://…` for TLS from the start, or `smtp+plain://…` for a relay on this machine or network that mail may reach unencrypted",
+    )
+}
+
 fn parameters(project: &Project, smtp: &Smtp, host: &str) -> Result<TlsParameters, TaskError> {
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(file) = &smtp.ca_file {

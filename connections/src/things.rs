@@ -31,6 +31,15 @@ pub struct Sight {
     pub next: Option<Timestamp>,
 }
 
+/// What a look has found, with what was not settled then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Looked {
+    /// What a sensor may sense, and when there may be more.
+    pub sight: Sight,
+    /// What is there and has not been unchanged for long enough.
+    pub unsettled: Vec<Thing>,
+}
+
 /// The things that `wait` waits for.
 ///
 /// # Errors
@@ -42,18 +51,19 @@ pub async fn things(
     now: Timestamp,
 ) -> Result<Sight, TaskError> {
     let mut found = list_many(connector, project, std::slice::from_ref(wait), now).await;
-    found
+    let found = found
         .pop()
-        .unwrap_or_else(|| Err(TaskError::bug("a listing was forgotten")))
+        .unwrap_or_else(|| Err(TaskError::bug("a listing was forgotten")));
+    found.map(|looked| looked.sight)
 }
 
-/// [`things`] for many waits, answered in their order. Waits for one place of a bucket share one listing.
+/// [`things`] and what is not settled yet, for many waits, answered in their order. Waits for one place of a bucket share one listing.
 pub async fn list_many(
     connector: &Connector,
     project: &Project,
     waits: &[Wait],
     now: Timestamp,
-) -> Vec<Result<Sight, TaskError>> {
+) -> Vec<Result<Looked, TaskError>> {
     let mut answers: Vec<Option<Result<Vec<Lying>, TaskError>>> =
         waits.iter().map(|_| None).collect();
     let mut shared: BTreeMap<(String, String), Group> = BTreeMap::new();
@@ -190,24 +200,25 @@ async fn files(project: &Project, pattern: String) -> Result<Vec<Lying>, TaskErr
     .await
 }
 
-fn settled(found: Vec<Lying>, wait: &Wait, now: Timestamp) -> Sight {
+fn settled(found: Vec<Lying>, wait: &Wait, now: Timestamp) -> Looked {
     let wished = match wait {
         Wait::Things { settle, .. } => *settle,
         _ => Duration::ZERO,
     };
-    let mut sight = Sight::default();
+    let (mut sight, mut unsettled) = (Sight::default(), Vec::new());
     for (thing, since) in found {
         if wished.is_zero() || (now - since).to_std().unwrap_or_default() >= wished {
             sight.things.push(thing);
         } else {
             let then = since + wished;
             sight.next = Some(sight.next.map_or(then, |next| next.min(then)));
+            unsettled.push(thing);
         }
     }
     sight
         .things
         .sort_by(|left, right| (left.modified, &left.name).cmp(&(right.modified, &right.name)));
-    sight
+    Looked { sight, unsettled }
 }
 
 /// What `sensor: file` puts out.

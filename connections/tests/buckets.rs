@@ -321,7 +321,7 @@ async fn patterns_below_one_prefix_share_a_listing() {
     let names: Vec<Vec<String>> = found
         .into_iter()
         .map(|found| {
-            let things = found.unwrap().things.into_iter();
+            let things = found.unwrap().sight.things.into_iter();
             things.map(|thing| thing.name).collect()
         })
         .collect();
@@ -357,7 +357,7 @@ async fn one_place_that_cannot_be_listed_leaves_the_others() {
     let found = list_many(&Connector::default(), &context.project, &waits, now).await;
     let counts: Vec<_> = found
         .iter()
-        .map(|found| found.as_ref().map(|sight| sight.things.len()).ok())
+        .map(|found| found.as_ref().map(|looked| looked.sight.things.len()).ok())
         .collect();
     assert_eq!(counts, [None, Some(1), Some(0), None]);
 }

@@ -5,7 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Postman, desk::Desk, dispatch::say, retention, sweep::sweep};
+use crate::{
+    Postman,
+    desk::Desk,
+    logs::{Logs, are_of_another_history},
+    retention,
+    sweep::sweep,
+};
 
 /// How often the pipelines' files are looked at when nobody says that they have changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -37,7 +43,7 @@ pub(crate) async fn deliver(desk: Desk, stop: CancellationToken) {
             Arc::clone(&parts.clock),
         );
         if let Err(error) = postman.deliver().await {
-            say("the outbox cannot be read", &error);
+            desk.say("the outbox cannot be read", &error);
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -48,17 +54,27 @@ pub(crate) async fn deliver(desk: Desk, stop: CancellationToken) {
 
 /// Lets go of history that nobody wants to keep.
 pub(crate) async fn care(desk: Desk, stop: CancellationToken) {
+    let mut logs = Logs::default();
     while !stop.is_cancelled() {
         if let Err(error) = retention::prune(&desk, &stop).await {
-            say("the history cannot be pruned", &error);
+            desk.say("the history cannot be pruned", &error);
         }
         match sweep(&**desk.store(), &desk.project().state_dir, desk.now()).await {
             Ok(0) => {}
             Ok(directories) => tracing::info!(directories, "cleared up after killed attempts"),
-            Err(error) => say(
+            Err(error) => desk.say(
                 "what killed attempts have left cannot be cleared away",
                 &error,
             ),
+        }
+        let project = desk.project();
+        if !are_of_another_history(&project.state_dir, project.store.is_none()) {
+            let (store, now) = (&**desk.store(), desk.now());
+            match logs.sweep(store, &project.state_dir, now).await {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "removed logs of runs that are gone"),
+                Err(error) => desk.say("logs of runs that are gone cannot be cleared away", &error),
+            }
         }
         tokio::select! {
             () = stop.cancelled() => {}

@@ -13,7 +13,10 @@ use pipectl_engine::{
 };
 use serde_json::{Map, Value};
 
-use crate::catalogue::{Catalogue, Library};
+use crate::{
+    away::Away,
+    catalogue::{Catalogue, Library},
+};
 
 /// The project's settings as they are now: a daemon may read them anew.
 #[derive(Clone, Debug)]
@@ -36,12 +39,15 @@ pub(crate) struct Desk {
     pub(crate) runner: Runner,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) current: Current,
+    /// Whether the history answers.
+    pub(crate) away: Arc<Away>,
 }
 
 impl Desk {
     pub(crate) fn new(runner: Runner, library: Arc<dyn Library>) -> Self {
         let project = Arc::clone(&runner.parts().project);
         Self {
+            away: Arc::new(Away::new(&project)),
             runner,
             catalogue: Arc::new(Catalogue::new(library)),
             current: Current(Arc::new(RwLock::new(project))),

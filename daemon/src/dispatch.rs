@@ -150,7 +150,7 @@ impl Dispatcher {
                 count
             }
             Err(error) => {
-                say("cannot take runs from the queue", &error);
+                self.desk.say("cannot take runs from the queue", &error);
                 0
             }
         }
@@ -233,7 +233,7 @@ impl Dispatcher {
                 Err(RunnerError::Unknown(_)) => {
                     return tracing::warn!(%run, "the run is gone from the history");
                 }
-                Err(RunnerError::Store(error)) => say(
+                Err(RunnerError::Store(error)) => self.desk.say(
                     "a run could not be written down; taking it up again",
                     &error,
                 ),
@@ -265,7 +265,7 @@ impl Dispatcher {
                 }
                 Err(StoreError::Unavailable { .. }) => {}
                 Err(error) => {
-                    say("cannot claim a run again", &error);
+                    self.desk.say("cannot claim a run again", &error);
                     return None;
                 }
             }
@@ -391,9 +391,4 @@ impl Dispatcher {
         self.desk.store().release(run, claim.fence).await?;
         Ok(state)
     }
-}
-
-/// Says that something did not work that will be tried again.
-pub(crate) fn say(what: &str, error: &StoreError) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }

@@ -10,10 +10,7 @@ use pipectl_engine::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    desk::Desk,
-    dispatch::{Dispatcher, say},
-};
+use crate::{desk::Desk, dispatch::Dispatcher};
 
 /// How often it beats.
 pub(crate) const BEAT: Duration = Duration::from_millis(2_500);
@@ -28,7 +25,8 @@ pub(crate) async fn beat(dispatcher: &Dispatcher, started: Timestamp, stop: &Can
     loop {
         failpoint::stall("heart_stalls").await;
         if let Err(error) = once(dispatcher, started).await {
-            say("the heart cannot beat", &error);
+            let desk = &dispatcher.desk;
+            desk.say("the heart cannot beat", &error);
         }
         next += BEAT;
         loop {
@@ -50,6 +48,7 @@ pub(crate) async fn beat(dispatcher: &Dispatcher, started: Timestamp, stop: &Can
 async fn once(dispatcher: &Dispatcher, started: Timestamp) -> Result<(), StoreError> {
     let (desk, owner) = (&dispatcher.desk, dispatcher.desk.owner());
     let cancelled = desk.store().beat(owner.name(), started, LEASE).await?;
+    desk.answered();
     dispatcher.active.cancel(&cancelled);
     if !dispatcher.stop.is_cancelled() {
         dispatcher.adopt(ADOPTED).await?;
@@ -66,7 +65,7 @@ async fn hear(dispatcher: &Dispatcher, started: Timestamp) {
     }
     match dispatcher.desk.store().beat(name, started, LEASE).await {
         Ok(cancelled) => dispatcher.active.cancel(&cancelled),
-        Err(error) => say("the heart cannot beat", &error),
+        Err(error) => dispatcher.desk.say("the heart cannot beat", &error),
     }
 }
 

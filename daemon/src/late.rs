@@ -11,7 +11,7 @@ use pipectl_engine::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{desk::Desk, dispatch::say};
+use crate::desk::Desk;
 
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(crate) async fn watch(desk: Desk, stop: CancellationToken) {
         match look(&desk, &written).await {
             // What is no longer in the queue need not be remembered.
             Ok(late) => written = late,
-            Err(error) => say("cannot see which runs are late", &error),
+            Err(error) => desk.say("cannot see which runs are late", &error),
         }
         tokio::select! {
             () = stop.cancelled() => {}

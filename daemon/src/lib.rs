@@ -1,16 +1,19 @@
 //! What works beside the runs: the daemon with its schedules, sensors, queue and outbox.
 
 mod alarm;
+mod away;
 mod backfill;
 mod catalogue;
 mod chores;
 mod desk;
 mod dispatch;
 mod errands;
+mod existing;
 mod export;
 mod following;
 mod heart;
 mod late;
+mod logs;
 mod looking;
 pub mod mail;
 mod measures;

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use pipectl_connections::{Sight, list_many};
+use pipectl_connections::{Looked, list_many};
 use pipectl_engine::{
     operator::{TaskError, Wait},
     store::SensorKey,
     time::Timestamp,
 };
 
-use crate::{
-    dispatch::say,
-    sensing::{LONGEST, Sensing, Sensor},
-};
+use crate::sensing::{LONGEST, Sensing, Sensor};
 
 /// A sensor looks with others up to this part of its `poll` early.
 const EARLY: u32 = 10;
@@ -22,7 +19,7 @@ const EARLY: u32 = 10;
 pub(crate) struct Seen {
     key: SensorKey,
     wait: Wait,
-    sight: Result<Sight, TaskError>,
+    looked: Result<Looked, TaskError>,
 }
 
 impl Sensing {
@@ -42,9 +39,9 @@ impl Sensing {
             let (connector, project) = (self.connector(), self.desk.project());
             self.listings.start(place, async move {
                 let (keys, waits): (Vec<_>, Vec<_>) = sensors.into_iter().unzip();
-                let sights = list_many(&connector, &project, &waits, now).await;
-                let seen = keys.into_iter().zip(waits).zip(sights);
-                seen.map(|((key, wait), sight)| Seen { key, wait, sight })
+                let looked = list_many(&connector, &project, &waits, now).await;
+                let seen = keys.into_iter().zip(waits).zip(looked);
+                seen.map(|((key, wait), looked)| Seen { key, wait, looked })
                     .collect()
             });
         }
@@ -79,14 +76,14 @@ impl Sensing {
         };
         // One moment for all, however long it takes to write down what there is: they stay together.
         let now = self.desk.now();
-        for Seen { key, wait, sight } in seen {
+        for Seen { key, wait, looked } in seen {
             // What an edit has changed meanwhile is looked for anew.
             let sensor = self.sensors.get(&key);
             if sensor.is_none_or(|sensor| sensor.senses.wait != wait) {
                 continue;
             }
-            if let Err(error) = self.found(&key, sight, now).await {
-                say(
+            if let Err(error) = self.found(&key, looked, now).await {
+                self.desk.say(
                     &format!(
                         "cannot write down what `{}` of `{}` senses",
                         key.task, key.pipeline
@@ -125,7 +122,8 @@ impl Sensing {
                 .map(|schedule| schedule.pipeline)
                 .collect(),
             Err(error) => {
-                say("cannot read which pipelines are paused", &error);
+                self.desk
+                    .say("cannot read which pipelines are paused", &error);
                 due.iter().map(|key| key.pipeline.clone()).collect()
             }
         };
@@ -198,6 +196,7 @@ mod tests {
                 senses,
                 due: now + Duration::from_secs(seconds),
                 record: None,
+                unfinished: None,
             };
             sensing.sensors.insert(key, sensor);
         }

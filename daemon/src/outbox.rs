@@ -3,15 +3,16 @@
 //! A mail is taken for a while, sent, settled. When the process dies between the server's answer and the settling, the
 //! mail is sent again with the same Message-ID; otherwise it is sent once.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use chrono::DurationRound as _;
 use lettre::AsyncTransport;
-use pipectl_connections::{MailServer, mail_server};
+use pipectl_connections::{MailServer, mail_hint, mail_server};
 use pipectl_engine::{
     id::RunId,
     project::Project,
     store::{MailState, PendingMail, Store, StoreError},
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 
 use crate::mail::{digest, message};
@@ -85,28 +86,45 @@ impl Postman {
         &self,
         mut tell: impl FnMut(Option<RunId>, &MailState) + Send,
     ) -> Result<Delivery, StoreError> {
-        let mut delivery = Delivery::default();
+        let mut round = Round::default();
+        let done = self.round(&mut round, &mut tell).await;
+        round.say();
+        done.map(|()| round.delivery)
+    }
+
+    async fn round(
+        &self,
+        round: &mut Round,
+        tell: &mut (impl FnMut(Option<RunId>, &MailState) + Send),
+    ) -> Result<(), StoreError> {
         // Opened for the first mail: most of the time there is none.
         let mut server = None;
         loop {
             let due = self.store.take_due(self.clock.now(), LEASE, BATCH).await?;
             if due.is_empty() {
-                return Ok(delivery);
+                return Ok(());
             }
             let taken = tokio::time::Instant::now();
-            for group in grouped(due) {
+            let mut groups = VecDeque::from(grouped(due));
+            while let Some(group) = groups.pop_front() {
                 // What is left is ours no longer before it could be sent: a later round takes it.
                 if taken.elapsed() + ONE_MAIL > LEASE {
-                    return Ok(delivery);
+                    return Ok(());
                 }
                 let server = server.get_or_insert_with(|| self.server());
                 let sent = self.send(server, &group).await;
+                if matches!(sent, Sent::Never(_)) && group.len() > 1 {
+                    // One that is refused takes no other with it.
+                    groups.extend(group.into_iter().map(|mail| vec![mail]));
+                    continue;
+                }
+                round.hint = round.hint.or(sent.hint());
                 for mail in &group {
                     let state = self.outcome(mail, &sent);
                     self.store
                         .settle(mail.mail.id, &state, self.clock.now())
                         .await?;
-                    delivery.count(&state);
+                    round.count(&state);
                     tell(mail.mail.run, &state);
                 }
             }
@@ -125,21 +143,15 @@ impl Postman {
 
     /// Sends mails to the same people as one message.
     async fn send(&self, server: &Server, group: &[PendingMail]) -> Sent {
-        let Some(first) = group.first() else {
-            return Sent::Done;
-        };
         let (mailer, from) = match server {
-            Server::None => {
-                tracing::info!(mail = %first.mail.id, "no mail server is configured: a mail stays in the outbox");
-                return Sent::Unconfigured;
-            }
-            Server::Broken(error) => return Sent::Later(error.clone()),
+            Server::None => return Sent::Unconfigured,
+            Server::Broken(error) => return Sent::Later(error.clone(), None),
             Server::Ready(mailer, from) => (mailer, from),
         };
         let mails: Vec<_> = group.iter().map(|pending| &pending.mail).collect();
         let message = match mails.as_slice() {
             [mail] => message(mail, from),
-            mails => digest(mails, &first.mail, from),
+            mails => digest(mails, from),
         };
         let message = match message {
             Ok(message) => message,
@@ -147,14 +159,13 @@ impl Postman {
         };
         match tokio::time::timeout(ONE_MAIL, mailer.send(message)).await {
             Ok(Ok(_)) => Sent::Done,
-            Err(_) => Sent::Later("the mail server does not answer".to_owned()),
+            Err(_) => Sent::Later("the mail server does not answer".to_owned(), None),
             Ok(Err(error)) => {
                 let text = full_message(&error);
-                tracing::warn!(mail = %first.mail.id, error = text, "cannot send a mail");
                 if refused_for_good(&error) {
                     Sent::Never(text)
                 } else {
-                    Sent::Later(text)
+                    Sent::Later(text, mail_hint(&error))
                 }
             }
         }
@@ -164,7 +175,7 @@ impl Postman {
         match sent {
             Sent::Done => MailState::Sent,
             Sent::Unconfigured => MailState::Unconfigured,
-            Sent::Later(error) => self.again(pending, error.clone()),
+            Sent::Later(error, _) => self.again(pending, error.clone()),
             Sent::Never(error) => MailState::Dead {
                 error: error.clone(),
             },
@@ -177,7 +188,7 @@ impl Postman {
             return MailState::Dead { error };
         }
         MailState::Retry {
-            at: self.clock.now() + pause(tries),
+            at: next_try(self.clock.now(), tries),
             error,
         }
     }
@@ -187,21 +198,28 @@ impl Postman {
 enum Sent {
     Done,
     Unconfigured,
-    Later(String),
+    /// Why not now, and what a person can do.
+    Later(String, Option<&'static str>),
     Never(String),
 }
 
-/// Mails to the same people together, when there are many of them or they are about one run; else each alone. Those that
-/// were tried before stay alone, so that one that is refused takes no other with it.
+impl Sent {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Later(_, hint) => *hint,
+            _ => None,
+        }
+    }
+}
+
+/// Mails to the same people together, when there are many of them or they are about one run; else each alone. It does not
+/// matter which of them were tried before: after an outage nobody reads a flood either.
 fn grouped(due: Vec<PendingMail>) -> Vec<Vec<PendingMail>> {
     let mut groups: Vec<Vec<PendingMail>> = Vec::new();
     for mail in due {
-        let fits = |group: &&mut Vec<PendingMail>| {
-            group
-                .iter()
-                .all(|other| other.mail.to == mail.mail.to && other.attempts == 0)
-        };
-        match groups.iter_mut().find(fits).filter(|_| mail.attempts == 0) {
+        let fits =
+            |group: &&mut Vec<PendingMail>| group.iter().all(|other| other.mail.to == mail.mail.to);
+        match groups.iter_mut().find(fits) {
             Some(group) => group.push(mail),
             None => groups.push(vec![mail]),
         }
@@ -233,16 +251,67 @@ enum Server {
     Ready(Box<MailServer>, String),
 }
 
-impl Delivery {
+/// What a round does, and why not all of it went well: told once, however many mails it is about.
+#[derive(Default)]
+struct Round {
+    delivery: Delivery,
+    delayed: Option<String>,
+    dead: Option<String>,
+    hint: Option<&'static str>,
+}
+
+impl Round {
     fn count(&mut self, state: &MailState) {
+        let delivery = &mut self.delivery;
         let counter = match state {
-            MailState::Sent => &mut self.sent,
-            MailState::Retry { .. } => &mut self.delayed,
-            MailState::Dead { .. } => &mut self.dead,
-            MailState::Unconfigured => &mut self.unconfigured,
+            MailState::Sent => &mut delivery.sent,
+            MailState::Retry { error, .. } => {
+                self.delayed.get_or_insert_with(|| error.clone());
+                &mut delivery.delayed
+            }
+            MailState::Dead { error } => {
+                self.dead.get_or_insert_with(|| error.clone());
+                &mut delivery.dead
+            }
+            MailState::Unconfigured => &mut delivery.unconfigured,
         };
         *counter += 1;
     }
+
+    fn say(&self) {
+        let Delivery {
+            delayed,
+            dead,
+            unconfigured,
+            ..
+        } = self.delivery;
+        let hint = self.hint;
+        if let Some(error) = &self.delayed {
+            tracing::warn!(
+                mails = delayed,
+                error,
+                hint,
+                "cannot send mail; it is tried again"
+            );
+        }
+        if let Some(error) = &self.dead {
+            tracing::warn!(mails = dead, error, "mail is given up");
+        }
+        if unconfigured > 0 {
+            tracing::info!(
+                mails = unconfigured,
+                "no mail server is configured: mail stays in the outbox"
+            );
+        }
+    }
+}
+
+/// When a mail that was tried so often is tried again: at whole multiples of [`FIRST`], so that those that had the same trouble
+/// come together again.
+fn next_try(now: Timestamp, tries: u32) -> Timestamp {
+    let step = chrono::TimeDelta::from_std(FIRST).unwrap_or_default();
+    let then = now + pause(tries);
+    then.duration_trunc(step).map_or(then, |whole| whole + step)
 }
 
 /// The pause after so many tries.
@@ -264,7 +333,7 @@ fn refused_for_good(error: &lettre::transport::smtp::Error) -> bool {
 }
 
 /// An error with its causes in one line.
-fn full_message(error: &dyn std::error::Error) -> String {
+pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -286,5 +355,13 @@ mod tests {
     fn the_pause_doubles_up_to_an_hour() {
         let seconds = [1, 2, 3, 7, 8, 9, 40].map(|tries| pause(tries).as_secs());
         assert_eq!(seconds, [30, 60, 120, 1920, 3600, 3600, 3600]);
+    }
+
+    #[test]
+    fn mails_with_the_same_trouble_come_together_again() {
+        let at = |millis: i64| Timestamp::UNIX_EPOCH + chrono::TimeDelta::milliseconds(millis);
+        for (now, tries, next) in [(0, 1, 60), (29_999, 1, 60), (30_001, 1, 90), (7_500, 2, 90)] {
+            assert_eq!(next_try(at(now), tries), at(next * 1_000), "{now} {tries}");
+        }
     }
 }

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     desk::{Desk, interval_key, queued},
-    dispatch::say,
     following::Following,
     measures::Measures,
 };
@@ -94,7 +93,8 @@ impl Scheduler {
                 Trigger::Sensor(_) => Ok(()),
             };
             if let Err(error) = done {
-                say(&format!("cannot start `{}`", plan.name), &error);
+                self.desk
+                    .say(&format!("cannot start `{}`", plan.name), &error);
             }
         }
     }
@@ -174,7 +174,8 @@ impl Scheduler {
             .zip(&created)
             .filter(|(_, created)| **created == Created::New)
         {
-            tracing::info!(pipeline = &*plan.name, run = %run.id, "due");
+            let shown = run.interval.map(|interval| shown(plan, interval));
+            tracing::info!(pipeline = &*plan.name, run = %run.id, interval = shown, "due");
             let late = run.interval.map(|interval| self.desk.now() - interval.end);
             self.measures.late(
                 late.and_then(|late| late.to_std().ok())
@@ -221,6 +222,12 @@ impl Scheduler {
         }
         Ok(overlap == Overlap::Replace)
     }
+}
+
+/// `2026-10-01T00:00:00+02:00/2026-10-02T00:00:00+02:00`
+fn shown(plan: &Plan, interval: Interval) -> String {
+    let local = |moment: Timestamp| moment.with_timezone(&plan.zone()).to_rfc3339();
+    format!("{}/{}", local(interval.start), local(interval.end))
 }
 
 /// Whether a plan runs after others.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use pipectl_connections::{Connector, Sight};
+use pipectl_connections::{Connector, Looked};
 use pipectl_engine::{
     operator::{Existing, Senses, TaskError, Thing, Wait},
     plan::Plan,
@@ -20,6 +20,7 @@ use crate::{
     alarm::Alarm,
     desk::{Desk, queued},
     errands::Errands,
+    existing::Unfinished,
     looking::Seen,
     sensed::thing_key,
 };
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 /// How long putting away may take when the daemon stops.
 const LAST: Duration = Duration::from_secs(5);
+/// How often it is written down that a sensor has looked: people want to see that it does.
+const LOOKED: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 /// How many things get their runs in one transaction.
 const BATCH: usize = 1_000;
 
@@ -60,6 +63,8 @@ pub(crate) struct Sensor {
     pub(crate) due: Timestamp,
     /// Whether the ledger knows it: then what is there at first has been dealt with.
     pub(crate) record: Option<SensorRecord>,
+    /// Of what it leaves alone, that which is still being written; nothing before this daemon has looked.
+    pub(crate) unfinished: Option<Unfinished>,
 }
 
 impl Sensor {
@@ -144,7 +149,7 @@ impl Sensing {
     pub(crate) async fn found(
         &mut self,
         key: &SensorKey,
-        found: Result<Sight, TaskError>,
+        found: Result<Looked, TaskError>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let store = Arc::clone(self.desk.store());
@@ -156,11 +161,12 @@ impl Sensing {
         if first {
             sensor.record = Some(store.sensor(key, now).await?);
         }
-        let things = match found {
-            Ok(sight) => {
+        let looked = match found {
+            Ok(looked) => {
                 // What is being written is looked at again as soon as it may be done.
-                sensor.due = sight.next.map_or(sensor.due, |next| sensor.due.min(next));
-                sight.things
+                let next = looked.sight.next;
+                sensor.due = next.map_or(sensor.due, |next| sensor.due.min(next));
+                looked
             }
             Err(error) => {
                 let text = error.full_message();
@@ -191,12 +197,23 @@ impl Sensing {
             .record
             .as_ref()
             .is_some_and(|record| record.looked.is_none());
-        if was_new && sensor.senses.existing == Existing::Ignore {
-            store.ignore(key, &things, now).await?;
+        if sensor.senses.existing == Existing::Ignore {
+            let unfinished = match sensor.unfinished.take() {
+                _ if was_new => Unfinished::first(&*store, key, &looked, now).await?,
+                None => Unfinished::known(&*store, key).await?,
+                Some(unfinished) => unfinished,
+            };
+            let unfinished = sensor.unfinished.insert(unfinished);
+            unfinished.settle(&*store, key, &looked, now).await?;
         }
         let plan = Arc::clone(&sensor.plan);
-        self.sense(key, &plan, things, now).await?;
-        if first || was_new || troubled {
+        self.sense(key, &plan, looked.sight.things, now).await?;
+        let told = self
+            .sensors
+            .get(key)
+            .and_then(|sensor| sensor.record.as_ref()?.looked);
+        let stale = told.is_none_or(|told| now - told >= LOOKED);
+        if first || stale || troubled {
             store.looked(key, now, None).await?;
             if let Some(sensor) = self.sensors.get_mut(key) {
                 sensor.record = Some(store.sensor(key, now).await?);

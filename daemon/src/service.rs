@@ -19,7 +19,7 @@ use crate::{
     catalogue::Library,
     chores,
     desk::Desk,
-    dispatch::{Active, Dispatcher, say},
+    dispatch::{Active, Dispatcher},
     heart, late,
     measures::{Gauge, Measures},
     schedules::Scheduler,
@@ -160,7 +160,7 @@ impl Daemon {
             tracing::warn!("some of the work did not stop in time");
         }
         if let Err(error) = desk.store().leave(owner.name()).await {
-            say("cannot say that this daemon is gone", &error);
+            desk.say("cannot say that this daemon is gone", &error);
         }
         tracing::info!("the daemon has stopped");
         Ok(())

@@ -7,7 +7,7 @@ use pipectl_engine::{
     store::{SensorKey, StoreError},
 };
 
-use crate::{desk::Desk, dispatch::say, sensing::Sensing};
+use crate::{desk::Desk, sensing::Sensing};
 
 /// How often things that stay where they are count as settled: nothing hurries, but their runs may only then be pruned.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
@@ -42,7 +42,7 @@ impl Sensing {
             let (key, senses) = (key.clone(), sensor.senses.clone());
             self.clearing.start(key.clone(), async move {
                 if let Err(error) = clear_of(&desk, &connector, &key, &senses).await {
-                    say(
+                    desk.say(
                         &format!("cannot clear up after `{}` of `{}`", key.task, key.pipeline),
                         &error,
                     );

@@ -76,6 +76,19 @@ impl Post {
         id
     }
 
+    /// A mail that is about no run.
+    async fn alert(&self, to: &str) {
+        let mail = NewMail {
+            id: Uuid::new_v4(),
+            run: None,
+            kind: AlertKind::Failure,
+            to: vec![to.to_owned()],
+            content: json!({"pipeline": "sensed", "message": "the sensor cannot look"}),
+            created: self.clock.now(),
+        };
+        self.store.post(&mail).await.unwrap();
+    }
+
     fn postman(&self, smtp: Option<Smtp>) -> Postman {
         let project = Project {
             smtp,
@@ -150,15 +163,7 @@ async fn failures_of_one_run_are_one_mail() {
     for _ in 0..3 {
         post.write(&["team@example.com"]).await;
     }
-    let of_no_run = NewMail {
-        id: Uuid::new_v4(),
-        run: None,
-        kind: AlertKind::Failure,
-        to: vec!["team@example.com".to_owned()],
-        content: json!({"pipeline": "sensed", "message": "the sensor cannot look"}),
-        created: post.clock.now(),
-    };
-    post.store.post(&of_no_run).await.unwrap();
+    post.alert("team@example.com").await;
     let server = TestSmtp::start(Security::Tls);
     let delivery = post.deliver(Some(smtp(&server, "smtps", PASSWORD))).await;
     assert_eq!(delivery.sent, 4);
@@ -202,6 +207,50 @@ async fn a_flood_is_one_mail() {
     assert!(digest.content.contains("and 70 more"), "{}", digest.content);
 }
 
+/// However often each of them was tried while the server was away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_that_an_outage_has_held_up_is_few_mails() {
+    let post = Post::new().await;
+    let server = TestSmtp::start(Security::Tls);
+    let good = smtp(&server, "smtps", PASSWORD);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let away = Smtp {
+        url: Secret::new(format!("smtp+plain://127.0.0.1:{port}")),
+        ..good.clone()
+    };
+    for _ in 0..20 {
+        for _ in 0..2 {
+            post.alert("team@example.com").await;
+        }
+        post.deliver(Some(away.clone())).await;
+        post.clock.advance(Duration::from_secs(5));
+    }
+    let mut sent = 0;
+    for _ in 0..60 {
+        sent += post.deliver(Some(good.clone())).await.sent;
+        post.clock.advance(Duration::from_secs(5));
+    }
+    assert_eq!(sent, 40);
+    let mails = server.mails();
+    assert!(mails.len() <= 5, "{} mails", mails.len());
+}
+
+/// A digest that is refused says nothing of the mails in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_refused_takes_no_other_with_it() {
+    let post = Post::new().await;
+    for _ in 0..8 {
+        post.alert("team@example.com").await;
+    }
+    let server = TestSmtp::start(Security::Tls);
+    server.expect_trouble([Trouble::RefuseRecipient(550), Trouble::RefuseRecipient(550)]);
+    let delivery = post.deliver(Some(smtp(&server, "smtps", PASSWORD))).await;
+    assert_eq!((delivery.sent, delivery.dead), (7, 1));
+    assert_eq!(server.mails().len(), 7);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_refuses_for_now_comes_later() {
     let server = TestSmtp::start(Security::StartTls);
@@ -219,9 +268,9 @@ async fn what_the_server_refuses_for_now_comes_later() {
         Delivery::default(),
         "not due yet"
     );
-    post.clock.advance(Duration::from_secs(31));
-    assert_eq!(post.deliver(Some(smtp.clone())).await, delayed);
     post.clock.advance(Duration::from_secs(61));
+    assert_eq!(post.deliver(Some(smtp.clone())).await, delayed);
+    post.clock.advance(Duration::from_secs(91));
     assert_eq!(post.deliver(Some(smtp)).await.sent, 1);
     assert_eq!(server.mails().len(), 1);
 }
@@ -241,7 +290,7 @@ async fn a_refused_recipient_is_final_and_a_refused_login_is_not() {
             .delayed,
         1
     );
-    post.clock.advance(Duration::from_secs(31));
+    post.clock.advance(Duration::from_secs(61));
     assert_eq!(post.deliver(Some(good)).await.sent, 1);
 }
 
@@ -264,7 +313,7 @@ async fn an_answer_that_is_lost_repeats_the_mail_with_the_same_id() {
     server.expect_trouble([Trouble::LoseAnswer]);
     let smtp = smtp(&server, "smtp", PASSWORD);
     assert_eq!(post.deliver(Some(smtp.clone())).await.delayed, 1);
-    post.clock.advance(Duration::from_secs(31));
+    post.clock.advance(Duration::from_secs(61));
     assert_eq!(post.deliver(Some(smtp)).await.sent, 1);
     let mails = server.mails();
     assert_eq!(mails.len(), 2);

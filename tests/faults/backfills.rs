@@ -50,6 +50,39 @@ fn days_come_in_their_order() {
         });
         assert_eq!(&told(&project), expected);
     }
+    // The later ones have taken over what the first had: it has nothing of which a part could be done.
+    let listed = project.succeed(&["backfill", "list"]).stdout;
+    assert!(
+        listed.contains("superseded") && !listed.contains("0/0"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn a_stretch_that_reaches_into_the_future_is_told_where_it_ends() {
+    let project = Project::with("days", TELLS);
+    let days = [
+        "--from-date",
+        "2026-10-01",
+        "--to-date",
+        "2099-01-01",
+        "--dry-run",
+    ];
+    let ran = project.succeed(&[&["backfill", "days"], &days[..]].concat());
+    assert!(
+        ran.stderr
+            .contains("--to-date is in the future: the last interval that is over ends at "),
+        "{ran}"
+    );
+    let days = [
+        "--from-date",
+        "2026-10-01",
+        "--to-date",
+        "2026-10-03",
+        "--dry-run",
+    ];
+    let ran = project.succeed(&[&["backfill", "days"], &days[..]].concat());
+    assert!(!ran.stderr.contains("future"), "{ran}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pipectl_test_support::TestPostgres;
 use serde_json::Value;
 
 use super::harness::{
@@ -116,6 +117,16 @@ pub(crate) fn begun(project: &Project, name: &str) -> Daemon {
     Daemon::start(project, name).works()
 }
 
+/// A daemon, once it works, with a state directory of its own: it cannot tell whether the process of another one is gone.
+pub(crate) fn elsewhere(project: &Project, name: &str) -> Daemon {
+    let mut command = project.command(&["daemon", "--no-serve"]);
+    command.env(
+        "PIPECTL_STATE_DIR",
+        project.path(format!("state-of-{name}")),
+    );
+    Daemon::of(project, name, command).works()
+}
+
 /// Has a pipeline run for each day of 2026 before `to`.
 #[track_caller]
 pub(crate) fn backfill(project: &Project, pipeline: &str, to: &str) {
@@ -163,6 +174,22 @@ pub(crate) fn all_succeeded(project: &Project, count: usize) -> Result<(), Strin
         "{good} of {} runs have succeeded, {count} were expected; one that failed: {bad:?}",
         runs.len()
     ))
+}
+
+/// Has runs that have failed by no fault of theirs done again by hand: a task whose daemons died three times is not tried again by
+/// itself, and neither is one that its machine was too busy for.
+pub(crate) fn retry_what_failed_outside(project: &Project, server: &TestPostgres, database: &str) {
+    let failed = server.sql(
+        database,
+        "select id, coalesce(tasks.error::text, runs.error) from pipectl.runs
+         left join pipectl.tasks on run = id and tasks.state = 'failed' where runs.state = 'failed'",
+    );
+    for line in failed.lines() {
+        let (run, error) = line.split_once('|').unwrap();
+        let error: Value = serde_json::from_str(error).unwrap();
+        assert_eq!(error["fault"], "external", "{line}");
+        project.succeed(&["retry", run]);
+    }
 }
 
 /// Numbers that look random and are the same each time.

@@ -56,6 +56,17 @@ fn a_postgres_that_loses_its_power_costs_no_run_and_doubles_no_row() {
     wait_for(Duration::from_secs(60), || {
         all_succeeded(&project, days * 2).map_err(|why| format!("{why}\n{}", daemon.log()))
     });
+    // What has gone wrong meanwhile is said once, with the place, and that it is over.
+    wait_for(Duration::from_secs(5), || {
+        let log = daemon.log();
+        let said = |words: &str| log.matches(words).count();
+        let (away, back) = (said("the history is away"), said("the history is back"));
+        let once = (1..=2 * outages as usize).contains(&away) && away == back;
+        once.then_some(())
+            .ok_or(format!("away {away} times, back {back} times\n{log}"))
+    });
+    let place = format!("/{database}\" error=");
+    assert!(daemon.log().contains(&place), "{}", daemon.log());
     drop(daemon);
     every_effect_once(&project, days);
 }

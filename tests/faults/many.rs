@@ -8,7 +8,7 @@ use std::{
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, runs},
+    daemons::{Daemon, Dice, all_succeeded, begun, elsewhere, runs},
     harness::{Project, appending::counted, waiting::wait_for},
     kills::{all_end, every_effect_once, project},
     repeated,
@@ -132,7 +132,7 @@ tasks:
     with: {path: data/rows.csv}
   wait:
     run: shell
-    with: {script: 'sleep 2'}
+    with: {script: 'sleep 6'}
     needs: rows
   table:
     load: sql
@@ -143,7 +143,7 @@ tasks:
 
 #[test]
 fn a_lost_daemons_runs_are_adopted_in_time() {
-    let (mut project, _, _) = shared();
+    let (project, _, _) = shared();
     project.write("pipelines/slow.yaml", SLOW);
     let lost = begun(&project, "lost");
     backfill(&project, "slow", "2026-01-03", "4");
@@ -158,10 +158,10 @@ fn a_lost_daemons_runs_are_adopted_in_time() {
             Err(format!("{under_way} are under way"))
         }
     });
-    // Another machine: it cannot see the lock file, so only the lease tells.
-    let elsewhere = project.path("elsewhere").display().to_string();
-    project.set("PIPECTL_STATE_DIR", elsewhere);
-    let _other = begun(&project, "other");
+    // It cannot see the lock file, so only the lease tells.
+    let other = elsewhere(&project, "other");
+    sleep(Duration::from_millis(1_500));
+    assert!(!other.log().contains("adopted"), "{}", other.log());
     lost.kill();
     let start = Instant::now();
     wait_for(Duration::from_secs(15), || {
@@ -169,18 +169,45 @@ fn a_lost_daemons_runs_are_adopted_in_time() {
         let adopted = log.matches("adopted").count();
         if adopted == 2 { Ok(()) } else { Err(log) }
     });
-    assert!(
-        start.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        start.elapsed()
-    );
+    // A lease of ten seconds that is renewed every two and a half.
+    let took = start.elapsed().as_secs_f64();
+    assert!((7.0..15.0).contains(&took), "adopted after {took} s");
     wait_for(Duration::from_secs(20), || all_succeeded(&project, 2));
     assert_eq!(counted(&project, "counted"), 40);
 }
 
+/// Two daemons of one machine, and of two, that are both well leave each other's runs alone.
+#[test]
+fn a_healthy_daemons_runs_are_left_to_it() {
+    let (project, server, database) = shared();
+    let long = SLOW.replace(
+        "sleep 6",
+        "echo $PIPECTL_RUN $PIPECTL_ATTEMPT >> started; sleep 13",
+    );
+    project.write("pipelines/slow.yaml", long);
+    let daemons = [elsewhere(&project, "one"), elsewhere(&project, "two")];
+    backfill(&project, "slow", "2026-01-05", "4");
+    wait_for(Duration::from_secs(40), || all_succeeded(&project, 4));
+    for daemon in &daemons {
+        let log = daemon.log();
+        assert!(
+            !log.contains("adopted") && !log.contains("taken over"),
+            "{log}"
+        );
+    }
+    assert_eq!(project.read("started").lines().count(), 4);
+    let attempts = server.sql(
+        &database,
+        "select count(*), count(distinct (run, task)) from pipectl.attempts",
+    );
+    assert_eq!(attempts, "12|12");
+    drop(daemons);
+    assert_eq!(counted(&project, "counted"), 80);
+}
+
 #[test]
 fn a_frozen_daemons_result_is_refused() {
-    let (mut project, server, database) = shared();
+    let (project, server, database) = shared();
     project.write("pipelines/slow.yaml", SLOW);
     let frozen = begun(&project, "frozen");
     backfill(&project, "slow", "2026-01-02", "4");
@@ -192,9 +219,15 @@ fn a_frozen_daemons_result_is_refused() {
         }
     });
     frozen.signal("-STOP");
-    let elsewhere = project.path("elsewhere").display().to_string();
-    project.set("PIPECTL_STATE_DIR", elsewhere);
-    let _other = begun(&project, "other");
+    let start = Instant::now();
+    let other = elsewhere(&project, "other");
+    wait_for(Duration::from_secs(15), || {
+        let log = other.log();
+        let adopted = log.contains("adopted");
+        adopted.then_some(()).ok_or(log)
+    });
+    let took = start.elapsed().as_secs_f64();
+    assert!((7.0..15.0).contains(&took), "adopted after {took} s");
     wait_for(Duration::from_secs(25), || all_succeeded(&project, 1));
     let attempts = "select string_agg(task || ' ' || number || ' ' || state, ', ' order by task, number) from pipectl.attempts";
     let before = server.sql(&database, attempts);

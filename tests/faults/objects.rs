@@ -11,7 +11,9 @@ use std::{
 use pipectl_test_support::{Security, TestPostgres, TestS3, TestSmtp};
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, has_looked, runs, sensor},
+    daemons::{
+        Daemon, Dice, all_succeeded, begun, has_looked, retry_what_failed_outside, runs, sensor,
+    },
     harness::{Project, appending::counted, waiting::wait_for},
     repeated,
     starved::mail_settings,
@@ -52,7 +54,9 @@ fn each_object_makes_one_run_while_daemons_die() {
         project.set(name, value);
     }
     project.set("PIPECTL_CONNECTION_LAKE", bucket.bucket().address());
-    project.set("PIPECTL_STORE", server.database());
+    let history = server.database();
+    let database = history.rsplit('/').next().unwrap().to_owned();
+    project.set("PIPECTL_STORE", history);
     project.set("PIPECTL_CONNECTION_WAREHOUSE", server.database());
     let waves = repeated(6, 60) as usize;
     let mut dice = Dice::new(13);
@@ -69,7 +73,10 @@ fn each_object_makes_one_run_while_daemons_die() {
     // Each object a run, and each wave the run that has put it there.
     let count = waves * WAVE + waves;
     let within = Duration::from_secs(60 + waves as u64 * 3);
-    wait_for(within, || all_succeeded(&project, count));
+    wait_for(within, || {
+        retry_what_failed_outside(&project, server, &database);
+        all_succeeded(&project, count)
+    });
     sleep(Duration::from_secs(3));
     all_succeeded(&project, count).unwrap();
     drop(daemons);

@@ -5,7 +5,9 @@ use std::{fs, io::Write as _, thread::sleep, time::Duration};
 use pipectl_test_support::TestPostgres;
 
 use super::{
-    daemons::{Daemon, Dice, all_succeeded, begun, has_looked, runs},
+    daemons::{
+        Daemon, Dice, all_succeeded, begun, has_looked, retry_what_failed_outside, runs, sensor,
+    },
     harness::{Project, appending::counted, waiting::wait_for},
     repeated,
 };
@@ -197,6 +199,116 @@ fn what_was_there_before_is_left_alone_when_that_is_wished() {
     assert_eq!(counted(&project, "dropped"), 1);
 }
 
+/// Whether it is settled or not; and what is being written stays what was there, also for the daemon after the next.
+#[test]
+fn what_was_there_unsettled_is_left_alone_too() {
+    let project = sensing("poll: 1s, settle: 3s, existing: ignore, after_success: delete");
+    let (old, slow) = (project.path("in/old.csv"), project.path("in/slow.csv"));
+    fs::write(&old, "id\n1\n").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pause = Duration::from_secs(1);
+            write_slowly(
+                &project,
+                "slow.csv",
+                &["id\n", "1\n", "2\n", "3\n", "4\n"],
+                pause,
+            );
+        });
+        wait_for(Duration::from_secs(5), || {
+            slow.exists().then_some(()).ok_or("it is not there".into())
+        });
+        let daemon = begun(&project, "first");
+        wait_for(Duration::from_secs(10), || has_looked(&project));
+        daemon.kill();
+        let _daemon = begun(&project, "second");
+        sleep(Duration::from_secs(9));
+    });
+    let daemon = begun(&project, "third");
+    appear(&project, "new.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    wait_for(Duration::from_secs(5), || {
+        let removed = !project.path("in/new.csv").exists();
+        removed.then_some(()).ok_or(daemon.log())
+    });
+    assert!(old.exists() && slow.exists());
+    // Of what was being written nothing is left in the ledger but what it has become.
+    let shown = project.succeed(&["sensors", "show", "drop.arrived", "--format", "json"]);
+    let shown = shown.json();
+    let mut names: Vec<_> = shown["things"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|thing| thing["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["in/new.csv", "in/old.csv", "in/slow.csv"],
+        "{shown}"
+    );
+    // The same name tomorrow is a new thing.
+    appear(&project, "slow.csv", "id\n1\n");
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 2));
+}
+
+#[test]
+fn a_reset_that_would_clear_away_what_was_left_alone_wants_a_yes() {
+    let project = sensing("poll: 1s, settle: 0s, existing: ignore, after_success: delete");
+    appear(&project, "old.csv", "id\n1\n");
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(10), || has_looked(&project));
+    let ran = project.run(&["sensors", "reset", "drop.arrived"]);
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(
+        ran.stderr,
+        "error: `drop.arrived` would sense also what it was to leave alone (`existing: ignore`): 1 thing that is there now would get a run, and be removed after it\n\
+        hint: `pipectl sensors reset drop.arrived --yes` does so; `pipectl sensors replay drop.arrived THING` takes a single one\n"
+    );
+    sleep(Duration::from_secs(2));
+    assert!(project.path("in/old.csv").exists());
+    project.succeed(&["sensors", "reset", "drop.arrived", "--yes"]);
+    wait_for(Duration::from_secs(10), || all_succeeded(&project, 1));
+    drop(daemon);
+}
+
+#[test]
+fn sensors_are_listed_with_what_they_look_for() {
+    let project = sensing("poll: 1s, settle: 0s");
+    let daemon = begun(&project, "daemon");
+    wait_for(Duration::from_secs(10), || has_looked(&project));
+    drop(daemon);
+    let is = |state: &str| {
+        let listed = sensor(&project);
+        assert_eq!(
+            (listed["state"].as_str(), listed["path"].as_str()),
+            (Some(state), Some("in/**/*.csv"))
+        );
+    };
+    is("watched");
+    project.succeed(&["schedules", "pause", "drop"]);
+    is("paused");
+    let table = project.succeed(&["sensors", "list"]).stdout;
+    let head = table.lines().next().unwrap();
+    assert_eq!(
+        head.split("  ")
+            .map(str::trim)
+            .filter(|head| !head.is_empty())
+            .collect::<Vec<_>>(),
+        [
+            "Sensor",
+            "State",
+            "Looks for",
+            "Looked (UTC)",
+            "Since (UTC)",
+            "Failures"
+        ],
+        "{table}"
+    );
+    fs::remove_file(project.path("pipelines/drop.yaml")).unwrap();
+    assert_eq!(sensor(&project)["state"], "not watched");
+}
+
 #[test]
 fn an_archive_survives_a_kill_at_each_step() {
     let mut project = sensing("poll: 1s, settle: 0s, after_success: move, archive: done");
@@ -236,26 +348,12 @@ fn an_archive_survives_a_kill_at_each_step() {
     assert_eq!(archived.matches("settled").count(), 4, "{archived}");
 }
 
-/// A task whose daemons died three times is not tried again by itself, and neither is one that its machine was too
-/// busy for: a person retries what failed for a reason outside, and still each file is there once.
-fn retry_what_failed_outside(project: &Project, server: &TestPostgres, database: &str) {
-    let failed = server.sql(
-        database,
-        "select id, coalesce(tasks.error::text, runs.error) from pipectl.runs
-         left join pipectl.tasks on run = id and tasks.state = 'failed' where runs.state = 'failed'",
-    );
-    for line in failed.lines() {
-        let (run, error) = line.split_once('|').unwrap();
-        let error: serde_json::Value = serde_json::from_str(error).unwrap();
-        assert_eq!(error["fault"], "external", "{line}");
-        project.succeed(&["retry", run]);
-    }
-}
-
+/// News of changes are lost and doubled all the while: what is there is what a listing finds.
 #[test]
 fn many_files_while_daemons_die() {
     let server = TestPostgres::shared();
     let mut project = sensing("poll: 1s, settle: 0s");
+    project.set("PIPECTL_FAILPOINT", "news_are_garbled");
     let history = server.database();
     let database = history.rsplit('/').next().unwrap().to_owned();
     project.set("PIPECTL_STORE", history);

@@ -23,6 +23,17 @@ fn a_second_daemon_says_why_it_does_not_start() {
             daemon.id()
         )
     );
+    // Who reads the log as JSON reads this too.
+    let third = project.run(&["daemon", "--no-serve", "--log-format", "json"]);
+    let line: serde_json::Value = serde_json::from_str(&third.stderr).unwrap();
+    assert_eq!(line["level"], "ERROR", "{third}");
+    let message = line["fields"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("a daemon works here already"),
+        "{third}"
+    );
+    let hint = line["fields"]["hint"].as_str().unwrap();
+    assert!(hint.starts_with("on SQLite there can be one"), "{third}");
     // Beside it people may run what they like.
     project.succeed(&["run", "a"]);
     assert_eq!(daemon.terminate(), Some(0));
@@ -278,4 +289,25 @@ fn settings_are_read_anew_on_sighup() {
     );
     loads("2026-01-03", 2);
     assert!(project.path("two.db").exists());
+    std::fs::remove_file(project.path("pipectl.yaml")).unwrap();
+    hangs_up("INFO there is no pipectl.yaml to be read anew");
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_warning_in_the_format_of_the_log() {
+    let project = Project::with("a", "name: a\ntasks:\n  a:\n    run: noop\n");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = ["daemon", "--listen", &address, "--log-format", "json"];
+    let daemon = Daemon::spawn(&project, "daemon", &arguments).works();
+    let log = daemon.log();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
+    let message = warning["fields"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!("cannot listen on {address}")),
+        "{log}"
+    );
+    assert_eq!(daemon.terminate(), Some(0));
 }

@@ -193,7 +193,7 @@ fn mails_arrive_once_each_when_the_server_is_back_after_an_hour() {
         }
     });
     wait_for(Duration::from_secs(10), || {
-        if daemon.log().contains("cannot send a mail") {
+        if daemon.log().contains("cannot send mail") {
             Ok(())
         } else {
             Err(daemon.log())

@@ -7,6 +7,8 @@ use crate::{Row, place::Place};
 const NOOP: &str = "interval: 1d\nmax_active_runs: 16\ntasks:\n  a:\n    run: noop\n";
 /// How many runs the latency is measured on.
 const TRIGGERS: usize = 300;
+/// How long Postgres may take to count what an idle session has read: ten seconds.
+const COUNTED: Duration = Duration::from_secs(11);
 /// How long an idle daemon is watched.
 const IDLE: u64 = 60;
 
@@ -129,19 +131,28 @@ pub(crate) fn long_history(pipectl: &Path, server: &str) -> Row {
             select id, 't' || n, -1, 'success', 1, 0, now(), now() from pipectl.runs, generate_series(1, 100) n;
         analyze;",
     );
+    let scanned =
+        "select seq_tup_read from pg_stat_user_tables where relid = 'pipectl.tasks'::regclass";
+    sleep(COUNTED);
+    let before = place.sql(scanned);
     let (_daemon, time) = place.daemon("second");
     let seconds = time.as_secs_f64();
+    sleep(Duration::from_secs(1) + COUNTED);
+    let after = place.sql(scanned);
+    let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
+    let scanned = number(&after) - number(&before);
     Row {
-        what: "start with 1,000,000 task rows of history",
-        figure: format!("{seconds:.2} s"),
-        bar: "≤ 1 s",
-        holds: seconds <= 1.0,
+        what: "start with 1,000,000 task rows of history; rows of it scanned then and soon after",
+        figure: format!("{seconds:.2} s; {scanned}"),
+        bar: "≤ 1 s; 0",
+        holds: seconds <= 1.0 && scanned == 0,
     }
 }
 
 /// A daemon with much to watch and nothing to do.
 pub(crate) fn idle(pipectl: &Path, server: &str) -> Row {
-    let place = Place::new(pipectl, server);
+    let mut place = Place::new(pipectl, server);
+    let _bucket = place.bucket();
     for pipeline in 0..1_000 {
         let (minute, hour) = (pipeline % 60, 3 + pipeline % 2);
         place.write(
@@ -161,7 +172,7 @@ pub(crate) fn idle(pipectl: &Path, server: &str) -> Row {
     let share = (daemon.seconds() - before) / 0.6;
     let memory = daemon.megabytes();
     Row {
-        what: "1,000 schedules and 1,000 object sensors over 10 prefixes, `poll: 60s`, idle",
+        what: "1,000 schedules and 1,000 object sensors over 10 prefixes of an S3 bucket, `poll: 60s`, idle",
         figure: format!("{share:.2} % of a core, {memory:.0} MB"),
         bar: "≤ 1 %, ≤ 80 MB",
         holds: share <= 1.0 && memory <= 80.0,

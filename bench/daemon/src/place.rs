@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{BufRead as _, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -19,6 +19,17 @@ pub(crate) struct Place {
     directory: TempDir,
     pipectl: PathBuf,
     url: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// An S3 server; it ends when it is dropped.
+pub(crate) struct Bucket(Child);
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ended = self.0.wait();
+    }
 }
 
 /// A daemon; stopped when it is dropped.
@@ -49,6 +60,7 @@ impl Place {
             directory,
             pipectl,
             url: format!("{base}/{name}"),
+            environment: Vec::new(),
         }
     }
 
@@ -75,6 +87,35 @@ impl Place {
         );
     }
 
+    /// Starts the tests' S3 server, which lies beside `pipectl`, and names its bucket `lake`.
+    pub(crate) fn bucket(&mut self) -> Bucket {
+        let program = self.pipectl.with_file_name("bucket_server");
+        let mut child = Command::new(&program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {error}; cargo build --release --workspace",
+                    program.display()
+                )
+            });
+        let mut address = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let read = BufReader::new(stdout).read_line(&mut address);
+            read.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        }
+        self.environment = vec![
+            ("PIPECTL_CONNECTION_LAKE", address.trim().to_owned()),
+            ("AWS_ACCESS_KEY_ID", "pipectl".to_owned()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                "correct horse battery staple".to_owned(),
+            ),
+        ];
+        Bucket(child)
+    }
+
     /// Starts a daemon, and says how long it took until it worked.
     pub(crate) fn daemon(&self, name: &str) -> (Daemon, Duration) {
         let log = self.directory.path().join(name);
@@ -96,7 +137,8 @@ impl Place {
         command
             .args(arguments)
             .current_dir(self.directory.path())
-            .env("PIPECTL_STORE", &self.url);
+            .env("PIPECTL_STORE", &self.url)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

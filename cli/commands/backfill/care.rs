@@ -100,15 +100,20 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
                     Some((rate, eta)) => (per_time(rate), human_duration(eta)),
                     None => Default::default(),
                 };
+                // One whose runs others have taken over, or that was cancelled before any began, has none.
+                let count = |text: String| match progress.total() {
+                    0 => Cell::right(""),
+                    _ => Cell::right(text),
+                };
                 table.row([
                     backfill.id.to_string().into(),
                     backfill.pipeline.as_str().into(),
                     state(backfill, *progress).into(),
                     local(backfill.from, zone).into(),
                     local(backfill.to, zone).into(),
-                    Cell::right(format!("{}/{}", progress.over(), progress.total())),
-                    Cell::right(progress.failed.to_string()),
-                    Cell::right(progress.running.to_string()),
+                    count(format!("{}/{}", progress.over(), progress.total())),
+                    count(progress.failed.to_string()),
+                    count(progress.running.to_string()),
                     Cell::right(rate),
                     Cell::right(to_go),
                 ]);

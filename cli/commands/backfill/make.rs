@@ -62,6 +62,9 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
         let preview = preview_backfill(&*store, &plan, &wish, house.clock().now())
             .await
             .map_err(|error| Problem::usage("cannot backfill").because(error))?;
+        if let Some(note) = cut(&plan, &preview, house.clock().now()) {
+            context.output.note(note);
+        }
         if arguments.dry_run {
             show(context, &plan, &preview, arguments.format);
             return Ok(Exit::Done);
@@ -212,6 +215,21 @@ async fn answer(
     } else {
         Exit::Done
     })
+}
+
+/// What is to be said of a stretch that reaches into the future: only intervals that are over get runs.
+fn cut(plan: &Plan, preview: &Preview, now: Timestamp) -> Option<String> {
+    if preview.backfill.to <= now {
+        return None;
+    }
+    let made = preview.runs.iter().filter_map(|run| run.interval);
+    let again = preview.again.iter().map(|(_, _, interval)| *interval);
+    let all = made.chain(again).chain(preview.kept.iter().copied());
+    let last = all.map(|interval| interval.end).max()?;
+    Some(format!(
+        "--to-date is in the future: the last interval that is over ends at {}; later ones are not part of this backfill",
+        last.with_timezone(&plan.zone()).to_rfc3339()
+    ))
 }
 
 fn show(context: &Context, plan: &Plan, preview: &Preview, format: Format) {

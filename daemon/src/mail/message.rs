@@ -10,7 +10,7 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
-use pipectl_engine::store::NewMail;
+use pipectl_engine::{artifact::sha256, store::NewMail};
 
 use super::{RenderError, Rendered, render, render_digest};
 
@@ -26,6 +26,9 @@ pub enum MessageError {
         #[source]
         source: AddressError,
     },
+    /// There is nothing to be told.
+    #[error("there is no mail to be put together")]
+    Empty,
     /// A template failed.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -39,28 +42,32 @@ pub enum MessageError {
 /// # Errors
 /// When an address is none or a template fails.
 pub fn message(mail: &NewMail, from: &str) -> Result<Message, MessageError> {
-    compose(render(mail)?, mail, from, "")
+    compose(render(mail)?, mail, from, &mail.id.to_string())
 }
 
-/// One message for many mails to the same people, of which `first` is one. Its Message-ID is made of that one's id.
+/// One message for many mails to the same people. Its Message-ID is made of all of theirs: repeated it is seen as one, and with
+/// others in it, it is another.
 ///
 /// # Errors
-/// When an address is none or a template fails.
-pub fn digest(mails: &[&NewMail], first: &NewMail, from: &str) -> Result<Message, MessageError> {
-    compose(render_digest(mails)?, first, from, "digest-")
+/// When there is no mail, an address is none or a template fails.
+pub fn digest(mails: &[&NewMail], from: &str) -> Result<Message, MessageError> {
+    let first = mails.first().ok_or(MessageError::Empty)?;
+    let ids: Vec<String> = mails.iter().map(|mail| mail.id.to_string()).collect();
+    let id = format!("digest-{}", sha256(ids.join(" ").as_bytes()));
+    compose(render_digest(mails)?, first, from, &id)
 }
 
 fn compose(
     rendered: Rendered,
     mail: &NewMail,
     from: &str,
-    prefix: &str,
+    id: &str,
 ) -> Result<Message, MessageError> {
     let mut builder = Message::builder()
         .from(mailbox(from)?)
         .subject(rendered.subject)
         .date(SystemTime::from(mail.created))
-        .message_id(Some(format!("<{prefix}{}@pipectl>", mail.id)))
+        .message_id(Some(format!("<{id}@pipectl>")))
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
