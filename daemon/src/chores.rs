@@ -68,7 +68,14 @@ pub(crate) async fn care(desk: Desk, stop: CancellationToken) {
             ),
         }
         let project = desk.project();
-        if !are_of_another_history(&project.state_dir, project.store.is_none()) {
+        // Where nobody lets go of runs, no logs are left over.
+        let prunes = project.history.is_some()
+            || desk
+                .catalogue
+                .plans()
+                .iter()
+                .any(|plan| plan.history.is_some());
+        if prunes && !are_of_another_history(&project.state_dir, project.store.is_none()) {
             let (store, now) = (&**desk.store(), desk.now());
             match logs.sweep(store, &project.state_dir, now).await {
                 Ok(0) => {}
