@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn bad_files_are_named_with_the_line() {
-    let cases: [(&[u8], Value, &str, &str); 14] = [
+    let cases: [(&[u8], Value, &str, &str); 15] = [
         (b"", json!({}), "`in/a.csv` is empty", "header line"),
         (
             b"a,b\r1,2\r3,4\r",
