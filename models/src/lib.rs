@@ -27,6 +27,7 @@ mod features;
 mod matrix;
 mod measure;
 pub mod metrics;
+mod near;
 pub mod onnx;
 pub mod performance;
 pub mod prepare;

@@ -17,6 +17,7 @@ use crate::estimators::reader::Reader;
 use crate::estimators::svm::SvmSettings;
 use crate::estimators::targets::ClassWeight;
 use crate::estimators::{Estimator, MaxFeatures};
+use crate::near::did_you_mean;
 
 /// One value for every parameter that is set.
 pub(crate) type Parameters = IndexMap<String, Value>;
@@ -60,9 +61,10 @@ impl Estimator {
         }
         if !known_names(goal).contains(&name) {
             return Err(ModelError::settings(format!(
-                "there is no {} `{name}`; there are {}",
+                "there is no {} `{name}`; there are {}{}",
                 goal.name(),
-                known_names(goal).join(", ")
+                known_names(goal).join(", "),
+                did_you_mean(name, known_names(goal))
             )));
         }
         match name {
@@ -321,7 +323,7 @@ mod tests {
             (
                 "logistic_regression",
                 json!({"c": 1}),
-                "`logistic_regression` has no parameter `c`; it has C, penalty, l1_ratio, class_weight, max_iter, tol",
+                "`logistic_regression` has no parameter `c`; it has C, penalty, l1_ratio, class_weight, max_iter, tol; did you mean `C`?",
             ),
             (
                 "logistic_regression",

@@ -7,6 +7,7 @@ use crate::error::{ModelError, Result};
 use crate::estimators::parameters::Parameters;
 use crate::estimators::targets::ClassWeight;
 use crate::estimators::{MaxFeatures, Stopping};
+use crate::near::did_you_mean;
 use crate::prepare::Categories;
 
 /// The parameters of an estimator.
@@ -28,9 +29,10 @@ impl Reader<'_> {
                 self.name
             ))),
             Some(key) => Err(ModelError::settings(format!(
-                "`{}` has no parameter `{key}`; it has {}",
+                "`{}` has no parameter `{key}`; it has {}{}",
                 self.name,
-                known.join(", ")
+                known.join(", "),
+                did_you_mean(key, known)
             ))),
         }
     }

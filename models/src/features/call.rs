@@ -4,6 +4,13 @@ use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgum
 
 use crate::features::compile::{Compiler, Reason};
 use crate::features::expression::{Expression, Kind, Node, Operation};
+use crate::near::did_you_mean;
+
+/// The functions that there are.
+const FUNCTIONS: [&str; 14] = [
+    "abs", "ceil", "ceiling", "coalesce", "exp", "floor", "greatest", "least", "ln", "lower",
+    "nullif", "round", "sqrt", "upper",
+];
 
 impl Compiler<'_> {
     /// A call of one of the functions that there are.
@@ -55,8 +62,12 @@ impl Compiler<'_> {
                 };
                 Ok(Expression::call(Kind::Number, operation, inputs))
             }
-            _ => Err(format!(
+            known if FUNCTIONS.contains(&known) => Err(format!(
                 "the function `{name}` is not supported with these arguments"
+            )),
+            _ => Err(format!(
+                "there is no function `{name}` in models{}",
+                did_you_mean(&name, &FUNCTIONS)
             )),
         }
     }
@@ -78,7 +89,7 @@ impl Compiler<'_> {
     }
 }
 
-fn arguments(function: &Function) -> Reason<Vec<&Expr>> {
+pub(super) fn arguments(function: &Function) -> Reason<Vec<&Expr>> {
     let FunctionArguments::List(list) = &function.args else {
         return Err(format!("`{function}` is not supported"));
     };

@@ -3,39 +3,29 @@
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CeilFloorKind, DataType, DateTimeField, Expr, UnaryOperator, Value,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
 
 use crate::data::{ColumnKind, ColumnSpec};
 use crate::features::expression::{Expression, Kind, Node, Operation};
+use crate::features::read::parse;
 
 pub(super) type Reason<T> = Result<T, String>;
 
-/// The longest expression.
-const LONGEST: usize = 10_000;
-
 /// Compiles one expression over the columns.
 pub(crate) fn compile(sql: &str, columns: &[ColumnSpec]) -> Reason<Expression> {
-    if sql.len() > LONGEST {
-        return Err(format!("it is longer than {LONGEST} characters"));
-    }
-    let dialect = GenericDialect {};
-    let mut parser = Parser::new(&dialect)
-        .try_with_sql(sql)
-        .map_err(|error| error.to_string())?;
-    let parsed = parser.parse_expr().map_err(|error| error.to_string())?;
-    if parser.peek_token().token != Token::EOF {
-        return Err(format!(
-            "`{}` is too much after the expression",
-            parser.peek_token()
-        ));
-    }
-    Compiler { columns }.expression(&parsed)
+    let columns = Some(columns);
+    Compiler { columns }.expression(&parse(sql)?)
+}
+
+/// Looks at what can be seen of an expression before the columns are known.
+pub(crate) fn check(sql: &str) -> Reason<()> {
+    Compiler { columns: None }
+        .expression(&parse(sql)?)
+        .map(drop)
 }
 
 pub(super) struct Compiler<'a> {
-    columns: &'a [ColumnSpec],
+    /// Before they are known any name is a column that fits.
+    columns: Option<&'a [ColumnSpec]>,
 }
 
 impl Compiler<'_> {
@@ -82,8 +72,13 @@ impl Compiler<'_> {
     }
 
     fn column(&self, name: &str) -> Reason<Expression> {
-        let column = self
-            .columns
+        let Some(columns) = self.columns else {
+            return Ok(Expression {
+                kind: Kind::Null,
+                node: Node::Column(name.to_owned()),
+            });
+        };
+        let column = columns
             .iter()
             .find(|column| column.name == name)
             .ok_or_else(|| format!("there is no column `{name}`"))?;
@@ -224,13 +219,13 @@ impl Compiler<'_> {
                 kind: Kind::Boolean,
                 node: Node::In(Box::new(first), texts),
             },
-            _ => found
-                .into_iter()
-                .map(|item| equality(vec![first.clone(), item]))
-                .reduce(|one, other| {
-                    Expression::call(Kind::Boolean, Operation::Or, vec![one, other])
-                })
-                .ok_or("`in` wants a list")?,
+            _ => {
+                let equal = found.into_iter();
+                any(equal
+                    .map(|item| equality(vec![first.clone(), item]))
+                    .collect())
+                .ok_or("`in` wants a list")?
+            }
         };
         Ok(if negated { not(answer) } else { answer })
     }
@@ -305,6 +300,22 @@ impl Compiler<'_> {
             other => Err(format!("a cast to {other} is not supported")),
         }
     }
+}
+
+/// Whether any of them is true, as a tree that is no deeper than it has to be.
+fn any(mut conditions: Vec<Expression>) -> Option<Expression> {
+    while conditions.len() > 1 {
+        let mut rest = conditions.into_iter();
+        let mut pairs = Vec::with_capacity(rest.len().div_ceil(2));
+        while let Some(one) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(other) => Expression::call(Kind::Boolean, Operation::Or, vec![one, other]),
+                None => one,
+            });
+        }
+        conditions = pairs;
+    }
+    conditions.pop()
 }
 
 fn equality(inputs: Vec<Expression>) -> Expression {

@@ -8,6 +8,7 @@ mod call;
 mod compile;
 mod emit;
 mod expression;
+mod read;
 mod verify;
 
 use indexmap::IndexMap;
@@ -18,6 +19,21 @@ use crate::onnx::proto::element;
 use crate::onnx::{Builder, Value};
 use crate::scorer::{Elements, Graph, Questions, Session};
 use expression::{Expression, Kind};
+
+/// What is wrong with features, as far as it can be seen before the columns are known: each with its name.
+pub(crate) fn flaws(features: &IndexMap<String, String>) -> Vec<(&str, String)> {
+    let flaws = features.iter().filter_map(|(name, sql)| {
+        let reason = compile::check(sql).err()?;
+        Some((name.as_str(), not_part(name, &reason)))
+    });
+    flaws.collect()
+}
+
+fn not_part(name: &str, reason: &str) -> String {
+    format!(
+        "the feature `{name}` cannot be part of a model: {reason}; compute it in a `transform` before"
+    )
+}
 
 /// A derived feature.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,15 +57,18 @@ impl Feature {
                         "the feature `{name}` has the name of a column: choose another"
                     )));
                 }
-                let expression = compile::compile(sql, columns).map_err(|reason| {
-                    ModelError::settings(format!(
-                        "the feature `{name}` cannot be part of a model: {reason}; compute it in a `transform` before"
-                    ))
-                })?;
+                let expression = compile::compile(sql, columns)
+                    .map_err(|reason| ModelError::settings(not_part(name, &reason)))?;
                 if expression.columns().is_empty() {
-                    return Err(ModelError::settings(format!("the feature `{name}` uses no column")));
+                    return Err(ModelError::settings(format!(
+                        "the feature `{name}` uses no column"
+                    )));
                 }
-                Ok(Self { name: name.clone(), sql: sql.clone(), expression })
+                Ok(Self {
+                    name: name.clone(),
+                    sql: sql.clone(),
+                    expression,
+                })
             })
             .collect()
     }

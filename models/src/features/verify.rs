@@ -125,7 +125,7 @@ mod tests {
     use polars::prelude::df;
 
     use crate::data::{Table, Values};
-    use crate::features::{Feature, extend};
+    use crate::features::{Feature, extend, flaws};
 
     fn table() -> Table {
         let frame = df!(
@@ -204,6 +204,44 @@ mod tests {
     }
 
     #[test]
+    fn long_ones_are_computed() {
+        let sum = vec!["a"; 290].join("+");
+        let list: Vec<String> = (0..1_500).map(|number| number.to_string()).collect();
+        for sql in [sum, format!("n in ({})", list.join(","))] {
+            compile(&sql).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn what_needs_no_columns_is_seen_without_them() {
+        let features = |sql: &str| IndexMap::from([("x".to_owned(), sql.to_owned())]);
+        for (sql, reason) in [
+            ("a /", "expected: an expression, found its end"),
+            ("nofunc(a)", "there is no function `nofunc` in models"),
+            ("a b", "`b` is too much after the expression"),
+            ("lower(1)", "`1` is a number where text is needed"),
+        ] {
+            assert_eq!(
+                flaws(&features(sql)),
+                [(
+                    "x",
+                    format!(
+                        "the feature `x` cannot be part of a model: {reason}; compute it in a `transform` before"
+                    )
+                )]
+            );
+        }
+        for sql in [
+            "a + b",
+            "lower(city) = 'x' and ok",
+            "case when a > 1 then city end",
+            "cast(a as integer)",
+        ] {
+            assert_eq!(flaws(&features(sql)), []);
+        }
+    }
+
+    #[test]
     fn an_empty_text_is_null() {
         let table = compile("coalesce(city, 'none')").unwrap();
         let Values::Text(text) = &table.column("feature").unwrap().values else {
@@ -218,10 +256,17 @@ mod tests {
     #[test]
     fn what_cannot_be_compiled_says_where_to_compute_it() {
         let cases = [
+            ("sum(a)", "there is no function `sum` in models"),
+            ("abs(a, b)", "`abs` takes one argument"),
             (
-                "sum(a)",
-                "the function `sum` is not supported with these arguments",
+                "coalesce()",
+                "the function `coalesce` is not supported with these arguments",
             ),
+            (
+                "sqrtt(a)",
+                "there is no function `sqrtt` in models; did you mean `sqrt`?",
+            ),
+            ("a /", "expected: an expression, found its end"),
             ("a + city", "`city` is text where a number is needed"),
             ("a + missing", "there is no column `missing`"),
             ("city like 'B%'", "`city LIKE 'B%'` is not supported"),
@@ -240,6 +285,12 @@ mod tests {
             );
             assert_eq!(compile(sql).unwrap_err(), expected, "{sql}");
         }
+        let long = vec!["a"; 3_000].join("+");
+        assert!(
+            compile(&long)
+                .unwrap_err()
+                .contains("it has 3000 operators one in another, and at most 300 are understood")
+        );
         assert_eq!(
             compile("1 + 1").unwrap_err(),
             "the feature `feature` uses no column"

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::data::Goal;
 use crate::error::{ModelError, Result};
+use crate::features;
 use crate::metrics::Metric;
 use crate::prepare::{Pca, Recipes};
 use crate::train::candidates;
@@ -204,6 +205,11 @@ impl Settings {
     pub fn check_preprocess(&self) -> Result<()> {
         let mut recipes = self.preprocess.iter();
         recipes.try_for_each(|(column, recipe)| recipe.check(column))
+    }
+
+    /// What is wrong with `features`, as far as it can be seen without data: each with its name.
+    pub fn check_features(&self) -> Vec<(&str, String)> {
+        features::flaws(&self.features)
     }
 
     /// Checks what can be checked of `pca` without data.

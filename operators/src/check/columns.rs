@@ -51,7 +51,11 @@ impl Table<'_> {
             );
             found.push(Broken::of_table(&format!("{name} type"), message, severity));
         }
-        for (rule, what, failing) in Self::tests(column, rules)? {
+        let tests = Self::tests(column, rules).or_else(|error| {
+            found.push(Self::misfit(name, error, severity)?);
+            Ok::<_, TaskError>(Vec::new())
+        });
+        for (rule, what, failing) in tests? {
             let rows = self.failing(failing)?;
             found.extend(self.of_rows(
                 &format!("{name} {rule}"),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    impossible,
     listed::listed,
     related::{Distribution, ForeignKey, RowChange},
     rules::{self, Surroundings},
@@ -241,6 +242,7 @@ impl Operator for Expectations {
 
 fn check_related(config: &Config, found: &mut Complaints) {
     if let Some(rows) = config.rows {
+        impossible::check_rows(rows, found);
         let none = rows.min.is_none() && rows.max.is_none() && rows.between.is_none();
         match rows.change {
             None if none => {
@@ -304,14 +306,7 @@ fn check_column(name: &str, rules: &ColumnRules, found: &mut Complaints) {
             )
             .hint("write 0.05 for 5 %");
     }
-    if let Some([low, high]) = &rules.between
-        && let (Some(low), Some(high)) = (low.as_f64(), high.as_f64())
-        && low > high
-    {
-        found
-            .error(&path("between"), format!("{low} is greater than {high}"))
-            .hint("write the smaller bound first");
-    }
+    impossible::check_column(name, rules, found);
     for (rule, bound) in [("min", &rules.min), ("max", &rules.max)] {
         if bound
             .as_ref()

@@ -5,7 +5,10 @@ use pipectl_engine::operator::DynOperator;
 mod columns;
 mod drift;
 mod expectations;
+mod impossible;
 mod listed;
+#[cfg(test)]
+mod misfits;
 mod performance;
 mod related;
 mod rules;

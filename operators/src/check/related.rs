@@ -14,7 +14,7 @@ use super::{
 };
 use crate::support::{
     drift::TestName,
-    keys::{NONE, columns, keys},
+    keys::{NONE, column, columns, keys},
     model::model_error,
     settings::Names,
     text::{count as counted, hint_for_name, list, thousands},
@@ -111,21 +111,28 @@ impl Table<'_> {
         } else {
             &rule.key.0
         };
-        let own = columns(self.name, self.frame, &rule.columns.0)?;
-        let theirs = columns(&rule.to, target, key)?;
-        let found =
-            keys(&theirs, &own, [target.height(), self.frame.height()]).map_err(|error| {
-                TaskError::user(format!(
-                    "`{}` of `{}` cannot be looked up in `{}`: {}",
-                    rule.columns.0.join("`, `"),
-                    self.name,
-                    rule.to,
-                    error
-                        .message
-                        .replace("on the left", "there")
-                        .replace("on the right", "here")
-                ))
-            })?;
+        let both = columns(self.name, self.frame, &rule.columns.0)
+            .and_then(|own| Ok((own, columns(&rule.to, target, key)?)));
+        let (own, theirs) = match both {
+            Ok(both) => both,
+            Err(error) => return Self::misfit(&rule.name(), error, severity).map(Some),
+        };
+        let found = keys(&theirs, &own, [target.height(), self.frame.height()]).map_err(|error| {
+            TaskError::user(format!(
+                "`{}` of `{}` cannot be looked up in `{}`: {}",
+                rule.columns.0.join("`, `"),
+                self.name,
+                rule.to,
+                error
+                    .message
+                    .replace("on the left", "there")
+                    .replace("on the right", "here")
+            ))
+        });
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Self::misfit(&rule.name(), error, severity).map(Some),
+        };
         let lacking: Vec<Vec<bool>> = own.iter().map(|column| missing(column)).collect();
         let rows = found.right.iter().zip(0..).filter(|(number, row)| {
             let complete = lacking.iter().all(|lacking| !lacking[*row as usize]);
@@ -152,8 +159,27 @@ impl Table<'_> {
         severity: Severity,
     ) -> Result<Vec<Broken>, TaskError> {
         let reference = other(others, &rule.reference)?;
+        let mut broken = Vec::new();
+        let mut there = Vec::new();
+        for name in &rule.columns {
+            let both = column(self.name, self.frame, name)
+                .and_then(|_| column(&rule.reference, reference, name));
+            match both {
+                Ok(_) => there.push(name.clone()),
+                Err(error) => {
+                    broken.push(Self::misfit(
+                        &format!("{name} distribution"),
+                        error,
+                        severity,
+                    )?);
+                }
+            }
+        }
+        if there.is_empty() {
+            return Ok(broken);
+        }
         let select = |name: &str, frame: &DataFrame| {
-            let columns = columns(name, frame, &rule.columns)?;
+            let columns = columns(name, frame, &there)?;
             DataFrame::new(frame.height(), columns.into_iter().cloned().collect()).map_err(
                 |error| TaskError::bug("columns of one table differ in length").because(error),
             )
@@ -167,15 +193,13 @@ impl Table<'_> {
             threshold: rule.threshold,
         };
         let settings = DriftSettings {
-            columns: rule
-                .columns
+            columns: there
                 .iter()
                 .map(|name| (name.clone(), choice(name)))
                 .collect(),
             ..DriftSettings::default()
         };
         let report = drift(&then, &now, &settings).map_err(model_error)?;
-        let mut broken = Vec::new();
         for column in report.all() {
             if let Some(message) = self.drifted(rule, column) {
                 let name = format!("{} distribution", column.name);

@@ -1,7 +1,7 @@
 //! Looks which rules a table breaks, and by which rows.
 
 use pipectl_engine::{
-    operator::{PastOutcome, SqlText, TaskError},
+    operator::{Fault, PastOutcome, SqlText, TaskError},
     time::{Timestamp, human_duration},
 };
 use polars::prelude::*;
@@ -9,9 +9,9 @@ use polars::prelude::*;
 use super::expectations::{Config, RowCount, Severity, SqlRule};
 use crate::support::{
     frame::polars_error,
-    polars_sql,
+    keys, polars_sql,
     settings::type_name,
-    text::{count as counted, hint_for_name, shortened},
+    text::{count as counted, shortened},
 };
 
 /// A rule that is broken.
@@ -127,13 +127,29 @@ impl Table<'_> {
         Some(Broken::of_table("rows", message, severity))
     }
 
+    /// A rule that cannot be looked at, because the table is another than it was made for, is broken.
+    pub(super) fn misfit(
+        rule: &str,
+        error: TaskError,
+        severity: Severity,
+    ) -> Result<Broken, TaskError> {
+        if error.fault != Fault::User {
+            return Err(error);
+        }
+        Ok(Broken {
+            hint: error.hint.clone(),
+            ..Broken::of_table(rule, error.full_message(), severity)
+        })
+    }
+
     fn unique(&self, columns: &[String], severity: Severity) -> Result<Option<Broken>, TaskError> {
+        let rule = format!("unique {}", columns.join(", "));
+        if let Err(error) = keys::columns(self.name, self.frame, columns) {
+            return Self::misfit(&rule, error, severity).map(Some);
+        }
         let rows = self.duplicated(columns)?;
         let list: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
-        let (rule, what) = (
-            format!("unique {}", columns.join(", ")),
-            format!("the same {} as another row", list.join(" and ")),
-        );
+        let what = format!("the same {} as another row", list.join(" and "));
         let shown = columns
             .first()
             .and_then(|column| self.frame.column(column).ok());
@@ -142,20 +158,6 @@ impl Table<'_> {
 
     /// The rows whose values in `columns` occur more than once; rows that lack one of them are left out.
     pub(super) fn duplicated(&self, columns: &[String]) -> Result<Vec<IdxSize>, TaskError> {
-        if let Some(unknown) = columns
-            .iter()
-            .find(|column| self.frame.column(column).is_err())
-        {
-            let known = self
-                .frame
-                .get_column_names()
-                .into_iter()
-                .map(PlSmallStr::as_str);
-            return Err(
-                TaskError::user(format!("`{}` has no column `{unknown}`", self.name))
-                    .hint(hint_for_name(unknown, "its columns are", known)),
-            );
-        }
         let fail = |error: PolarsError| polars_error("look for duplicates", &error);
         let part = self.frame.select(columns).map_err(fail)?;
         let mut mask = part.is_duplicated().map_err(fail)?;
@@ -175,13 +177,20 @@ impl Table<'_> {
         let fail = |error: PolarsError| {
             polars_error(&format!("look how fresh `{}` is", self.name), &error)
         };
-        let column = self.frame.column(name).map_err(fail)?;
-        if !matches!(column.dtype(), DataType::Date | DataType::Datetime(_, _)) {
+        let found = keys::column(self.name, self.frame, name).and_then(|column| {
+            if matches!(column.dtype(), DataType::Date | DataType::Datetime(_, _)) {
+                return Ok(column);
+            }
             let of = type_name(column.dtype());
-            return Err(TaskError::user(format!(
-                "`{name}` is {of}; freshness needs dates or times"
-            )));
-        }
+            Err(
+                TaskError::user(format!("`{name}` is {of}; freshness needs dates or times"))
+                    .hint(format!("declare it where it is read, as in `types: {{{name}: date}}`; or cast it in a `transform: sql`")),
+            )
+        });
+        let column = match found {
+            Ok(column) => column,
+            Err(error) => return Self::misfit("freshness", error, severity).map(Some),
+        };
         let newest = column
             .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
             .map_err(fail)?;
@@ -220,7 +229,10 @@ impl Table<'_> {
             error
         };
         if let Some(expression) = &rule.expression {
-            let rows = self.breaking(expression).map_err(named)?;
+            let rows = match self.breaking(expression).map_err(named) {
+                Ok(rows) => rows,
+                Err(error) => return lacking(&rule.name, error, severity).map(Some),
+            };
             let first = rows.first().map_or(0, |row| row + 1);
             let verb = if rows.len() == 1 { "breaks" } else { "break" };
             let counted = counted(rows.len() as u64, "row");
@@ -239,7 +251,10 @@ impl Table<'_> {
         let own = [(self.name, self.frame)].into_iter();
         let all = own.chain(others.iter().map(|(name, frame)| (name.as_str(), frame)));
         let tables = all.map(|(name, frame)| (name.to_owned(), frame.clone().lazy()));
-        let found = polars_sql::plan(query, tables.collect()).map_err(named)?;
+        let found = match polars_sql::plan(query, tables.collect()).map_err(named) {
+            Ok(found) => found,
+            Err(error) => return lacking(&rule.name, error, severity).map(Some),
+        };
         let found = found
             .collect()
             .map_err(|error| named(polars_error("run the query", &error)))?;
@@ -327,6 +342,15 @@ impl Table<'_> {
             rows,
             ..Broken::of_table(rule, message, severity)
         })
+    }
+}
+
+/// A rule whose query speaks of a column that the table lacks is broken; any other mistake in it is an error.
+fn lacking(rule: &str, error: TaskError, severity: Severity) -> Result<Broken, TaskError> {
+    if error.message.contains("there is no column `") {
+        Table::misfit(rule, error, severity)
+    } else {
+        Err(error)
     }
 }
 

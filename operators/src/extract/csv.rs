@@ -77,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) dates: bool,
     /// How the text is encoded: `auto`, `utf-8`, `utf-16`, `windows-1252` (the same as `latin1`) or another name of
     /// <https://encoding.spec.whatwg.org>. `auto` goes by the mark at the beginning of the file; without one it is
-    /// UTF-8, and Windows-1252 when that is impossible, which the log tells.
+    /// UTF-8, and Windows-1252 when that is impossible, which a warning tells.
     #[serde(default = "auto")]
     pub(crate) encoding: String,
     /// What the columns of several files have to do with each other.
@@ -233,7 +233,8 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
     let large = all.iter().map(Source::size).sum::<u64>() >= LARGE;
     let count_of_files = all.len();
     let (table, all, rejected) = gathered(context, config, all, large)?;
-    let doubts: Vec<String> = all.first().map(Source::doubts).unwrap_or_default().to_vec();
+    let mut doubts = guessed_encodings(&all);
+    doubts.extend_from_slice(all.first().map(Source::doubts).unwrap_or_default());
     let all = Arc::new(all);
     let reading = Reading {
         plan: table,
@@ -253,6 +254,25 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
             .artifact(rejected.artifact());
     }
     Ok(doubts.into_iter().fold(output, Output::warning))
+}
+
+/// What a person should know of how files were decoded: of many only the first is told.
+fn guessed_encodings(sources: &[Source]) -> Vec<String> {
+    let mut guessed = sources.iter().filter_map(|source| source.guessed.as_ref());
+    let Some(first) = guessed.next() else {
+        return Vec::new();
+    };
+    let others = match guessed.count() as u64 {
+        0 => String::new(),
+        more => format!(
+            "; so {} too",
+            match more {
+                1 => "is 1 file more".to_owned(),
+                _ => format!("are {} more", count(more, "file")),
+            }
+        ),
+    };
+    vec![format!("{first}{others}")]
 }
 
 /// The plan of the table, and what it reads.

@@ -2,6 +2,7 @@
 
 mod array;
 mod flaws;
+mod kinds;
 
 use std::{
     fs::File,
@@ -10,15 +11,18 @@ use std::{
     sync::Arc,
 };
 
-use pipectl_engine::operator::{
-    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
-    TaskContext, TaskError, ValueType,
+use pipectl_engine::{
+    dataset::Explain,
+    operator::{
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
+        TaskContext, TaskError, ValueType,
+    },
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::{array::in_lines, flaws::check};
+use self::{array::in_lines, flaws::check, kinds::Kinds};
 use crate::support::{
     csv::without_mark,
     files::io_error,
@@ -122,7 +126,11 @@ struct Source {
     plain: Plain,
     format: Format,
     partitions: Partitions,
+    kinds: Arc<Kinds>,
 }
+
+/// How many names a warning is given for that are text for a part of their values.
+const DOUBTS: usize = 5;
 
 fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output, TaskError> {
     let mut sources = Vec::new();
@@ -148,6 +156,23 @@ fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output,
         gathering.add(shown, plan, schema, source.partitions.clone())?;
         context.progress.set(index as u64 + 1, Some(total as u64));
     }
+    let wanted = |column: &str| {
+        config.columns.is_empty() || config.columns.iter().any(|name| name == column)
+    };
+    let doubts: Vec<String> = sources
+        .first()
+        .map(|source| source.kinds.doubts(wanted))
+        .unwrap_or_default();
+    let kinds: Vec<(String, Arc<Kinds>)> = sources
+        .iter()
+        .map(|source| (source.plain.file.shown.clone(), Arc::clone(&source.kinds)))
+        .collect();
+    let explain: Explain = Arc::new(move |_: &PolarsError| {
+        let conflict = kinds
+            .iter()
+            .find_map(|(shown, kinds)| kinds.conflict(shown));
+        conflict.map(|error| Box::new(error) as _)
+    });
     let reading = Reading {
         plan: gathering.finish()?,
         large,
@@ -158,10 +183,14 @@ fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output,
                 .collect::<Vec<_>>(),
             files.kept(),
         )),
-        explain: None,
+        explain: Some(explain),
     };
     let table = reading.table(context, &format!("read `{}`", config.path))?;
-    Ok(Output::table(table).value("files", total))
+    let output = Output::table(table).value("files", total);
+    Ok(doubts
+        .into_iter()
+        .take(DOUBTS)
+        .fold(output, Output::warning))
 }
 
 fn prepared(
@@ -193,17 +222,21 @@ fn prepared(
         (Format::Auto, Some(_)) => Format::Lines,
         (given, _) => given,
     };
-    check(&plain.file, format)?;
+    let kinds = Arc::new(check(&plain.file, format)?);
     Ok(Source {
         plain,
         format,
         partitions,
+        kinds,
     })
 }
 
 impl Source {
     fn unread(&self, error: &PolarsError) -> TaskError {
-        polars_error(&format!("read `{}`", self.plain.file.shown), error)
+        let shown = &self.plain.file.shown;
+        self.kinds
+            .conflict(shown)
+            .unwrap_or_else(|| polars_error(&format!("read `{shown}`"), error))
     }
 
     /// Its rows in memory.
@@ -247,91 +280,4 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use pipectl_engine::operator::{
-        Fault,
-        testing::{TestProject, frame},
-    };
-    use serde_json::json;
-
-    use super::*;
-
-    async fn extract(content: &str) -> Result<DataFrame, TaskError> {
-        let project = TestProject::new();
-        project.write("a.json", content);
-        Ok(frame(
-            &project.run::<Json>(json!({"path": "a.json"})).await?,
-        ))
-    }
-
-    #[tokio::test]
-    async fn both_arrangements_give_the_same() {
-        let expected = df!["a" => [Some(1i64), Some(2)], "b" => [Some("x"), None]].unwrap();
-        for text in [
-            "[{\"a\": 1, \"b\": \"x\"}, {\"a\": 2, \"b\": null}]",
-            "{\"a\": 1, \"b\": \"x\"}\n\n{\"a\": 2}\n",
-            "\u{feff}[{\"a\":1,\"b\":\"x\"},{\"a\":2}]",
-        ] {
-            let table = extract(text).await.unwrap();
-            assert!(table.equals_missing(&expected), "{text}: {table:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_record_without_an_end_is_not_held_in_memory() {
-        let record = |bytes: usize| format!("{{\"a\": \"{}\"}}", "x".repeat(bytes));
-        let long = record(65 << 20);
-        let hint = "a record is held in memory as a whole: is this really one record?";
-        for (text, message) in [
-            (
-                format!("{{\"a\": \"y\"}}\n{long}"),
-                "line 2 of `a.json` is longer than 64 MiB",
-            ),
-            (
-                format!("[{}, {{\"a\": \",[\\\"\"}}, {long}", record(33 << 20)),
-                "record 3 of `a.json` is longer than 64 MiB",
-            ),
-            (
-                format!("[{{\"a\": [{}", "1,".repeat(33 << 20)),
-                "record 1 of `a.json` is longer than 64 MiB",
-            ),
-        ] {
-            let error = extract(&text).await.unwrap_err();
-            assert_eq!((error.fault, &*error.message), (Fault::User, message));
-            assert_eq!(error.hint.as_deref(), Some(hint));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_no_json_is_named_with_its_place() {
-        for (text, message) in [
-            ("", "`a.json` is empty"),
-            (
-                "[{\"a\": 1},\n {\"a\": }]",
-                "line 2, column 8 of `a.json` is no JSON: expected value",
-            ),
-            (
-                "{\"a\": 1}\n{\"a\": 1\n",
-                "line 2, column 7 of `a.json` is no JSON: EOF while parsing an object",
-            ),
-            (
-                "{\"a\": 1}\n[2]\n",
-                "line 2, column 0 of `a.json` is no JSON: invalid type: sequence, expected a record",
-            ),
-            (
-                &format!("{{\"a\": {}1{}}}", "[".repeat(1_001), "]".repeat(1_001)),
-                "line 1, column 133 of `a.json` is no JSON: it is nested more deeply than 127 levels",
-            ),
-            (
-                "a,b\n",
-                "line 1, column 1 of `a.json` is no JSON: expected value",
-            ),
-        ] {
-            let error = extract(text).await.unwrap_err();
-            assert_eq!(
-                (error.fault, error.message.as_str()),
-                (Fault::User, message)
-            );
-        }
-    }
-}
+mod tests;

@@ -131,6 +131,24 @@ mod tests {
             );
         }
         assert!(shell("exit 3").await.unwrap_err().retryable);
+        for (script, hint) in [
+            (
+                "sh -c 'kill -SEGV $$' || exit $?",
+                "139 is 128 + 11: a program that it started was killed by SIGSEGV",
+            ),
+            (
+                "exit 137",
+                "137 is 128 + 9: a program that it started was killed by SIGKILL; perhaps the machine was out of memory: see `dmesg`",
+            ),
+            (
+                "exit 255",
+                "the log has all that it has written; an exit code of 99 means skipped",
+            ),
+        ] {
+            let error = shell(script).await.unwrap_err();
+            assert!(error.retryable);
+            assert_eq!(error.hint.as_deref(), Some(hint), "{script}");
+        }
         let error = shell("no-such-program").await.unwrap_err();
         assert!(!error.retryable);
         assert!(

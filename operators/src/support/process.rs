@@ -299,6 +299,11 @@ async fn lines(
     }
 }
 
+/// The signal that a shell tells of by its exit code.
+fn signal_behind(code: i32) -> Option<Signal> {
+    Signal::try_from(code - 128).ok()
+}
+
 fn ended(program: &str, status: ExitStatus, said: &VecDeque<String>) -> Result<Ended, TaskError> {
     let last = if said.is_empty() {
         String::new()
@@ -320,6 +325,19 @@ fn ended(program: &str, status: ExitStatus, said: &VecDeque<String>) -> Result<E
         (Some(99), _) => Ok(Ended::Skipped),
         (Some(127), _) => Err(TaskError::user(format!("`{program}` ended with 127{last}"))
             .hint("127 means that a program was not found; is it installed and on the PATH?")),
+        (Some(code), _) if signal_behind(code).is_some() => {
+            let signal = signal_behind(code).map_or("a signal", Signal::as_str);
+            let hint = match signal {
+                "SIGKILL" => "; perhaps the machine was out of memory: see `dmesg`",
+                "SIGPIPE" => "; what it wrote to has stopped reading",
+                _ => "",
+            };
+            let error = TaskError::user(format!("`{program}` ended with {code}{last}"));
+            Err(error.retryable(true).hint(format!(
+                "{code} is 128 + {}: a program that it started was killed by {signal}{hint}",
+                code - 128
+            )))
+        }
         (Some(code), _) => Err(
             // Nobody but its author knows why a script gives up: `retry:` is to be taken at its word.
             TaskError::user(format!("`{program}` ended with {code}{last}"))

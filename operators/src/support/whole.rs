@@ -1,7 +1,7 @@
 //! A file that appears whole or not at all.
 //!
 //! It is written under a hidden name that carries the run and the attempt, in the target's directory, made durable,
-//! and then renamed. What a killed attempt leaves behind is replaced by the next one of the same run.
+//! and then renamed. What a killed attempt leaves behind is removed by the next one of the same run.
 
 use std::{
     fs::File,
@@ -39,13 +39,18 @@ impl Whole {
                 TaskError::user(format!("`{path}` is a directory")).hint("name a file in it")
             );
         }
-        let (task, attempt) = (&context.task.key, context.task.attempt);
-        let hidden = format!(
-            ".{}.{}.{task}.{attempt}.part",
-            name.to_string_lossy(),
-            context.run.id
-        );
-        let temporary = directory.join(hidden);
+        let (task, run) = (&context.task.key, context.run.id);
+        let hidden = |attempt: u32| {
+            directory.join(format!(
+                ".{}.{run}.{task}.{attempt}.part",
+                name.to_string_lossy()
+            ))
+        };
+        // Those of other runs stay: they may be alive.
+        for earlier in 0..context.task.attempt {
+            let _removed = std::fs::remove_file(hidden(earlier));
+        }
+        let temporary = hidden(context.task.attempt);
         let file = File::create(&temporary).map_err(fail)?;
         Ok((
             Self {
@@ -148,6 +153,21 @@ mod tests {
         assert!(Whole::write(&context, "a.txt", b"new").is_err());
         assert_eq!(project.read("a.txt"), "old");
         assert_eq!(project.list("."), [".pipectl", "a.txt"]);
+    }
+
+    #[test]
+    fn what_earlier_attempts_left_is_swept() {
+        let project = TestProject::new();
+        let mut context = project.context();
+        let (run, task) = (context.run.id, context.task.key.clone());
+        let left = |run: &str, attempt: u32| format!(".a.txt.{run}.{task}.{attempt}.part");
+        let run = run.to_string();
+        for name in [left(&run, 1), left(&run, 2), left("other", 1)] {
+            project.write(&format!("out/{name}"), "x");
+        }
+        context.task.attempt = 3;
+        Whole::write(&context, "out/a.txt", b"new").unwrap();
+        assert_eq!(project.list("out"), [left("other", 1), "a.txt".to_owned()]);
     }
 
     #[test]

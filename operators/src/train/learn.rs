@@ -87,6 +87,9 @@ pub(super) fn check(
     if !settings.target.is_empty() && settings.exclude.contains(&settings.target) {
         found.error(&["exclude"], format!("`{}` is the target", settings.target));
     }
+    for (name, flaw) in settings.check_features() {
+        found.error(&["features", name], flaw);
+    }
     if let Err(error) = settings.check_preprocess() {
         found.error(&["preprocess"], error.to_string());
     } else if let Err(error) = settings.check_pca() {

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
+    io::Read as _,
     ops::ControlFlow,
     sync::{Arc, OnceLock},
 };
@@ -24,6 +26,9 @@ use crate::support::{
     text::{count, hint_for_name, list, thousands},
 };
 
+/// How much of a file is looked at for UTF-16.
+const UTF_16_SAMPLE: usize = 1_024;
+
 /// A file that is ready to be read: unpacked, and UTF-8.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -34,6 +39,8 @@ pub(super) struct Source {
     reader: OnceLock<Arc<Reader>>,
     /// Columns that are text because of a few of their values.
     doubts: OnceLock<Vec<String>>,
+    /// What a person should know of how it was decoded.
+    pub(super) guessed: Option<String>,
 }
 
 /// A file's rows.
@@ -59,8 +66,10 @@ pub(super) fn prepared(
     partitions: &Partitions,
 ) -> Result<Vec<Source>, TaskError> {
     let ready = |plain| {
-        let (plain, layout) = inspected(context, config, plain)?;
-        Ok(Source::new(plain, partitions.clone(), layout))
+        let (plain, layout, guessed) = inspected(context, config, plain)?;
+        let mut source = Source::new(plain, partitions.clone(), layout);
+        source.guessed = guessed;
+        Ok(source)
     };
     unpacked(context, found.clone(), config.max_unpacked)?
         .into_iter()
@@ -83,20 +92,24 @@ fn inspected(
     context: &TaskContext,
     config: &Config,
     mut plain: Plain,
-) -> Result<(Plain, Layout), TaskError> {
+) -> Result<(Plain, Layout, Option<String>), TaskError> {
     let told = config.told_encoding();
     let encoding = marked(&plain.file)?.or(told).unwrap_or(UTF_8);
-    if encoding != UTF_8 {
+    if encoding == UTF_8 {
+        unmarked_utf_16(&plain)?;
+    } else {
         plain = decoded(context, &plain, encoding)?;
     }
     let mut seen = layout(context, config, &plain)?;
-    if let Err(Flaw::Encoding { line, .. }) = seen
+    let mut guessed = None;
+    if let Err(Flaw::Encoding { line, byte, found }) = seen
         && encoding == UTF_8
         && config.encoding == "auto"
     {
-        let shown = &plain.file.shown;
-        context.log.warn(format!(
-            "{shown}: line {line} is not UTF-8, so it is read as Windows-1252; `encoding` would say it for certain"
+        guessed = Some(format!(
+            "`{}` is not UTF-8 (line {line}, byte {byte}: 0x{found:02X}) and was read as Windows-1252: \
+             write `encoding: windows-1252` if that is right, else what it is, as in `encoding: shift_jis`",
+            plain.file.shown
         ));
         plain = decoded(context, &plain, WINDOWS_1252)?;
         seen = layout(context, config, &plain)?;
@@ -137,7 +150,39 @@ fn inspected(
         ))
         .hint("write them anew with line feeds, as in `tr '\\r' '\\n' < old.csv > new.csv`"));
     }
-    Ok((plain, layout))
+    Ok((plain, layout, guessed))
+}
+
+/// Text in UTF-16 has a NUL in every second place, as long as it is mostly of Latin letters; nothing else has.
+///
+/// # Errors
+/// When the file is such a text and has no mark that says so.
+fn unmarked_utf_16(plain: &Plain) -> Result<(), TaskError> {
+    let file = &plain.file;
+    let mut start = Vec::with_capacity(UTF_16_SAMPLE);
+    File::open(&file.path)
+        .and_then(|content| content.take(UTF_16_SAMPLE as u64).read_to_end(&mut start))
+        .map_err(|error| io_error("read", &file.shown, error))?;
+    let pairs = start.len() / 2;
+    let nuls = |place: usize| {
+        let bytes = start.iter().skip(place).step_by(2);
+        bytes.filter(|byte| **byte == 0).count()
+    };
+    let mostly = |place: usize, other: usize| {
+        pairs > 1 && nuls(place) * 4 >= pairs * 3 && nuls(other) * 10 <= pairs
+    };
+    let encoding = if mostly(1, 0) {
+        "utf-16le"
+    } else if mostly(0, 1) {
+        "utf-16be"
+    } else {
+        return Ok(());
+    };
+    Err(TaskError::user(format!(
+        "`{}` looks like UTF-16 without a mark at its beginning: every second byte is NUL",
+        file.shown
+    ))
+    .hint(format!("say `encoding: {encoding}`")))
 }
 
 /// What stands between the names of a header that would be one name otherwise, as a setting says it.
@@ -164,6 +209,7 @@ impl Source {
             layout,
             reader: OnceLock::new(),
             doubts: OnceLock::new(),
+            guessed: None,
         }
     }
 

@@ -164,7 +164,9 @@ impl Rejected {
         };
         let layout = layout(context, config, &plain)?
             .map_err(|flaw| describe(&flaw, source.shown(), config))?;
-        Ok(Source::new(plain, source.partitions.clone(), layout))
+        let mut sifted = Source::new(plain, source.partitions.clone(), layout);
+        sifted.guessed.clone_from(&source.guessed);
+        Ok(sifted)
     }
 }
 

@@ -8,28 +8,38 @@ use std::{
 
 use pipectl_engine::operator::TaskError;
 use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, SeqAccess, Visitor},
 };
 
-use super::{Format, array::Place};
+use super::{
+    Format,
+    array::Place,
+    kinds::{Kinds, Record},
+};
 use crate::support::files::{Found, io_error};
 
 /// How long a record may be: one is held in memory as a whole.
 const LONGEST: u64 = 64 << 20;
 
-/// Looks at all records of a file.
+/// Looks at all records of a file; says what kinds of values they have.
 ///
 /// # Errors
 /// Names the first place that is no JSON, or no record.
-pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
+pub(super) fn check(file: &Found, format: Format) -> Result<Kinds, TaskError> {
+    let mut kinds = Kinds::default();
     let fail = |error| io_error("read", &file.shown, error);
     let content = File::open(&file.path).map_err(fail)?;
     if format == Format::Array {
         let mut bounded = Bounded::new(content);
         let read = BufReader::with_capacity(1 << 20, &mut bounded);
-        return match serde_json::from_reader::<_, Records>(read) {
-            Ok(_) => Ok(()),
+        let mut read = serde_json::Deserializer::from_reader(read);
+        let seen = Records(&mut kinds)
+            .deserialize(&mut read)
+            .and_then(|()| read.end());
+        drop(read);
+        return match seen {
+            Ok(()) => Ok(kinds),
             Err(_) if bounded.length > LONGEST => {
                 Err(too_long(file, &format!("record {}", bounded.number)))
             }
@@ -38,7 +48,7 @@ pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
         };
     }
     let mut content = BufReader::with_capacity(1 << 20, content);
-    let (mut line, mut number) = (Vec::new(), 0);
+    let (mut line, mut number, mut records) = (Vec::new(), 0, 0);
     loop {
         line.clear();
         number += 1;
@@ -46,7 +56,7 @@ pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
         let mut bounded = (&mut content).take(LONGEST + 1);
         let read = bounded.read_until(b'\n', &mut line).map_err(fail)? as u64;
         if read == 0 {
-            return Ok(());
+            return Ok(kinds);
         }
         if read > LONGEST {
             return Err(too_long(file, &format!("line {number}")));
@@ -56,7 +66,13 @@ pub(super) fn check(file: &Found, format: Format) -> Result<(), TaskError> {
         }
         // Without the end of its line: what is missing is missing on this one.
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if let Err(error) = serde_json::from_slice::<Record>(text) {
+        records += 1;
+        let record = Record {
+            kinds: &mut kinds,
+            number: records,
+        };
+        let mut read = serde_json::Deserializer::from_slice(text);
+        if let Err(error) = record.deserialize(&mut read).and_then(|()| read.end()) {
             let hint = "each line is a record of its own; an array of records begins with `[`";
             return Err(wrong(file, number, &error).hint(hint));
         }
@@ -122,101 +138,29 @@ fn wrong(file: &Found, line: usize, error: &serde_json::Error) -> TaskError {
     ))
 }
 
-/// A JSON object whose content does not matter here.
-struct Record;
-
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AnyMap)
-    }
-}
-
-struct AnyMap;
-
-impl<'de> Visitor<'de> for AnyMap {
-    type Value = Record;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        while map.next_entry::<IgnoredAny, Any>()?.is_some() {}
-        Ok(Record)
-    }
-}
-
 /// An array of records.
-struct Records;
+struct Records<'a>(&'a mut Kinds);
 
-impl<'de> Deserialize<'de> for Records {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(AnyList)
+impl<'de> DeserializeSeed<'de> for Records<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
     }
 }
 
-struct AnyList;
-
-impl<'de> Visitor<'de> for AnyList {
-    type Value = Records;
+impl<'de> Visitor<'de> for Records<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of records")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Records, A::Error> {
-        while list.next_element::<Record>()?.is_some() {}
-        Ok(Records)
-    }
-}
-
-/// Any value. Unlike serde's own it counts how deep it goes: what is too deep for us would overflow polars' stack.
-struct Any;
-
-impl<'de> Deserialize<'de> for Any {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Any {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
-        while list.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, Self>()?.is_some() {}
-        Ok(self)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let (kinds, mut number) = (self.0, 1);
+        while list.next_element_seed(Record { kinds, number })?.is_some() {
+            number += 1;
+        }
+        Ok(())
     }
 }

@@ -12,15 +12,15 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::parse::{Flaw, parse};
+use super::parse::{Flaw, parse, parse_settled};
 
 /// The text of a query with its values put in as literals.
 ///
 /// # Errors
 /// When the query cannot be read, or a value cannot be said in SQL.
 pub(crate) fn bind(text: &SqlText) -> Result<String, Flaw> {
-    let mut statement = parse(&text.sql)?;
-    if text.values.is_empty() {
+    let (mut statement, settled) = parse_settled(&text.sql)?;
+    if text.values.is_empty() && !settled {
         return Ok(text.sql.clone());
     }
     let mut binder = Binder {
@@ -31,9 +31,14 @@ pub(crate) fn bind(text: &SqlText) -> Result<String, Flaw> {
     }
     let printed = statement.to_string();
     if parse(&printed).as_ref() != Ok(&statement) {
-        return Err(Flaw::new("the query cannot be run with bound values").hint(
-            "sqlparser does not print it as it reads it; put the value into a column first",
-        ));
+        return Err(if text.values.is_empty() {
+            Flaw::new("the query is too long in a way that cannot be cut")
+                .hint("split it into several tasks")
+        } else {
+            Flaw::new("the query cannot be run with bound values").hint(
+                "sqlparser does not print it as it reads it; put the value into a column first",
+            )
+        });
     }
     Ok(printed)
 }

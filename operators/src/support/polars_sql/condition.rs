@@ -9,7 +9,12 @@ use polars::{
 };
 use sqlparser::ast::{BinaryOperator, Expr as SqlExpr, SetExpr, Statement, Visit, Visitor};
 
-use super::{Flaw, bind::bind, parse, parse_expression, planned};
+use super::{
+    Flaw,
+    bind::bind,
+    parse, parse_expression, planned,
+    size::{GROUP, in_groups, with_room},
+};
 use crate::support::frame::polars_error;
 
 /// What stands before the condition.
@@ -69,10 +74,19 @@ pub(crate) fn condition_on(
     if parts.is_empty() {
         return Ok(None);
     }
-    let texts: Vec<String> = parts.iter().map(|part| format!("({part})")).collect();
-    sql_expr(texts.join(" and "))
-        .map(Some)
-        .map_err(|error| polars_error("read the condition", &error))
+    let mut texts: Vec<String> = parts.iter().map(|part| format!("({part})")).collect();
+    while texts.len() > GROUP {
+        let groups = in_groups(texts).into_iter();
+        texts = groups
+            .map(|group| format!("({})", group.join(" and ")))
+            .collect();
+    }
+    let text = texts.join(" and ");
+    with_room(text.len(), || {
+        sql_expr(&text)
+            .map(Some)
+            .map_err(|error| polars_error("read the condition", &error))
+    })
 }
 
 fn conjuncts(expr: SqlExpr, parts: &mut Vec<SqlExpr>) {
@@ -85,7 +99,8 @@ fn conjuncts(expr: SqlExpr, parts: &mut Vec<SqlExpr>) {
             conjuncts(*left, parts);
             conjuncts(*right, parts);
         }
-        SqlExpr::Nested(inner) => conjuncts(*inner, parts),
+        // A long chain is marked as one that is to stay together.
+        SqlExpr::Nested(inner) | SqlExpr::IsTrue(inner) => conjuncts(*inner, parts),
         other => parts.push(other),
     }
 }

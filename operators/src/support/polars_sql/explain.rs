@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use pipectl_engine::operator::TaskError;
-use polars::{
-    prelude::{DataType, PolarsError},
-    sql::keywords::all_functions,
-};
+use polars::prelude::{DataType, PolarsError};
 
-use super::parse::{parse, place_of, tables};
+use super::{
+    functions::unknown,
+    parse::{parse, place_of, tables},
+};
 use crate::support::{
     frame::{polars_error, root},
-    text::{did_you_mean, hint_for_name, list},
+    text::{hint_for_name, list},
 };
 
 /// The tables that a query may read, with their columns.
@@ -147,14 +147,7 @@ fn read_by<'a>(sql: &str, columns: &'a Columns) -> impl Iterator<Item = (&'a str
 fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
     if let Some(function) = text.strip_prefix("unsupported function '") {
         let function = function.trim_end_matches('\'');
-        let others = all_functions().into_iter().filter(|name| *name != function);
-        let similar = did_you_mean(function, others)
-            .map_or_else(String::new, |name| format!("did you mean `{name}`? "));
-        let message = format!(
-            "{}there is no function `{function}`",
-            at(sql, function, offset)
-        );
-        return Some(TaskError::user(message).hint(format!("{similar}{LISTED}")));
+        return Some(unknown(function, sql, offset).into());
     }
     let what = match text.split_once([':', '{', '(']) {
         Some((start, dump)) if dump.contains(['{', '[']) && dump.contains("span:") => start.trim(),
@@ -177,7 +170,7 @@ fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
 pub(super) const GROUPED: &str = "behind a `group by` only its columns and what `select` names are there: name the aggregate with `as`, and \
                        order by that name";
 /// Where it stands what is understood.
-const LISTED: &str = "docs/sql.md lists what is understood";
+pub(super) const LISTED: &str = "docs/sql.md lists what is understood";
 
 fn tables_of(sql: &str) -> BTreeSet<String> {
     parse(sql)

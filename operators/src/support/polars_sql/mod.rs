@@ -1,12 +1,19 @@
 //! SQL over datasets, by polars.
 
 mod bind;
+mod cases;
 mod condition;
 mod explain;
+mod functions;
 mod grouping;
+mod literals;
 mod parse;
 mod refused;
+mod size;
+mod unions;
 mod widen;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pipectl_engine::operator::{SqlText, TaskError};
 use polars::{
@@ -19,6 +26,7 @@ use self::{
     bind::bind,
     explain::{at, explain, text_for_a_number},
     parse::tables,
+    size::with_room,
 };
 pub(crate) use self::{
     condition::{check_condition, condition_on, filtered},
@@ -81,6 +89,7 @@ pub(crate) fn explained(sql: &str, columns: &Columns, error: &PolarsError) -> Op
 /// When it cannot be read, or names a table that the task does not read.
 pub(crate) fn check_query(sql: &str, inputs: Option<&[String]>) -> Result<(), Flaw> {
     let statement = parse(sql)?;
+    functions::known(&statement, sql, 0)?;
     inputs.map_or(Ok(()), |known| only_known(&statement, sql, 0, known))
 }
 
@@ -96,6 +105,15 @@ fn only_known(statement: &Statement, sql: &str, offset: u64, known: &[String]) -
 
 /// As [`plan_at`]; `wide`: whole numbers have 64 bits, whatever their columns have.
 fn planned(
+    text: &SqlText,
+    inputs: Vec<(String, LazyFrame)>,
+    offset: u64,
+    wide: bool,
+) -> Result<LazyFrame, TaskError> {
+    with_room(text.sql.len(), || lowered(text, inputs, offset, wide))
+}
+
+fn lowered(
     text: &SqlText,
     inputs: Vec<(String, LazyFrame)>,
     offset: u64,
@@ -120,14 +138,19 @@ fn planned(
     if wide {
         bound = widen::calls(&bound)?;
     }
-    let planned = context
-        .execute(&bound)
-        .map(order::kept)
-        .and_then(|mut plan| {
-            plan.collect_schema()?;
-            Ok(plan)
-        });
+    let plan = move || {
+        let mut plan = order::kept(context.execute(&bound)?);
+        plan.collect_schema()?;
+        Ok(plan)
+    };
+    let planned = catch_unwind(AssertUnwindSafe(plan)).map_err(|_| not_planned())?;
     planned.map_err(|error| explain(&text.sql, offset, &columns, &error))
+}
+
+/// polars gives up on some things in the middle, without a word that would help.
+fn not_planned() -> TaskError {
+    TaskError::user("the query has something in it that polars cannot compute")
+        .hint("take parts of it away until it runs, to find the one; docs/sql.md lists what is understood")
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, OrderByKind, Query,
-    SetExpr, Spanned as _, Statement, TableFactor, TableWithJoins, Visit, Visitor,
-    visit_expressions,
+    SetExpr, Spanned as _, TableFactor, TableWithJoins, Visit, Visitor, visit_expressions,
 };
 
-use super::{explain::GROUPED, grouping, parse::Flaw};
+use super::{explain::GROUPED, grouping, literals, parse::Flaw};
 
 /// What makes one value of the rows of a group.
 pub(super) const AGGREGATES: [&str; 16] = [
@@ -34,7 +33,7 @@ pub(super) const AGGREGATES: [&str; 16] = [
 ///
 /// # Errors
 /// When there is some.
-pub(super) fn refuse(statement: &Statement) -> Result<(), Flaw> {
+pub(super) fn refuse(statement: &impl Visit) -> Result<(), Flaw> {
     match statement.visit(&mut Refused) {
         ControlFlow::Break(flaw) => Err(flaw),
         ControlFlow::Continue(()) => Ok(()),
@@ -58,7 +57,12 @@ impl Visitor for Refused {
             Expr::InSubquery { expr, .. } if matches!(**expr, Expr::Tuple(_)) => {
                 "`(a, b) in (select …)`"
             }
-            _ => return ControlFlow::Continue(()),
+            other => {
+                return match literals::refused(other) {
+                    Some(flaw) => ControlFlow::Break(flaw),
+                    None => ControlFlow::Continue(()),
+                };
+            }
         };
         ControlFlow::Break(
             Flaw::new(format!(
