@@ -1,6 +1,7 @@
 //! Named points at which a test lets the process die, as if it had been killed, or lets something in it stand still.
 //!
-//! `PIPECTL_FAILPOINT=name` does so the first time that the process comes to the point `name`, `name:3` the third time.
+//! `PIPECTL_FAILPOINT=name` does so the first time that the process comes to the point `name`, `name:3` the third time. At
+//! `deep@name` it overflows its stack there instead.
 
 use std::{
     cell::Cell,
@@ -37,10 +38,25 @@ pub fn arm(wish: &str) -> Result<(), String> {
 
 /// The process comes to the point `name`.
 pub fn hit(name: &str) {
+    let Some(armed) = ARMED.get() else {
+        return;
+    };
+    if armed.name.strip_prefix("deep@") == Some(name) && is_now(&armed.name) {
+        std::hint::black_box(deep(0));
+    }
     if is_now(name) {
         // No destructor, no flush: like a kill.
         std::process::abort();
     }
+}
+
+/// Needs more stack than there is.
+fn deep(level: u64) -> u64 {
+    let room = std::hint::black_box([level; 128]);
+    if level == u64::MAX {
+        return level;
+    }
+    deep(level + 1) + room[1]
 }
 
 /// What waits for this waits for ever from the point `name` on.

@@ -137,19 +137,18 @@ pub(crate) fn claimed((run, fence): (Uuid, i64)) -> Result<Claimed, StoreError> 
     })
 }
 
-/// Whether it is a run's turn, from what asking for it gave: nothing when too many others are under way, no fencing token
-/// when it was not to be had.
+/// Whether it is a run's turn: not when too many others are under way, nor when it gave no fencing token.
 pub(crate) async fn turn(
     store: &dyn RunStore,
     run: RunId,
-    asked: Option<Option<i64>>,
+    (full, fence): (bool, Option<i64>),
 ) -> Result<Turn, StoreError> {
-    match asked {
-        None => Ok(Turn::Full),
-        Some(Some(fence)) => Ok(Turn::Given(Claim {
+    match fence {
+        _ if full => Ok(Turn::Full),
+        Some(fence) => Ok(Turn::Given(Claim {
             fence: whole(fence)?,
         })),
-        Some(None) => {
+        None => {
             let known = store.run(run).await?;
             known.map(|_| Turn::Held).ok_or_else(|| unknown(run))
         }

@@ -286,20 +286,6 @@ fn what_cannot_be_answered_says_why() {
     for (path, kind, body, status, message) in [
         ("/predict", JSON, "{", 400, "the body is no JSON"),
         ("/predict", JSON, "7", 400, "neither a row"),
-        (
-            "/predict",
-            JSON,
-            r#"[{"tenure": 1, "tenure": 2}]"#,
-            400,
-            "`tenure` is there twice",
-        ),
-        (
-            "/predict",
-            JSON,
-            &" ".repeat((16 << 20) + 1),
-            413,
-            "the body is larger than 16 MiB: send fewer rows at once",
-        ),
         ("/predict", "text/plain", "{}", 415, "send application/json"),
         (
             "/predict",
@@ -423,5 +409,26 @@ fn it_listens_on_this_machine_only_and_knows_its_models() {
     assert!(
         unknown.stderr.contains("did you mean `churn`?"),
         "{unknown}"
+    );
+}
+
+#[test]
+fn bodies_that_are_too_large_or_say_two_things_are_refused() {
+    let project = Project::repository();
+    train(&project, 500);
+    let server = Server::start(&project, &[]);
+    let twice = r#"[{"tenure": 1, "tenure": 2}]"#;
+    let (status, answer) = post(server.port, "/predict", JSON, twice);
+    assert_eq!(status, 400, "{answer}");
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains("`tenure` is there twice"), "{answer}");
+    let large = " ".repeat((16 << 20) + 1);
+    let (status, answer) = post(server.port, "/predict", JSON, &large);
+    assert_eq!(
+        (status, answer["detail"].as_str()),
+        (
+            413,
+            Some("the body is larger than 16 MiB: send fewer rows at once")
+        )
     );
 }

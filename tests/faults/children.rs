@@ -265,19 +265,12 @@ fn what_exits_its_process_has_failed_and_the_others_go_on() {
     assert!(daemon.is_alive());
 }
 
-/// SQL that no stack holds.
-fn deep() -> String {
-    format!("select {}1 as x from rows", "1 + ".repeat(60_000))
-}
-
 #[test]
 fn what_overflows_its_stack_has_failed_and_the_others_go_on() {
-    let project = project(&format!(
-        "  rows:\n    extract: csv\n    with: {{path: data/rows.csv}}\n  deep:\n    transform: sql\n    from: rows\n    isolation: process\n    with: {{query: '{}'}}\n",
-        deep()
-    ));
+    let mut project = a_load_that_exits(IN_A_PROCESS);
+    project.set("PIPECTL_FAILPOINT", "deep@load_sql_before_commit");
     let mut daemon = troubled(&project);
-    let error = failure(&project, "deep");
+    let error = failure(&project, "table");
     assert!(error.contains("has overflowed its stack"), "{error}");
     the_one_beside_went_on(&project);
     assert!(daemon.is_alive());

@@ -61,12 +61,17 @@ fn a_postgres_that_loses_its_power_costs_no_run_and_doubles_no_row() {
         let log = daemon.log();
         let said = |words: &str| log.matches(words).count();
         let (away, back) = (said("the history is away"), said("the history is back"));
-        let once = (1..=2 * outages as usize).contains(&away) && away == back;
+        // One that is over before the daemon has looked is none.
+        let once = away <= 2 * outages as usize && away == back;
         once.then_some(())
             .ok_or(format!("away {away} times, back {back} times\n{log}"))
     });
     let place = format!("/{database}\" error=");
-    assert!(daemon.log().contains(&place), "{}", daemon.log());
+    let log = daemon.log();
+    assert!(
+        log.contains(&place) || !log.contains("the history is away"),
+        "{log}"
+    );
     drop(daemon);
     every_effect_once(&project, days);
 }

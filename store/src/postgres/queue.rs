@@ -211,7 +211,7 @@ impl Queue for PostgresStore {
                 .bind(run.uuid())
                 .bind(gone);
             if others.fetch_one(&mut *transaction).await? >= i64::from(most) {
-                return Ok(None);
+                return Ok((true, None));
             }
             let claim = sqlx::query_scalar::<_, i64>(CLAIM)
                 .bind(run.uuid())
@@ -219,7 +219,7 @@ impl Queue for PostgresStore {
                 .bind(lease);
             let fence = claim.fetch_optional(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(Some(fence))
+            Ok((false, fence))
         };
         let asked = asked.await;
         let asked = self.judged("claim the run", asked).await?;

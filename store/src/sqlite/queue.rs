@@ -119,11 +119,11 @@ impl Queue for SqliteStore {
                 .bind(run.uuid())
                 .bind(Value::from(gone).to_string());
             if others.fetch_one(&mut *connection).await? >= i64::from(most) {
-                return Ok(None);
+                return Ok((true, None));
             }
             let claim = sqlx::query_scalar(CLAIM).bind(run.uuid());
             let claim = claim.bind(owner).bind(lease);
-            claim.fetch_optional(connection).await.map(Some)
+            Ok((false, claim.fetch_optional(connection).await?))
         };
         let asked = asked.await;
         let asked = writer.end(asked).await.map_err(wrong)?;
