@@ -49,16 +49,12 @@ impl Scheduler {
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut edits = self.desk.catalogue.changes();
         while !stop.is_cancelled() {
-            if edits.has_changed().unwrap_or(false) {
-                edits.borrow_and_update();
-                self.next.clear();
-            }
             let store = Arc::clone(self.desk.store());
             let changed = store.changed();
             self.tick().await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = edits.changed() => {}
+                _ = edits.changed() => self.next.clear(),
                 () = changed, if self.follows() => tokio::time::sleep(Duration::from_millis(20)).await,
                 () = tokio::time::sleep(self.pause()) => {}
             }

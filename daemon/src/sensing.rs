@@ -99,10 +99,6 @@ impl Sensing {
         self.learn();
         let mut tidy = true;
         while !stop.is_cancelled() {
-            if edits.has_changed().unwrap_or(false) {
-                edits.borrow_and_update();
-                self.learn();
-            }
             self.heat();
             let store = Arc::clone(self.desk.store());
             let changed = store.changed();
@@ -117,7 +113,7 @@ impl Sensing {
                 (place, seen) = self.listings.next() => self.listed(&place, seen).await,
                 // Else one would be the occasion of the next for ever.
                 _ = self.clearing.next() => tidy = std::mem::take(&mut self.clear_again),
-                _ = edits.changed() => {}
+                _ = edits.changed() => self.learn(),
                 () = self.noticed.notified() => {}
                 () = changed, if clears => tokio::time::sleep(Duration::from_millis(100)).await,
                 () = tokio::time::sleep(pause) => {}

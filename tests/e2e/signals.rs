@@ -128,3 +128,25 @@ fn twice_leaves_at_once_and_nothing_behind() {
         sleep(Duration::from_millis(20));
     }
 }
+
+/// Whoever says `pipectl backfill … && publish` publishes nothing that is half done.
+#[test]
+fn a_backfill_that_is_stopped_says_so_and_how_it_goes_on() {
+    let project = Project::with("slow", &format!("interval: 1d\n{SLOW}"));
+    let days = [
+        "backfill",
+        "slow",
+        "--from-date",
+        "2026-03-01",
+        "--to-date",
+        "2026-03-03",
+    ];
+    let child = begun(&project, &days);
+    interrupt(&child);
+    let (code, stderr) = end(child, Duration::from_secs(20));
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(
+        stderr.contains("`pipectl backfill resume last` goes on"),
+        "{stderr}"
+    );
+}

@@ -88,6 +88,41 @@ fn what_is_not_over_after_the_grace_is_left_to_the_next() {
     assert_eq!(project.read("ended").lines().count(), 1);
 }
 
+/// A time that is edited, a sensor that is edited and one that is new, while the daemon works.
+#[test]
+fn edited_times_and_sensors_count_at_once() {
+    let cron = |cron: &str| {
+        format!(
+            "name: tick\nschedule: {{cron: '{cron}'}}\ntasks:\n  a:\n    run: shell\n    with: {{script: echo tick >> words}}\n"
+        )
+    };
+    let senses = |name: &str, directory: &str| {
+        format!(
+            "name: {name}\nschedule: {{sensor: go}}\ntasks:\n  go:\n    sensor: file\n    with: {{path: '{directory}/*.txt', settle: 0s}}\n  a:\n    run: shell\n    needs: go\n    with: {{script: echo {name} >> words}}\n"
+        )
+    };
+    let project = Project::with("tick", &cron("0 3 1 1 *"));
+    project.write("pipelines/old.yaml", senses("old", "before"));
+    let daemon = Daemon::start(&project, "daemon");
+    sleep(Duration::from_millis(1_500));
+    project
+        .write("pipelines/tick.yaml", cron("* * * * * *"))
+        .write("pipelines/old.yaml", senses("old", "after"))
+        .write("pipelines/new.yaml", senses("new", "fresh"))
+        .write("after/a.txt", "x")
+        .write("fresh/a.txt", "x");
+    for word in ["tick", "old", "new"] {
+        wait_for(Duration::from_secs(15), || {
+            let words = std::fs::read_to_string(project.path("words")).unwrap_or_default();
+            let is_there = words.lines().any(|line| line == word);
+            is_there
+                .then_some(())
+                .ok_or(format!("no {word} in {words:?}\n{}", daemon.log()))
+        });
+    }
+    drop(daemon);
+}
+
 #[test]
 fn an_edit_is_picked_up_and_a_broken_one_keeps_the_last_good_version() {
     let pipeline = |word: &str| {

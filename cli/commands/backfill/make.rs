@@ -210,7 +210,15 @@ async fn answer(
             "say the same again with --reprocess-behavior failed; `pipectl runs list` shows why they failed",
         );
     }
-    Ok(if progress.failed + progress.cancelled > 0 {
+    let left = progress.queued + progress.running;
+    if left > 0 && format == Format::Text {
+        context
+            .output
+            .hint("`pipectl backfill resume last` goes on with it, and so does a daemon");
+    }
+    Ok(if left > 0 {
+        Exit::Interrupted
+    } else if progress.failed + progress.cancelled > 0 {
         Exit::Failed
     } else {
         Exit::Done

@@ -6,13 +6,15 @@ pub(crate) fn percent(share: f64) -> String {
     if hundred > 0.0 && hundred < 0.1 {
         "< 0.1 %".to_owned()
     } else {
-        format!("{hundred:.1} %")
+        format!("{:.1} %", (share * 1000.0).round() / 10.0)
     }
 }
 
 /// A metric with three digits.
 pub(crate) fn metric(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+    // As percentages are: half a thousandth is one in both.
+    let rounded = |value: f64| format!("{:.3}", (value * 1000.0).round() / 1000.0);
+    value.map_or_else(|| "–".to_owned(), rounded)
 }
 
 /// A count with its thousands apart.
@@ -57,11 +59,12 @@ pub(crate) fn beside(value: f64, largest: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{beside, count, percent, score};
+    use super::{beside, count, metric, percent, score};
 
     #[test]
     fn numbers_are_short() {
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!([metric(Some(0.7575)), percent(0.7575)], ["0.758", "75.8 %"]);
         assert_eq!(
             [percent(0.5), percent(0.0002), percent(0.0)],
             ["50.0 %", "< 0.1 %", "0.0 %"]

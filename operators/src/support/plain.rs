@@ -279,14 +279,20 @@ pub(crate) fn decoded(
             &mut text,
             last,
         );
-        line += memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
         if !clean {
+            // What means nothing is the last of what could be read, or a control among it.
+            line += text
+                .chars()
+                .take_while(|letter| !means_nothing(*letter))
+                .filter(|letter| *letter == '\n')
+                .count() as u64;
             let name = encoding.name();
             return Err(
                 TaskError::user(format!("line {line} of `{}` is not {name}", found.shown))
                     .hint("say how the file is written by `encoding`"),
             );
         }
+        line += memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
         target.write_all(text.as_bytes()).map_err(full)?;
         if last {
             break;
@@ -307,9 +313,12 @@ pub(crate) fn decoded(
 /// Whether all bytes stood for characters; `text` has those before the first that did not.
 fn decode(decoder: &mut Decoder, bytes: &[u8], text: &mut String, last: bool) -> bool {
     let (result, _) = decoder.decode_to_string_without_replacement(bytes, text, last);
-    // 0x81 and its like mean nothing in Windows-1252; the standard of the web maps them to controls.
-    let nothing = |character: char| ('\u{80}'..='\u{9f}').contains(&character);
-    matches!(result, encoding_rs::DecoderResult::InputEmpty) && !text.contains(nothing)
+    matches!(result, encoding_rs::DecoderResult::InputEmpty) && !text.contains(means_nothing)
+}
+
+/// 0x81 and its like mean nothing in Windows-1252; the standard of the web maps them to controls.
+fn means_nothing(character: char) -> bool {
+    ('\u{80}'..='\u{9f}').contains(&character)
 }
 
 fn stop_when_told(context: &TaskContext) -> Result<(), TaskError> {

@@ -111,7 +111,14 @@ fn inspected(
              write `encoding: windows-1252` if that is right, else what it is, as in `encoding: shift_jis`",
             plain.file.shown
         ));
-        plain = decoded(context, &plain, WINDOWS_1252)?;
+        plain = decoded(context, &plain, WINDOWS_1252).map_err(|error| TaskError {
+            message: format!(
+                "{}, and not UTF-8 either (line {line}, byte {byte}: 0x{found:02X})",
+                error.message
+            ),
+            hint: Some("say what it is by `encoding`, as in `encoding: shift_jis`".to_owned()),
+            ..error
+        })?;
         seen = layout(context, config, &plain)?;
     }
     let layout = seen.map_err(|flaw| describe(&flaw, &plain.file.shown, config))?;

@@ -94,7 +94,9 @@ impl Job {
                 self.name,
                 type_name(column.dtype())
             ))
-            .hint("cast it in a `transform: sql`"));
+            .hint(format!(
+                "make it one in a `transform: sql`: `cast({name} as date) as {name}`"
+            )));
         }
         Bounds::of(interval, target.holds)
     }
