@@ -122,30 +122,13 @@ fn summary(metadata: &Metadata, classes: &[String]) -> Vec<String> {
     let mut trials = metadata.trials.iter();
     let baseline = trials.find(|trial| trial.estimator == "dummy");
     if let (Some(chosen), Some(baseline), Some(metric)) = (chosen, baseline, metadata.metric) {
-        let (guess, reached) = guessing(metadata, classes, metric, baseline.mean);
+        let (guess, reached) = explained::guessing(metadata, classes, metric, baseline.mean);
         lines.push(format!(
             "{metric} by cross-validation: {:.3} ± {:.3}; always guessing {guess} reaches {reached:.3}.",
             chosen.mean, chosen.deviation
         ));
     }
     lines
-}
-
-/// What somebody would guess who does not look, and what that reaches: of F1 the positive class, for without it F1 is 0.
-#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-fn guessing(
-    metadata: &Metadata,
-    classes: &[String],
-    metric: Metric,
-    baseline: f64,
-) -> (String, f64) {
-    match (metric, classes, metadata.class_counts.as_slice()) {
-        (Metric::F1, [_, positive], [others, positives]) => {
-            let share = *positives as f64 / (*others + *positives).max(1) as f64;
-            (format!("“{positive}”"), 2.0 * share / (1.0 + share))
-        }
-        _ => ("the same".to_owned(), baseline),
-    }
 }
 
 /// How often it is right, or how far off.
