@@ -1,14 +1,11 @@
 //! What is said of a history that does not answer: once that it is away, and once that it is back.
 
-use std::{
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use pipectl_connections::located;
-use pipectl_engine::{project::Project, store::StoreError, time::Timestamp};
+use pipectl_engine::{failure::full_message, project::Project, store::StoreError, time::Timestamp};
 
-use crate::{desk::Desk, outbox::full_message};
+use crate::desk::Desk;
 
 /// Whether the history is away.
 #[derive(Debug)]
@@ -18,15 +15,17 @@ pub(crate) struct Away {
     since: Mutex<Option<Timestamp>>,
 }
 
+/// Where a history is that is not in the state directory, without a password.
+pub(crate) fn elsewhere(project: &Project) -> Option<String> {
+    let address = project.store.as_ref()?;
+    Some(located(address.expose()).unwrap_or_else(|| "PIPECTL_STORE".into()))
+}
+
 impl Away {
     pub(crate) fn new(project: &Project) -> Self {
-        let own = |path: &Path| path.join("history.db").display().to_string();
-        let address = match &project.store {
-            None => own(&project.state_dir),
-            Some(address) => located(address.expose()).unwrap_or_else(|| "PIPECTL_STORE".into()),
-        };
+        let own = || project.state_dir.join("history.db");
         Self {
-            address,
+            address: elsewhere(project).unwrap_or_else(|| own().display().to_string()),
             since: Mutex::default(),
         }
     }

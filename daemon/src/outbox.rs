@@ -9,6 +9,7 @@ use chrono::DurationRound as _;
 use lettre::AsyncTransport;
 use pipectl_connections::{MailServer, mail_hint, mail_server};
 use pipectl_engine::{
+    failure::full_message,
     id::RunId,
     project::Project,
     store::{MailState, PendingMail, Store, StoreError},
@@ -118,13 +119,12 @@ impl Postman {
                     groups.extend(group.into_iter().map(|mail| vec![mail]));
                     continue;
                 }
-                round.hint = round.hint.or(sent.hint());
                 for mail in &group {
                     let state = self.outcome(mail, &sent);
                     self.store
                         .settle(mail.mail.id, &state, self.clock.now())
                         .await?;
-                    round.count(&state);
+                    round.count(&state, sent.hint());
                     tell(mail.mail.run, &state);
                 }
             }
@@ -255,18 +255,18 @@ enum Server {
 #[derive(Default)]
 struct Round {
     delivery: Delivery,
-    delayed: Option<String>,
+    /// The first error of what is tried again, and what to do about it.
+    delayed: Option<(String, Option<&'static str>)>,
     dead: Option<String>,
-    hint: Option<&'static str>,
 }
 
 impl Round {
-    fn count(&mut self, state: &MailState) {
+    fn count(&mut self, state: &MailState, hint: Option<&'static str>) {
         let delivery = &mut self.delivery;
         let counter = match state {
             MailState::Sent => &mut delivery.sent,
             MailState::Retry { error, .. } => {
-                self.delayed.get_or_insert_with(|| error.clone());
+                self.delayed.get_or_insert_with(|| (error.clone(), hint));
                 &mut delivery.delayed
             }
             MailState::Dead { error } => {
@@ -285,8 +285,7 @@ impl Round {
             unconfigured,
             ..
         } = self.delivery;
-        let hint = self.hint;
-        if let Some(error) = &self.delayed {
+        if let Some((error, hint)) = &self.delayed {
             tracing::warn!(
                 mails = delayed,
                 error,
@@ -330,21 +329,6 @@ fn refused_for_good(error: &lettre::transport::smtp::Error) -> bool {
         && error
             .status()
             .is_some_and(|code| !login.contains(&code.to_string().as_str()))
-}
-
-/// An error with its causes in one line.
-pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Why a store, of runs, models or files, could not do what it was asked.
+//! Why a store, of runs, models or files, could not do what it was asked, and how errors are told.
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,22 @@ impl StoreError {
             source: None,
         }
     }
+}
+
+/// An error with its causes in one line.
+pub fn full_message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        // Some libraries print their cause within their own message.
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Why a write has to wait although the store can be reached.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pipectl_engine::{
     env::Env,
     event::{RunEvent, What},
+    failure::full_message,
     state::RunState,
     store::{Store, StoreError},
 };
@@ -55,10 +56,7 @@ impl Lineage {
         };
         let outputs = if state.is_final() {
             self.outputs(event).await.unwrap_or_else(|error| {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "lineage without its outputs"
-                );
+                tracing::warn!(error = full_message(&error), "lineage without its outputs");
                 Vec::new()
             })
         } else {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::Artifact;
+use crate::failure::full_message;
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,18 +102,7 @@ impl TaskError {
 
     /// The message and all its causes in one line.
     pub fn full_message(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
-        while let Some(error) = cause {
-            let part = error.to_string();
-            // Some libraries print their cause within their own message.
-            if !text.ends_with(&part) {
-                text.push_str(": ");
-                text.push_str(&part);
-            }
-            cause = error.source();
-        }
-        text
+        full_message(self)
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     dataset::StoredDataset,
+    failure::full_message,
     id::RunId,
     operator::{ChildResult, Interval, TaskError, Wait, WaitWatcher},
     scheduler::Unit,
@@ -115,7 +116,7 @@ impl Drive {
                     // The history comes back, or the wait has its end.
                     Err(error) => {
                         tracing::warn!(
-                            error = &error as &dyn std::error::Error,
+                            error = full_message(&error),
                             "cannot look for a run of `{pipeline}`"
                         );
                     }

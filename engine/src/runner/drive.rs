@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     failpoint::{self, Mistake},
+    failure::full_message,
     id::TaskKey,
     operator::{TaskError, Woken},
     plan::{Plan, TaskIndex},
@@ -100,7 +101,7 @@ impl Drive {
     /// Says what has happened to a unit.
     pub(super) fn apply(&mut self, unit: Unit, event: TaskEvent) {
         if let Err(error) = self.scheduler.apply(unit, event, &mut self.decisions) {
-            tracing::error!(task = %self.key(unit), error = &error as &dyn std::error::Error, "the scheduler refuses");
+            tracing::error!(task = %self.key(unit), error = full_message(&error), "the scheduler refuses");
         }
     }
 

@@ -44,6 +44,7 @@ pub use scope::first as first_scope;
 
 use crate::{
     event::Listener,
+    failure::full_message,
     id::RunId,
     operator::BoxFuture,
     plan::Plan,
@@ -243,7 +244,7 @@ impl Runner {
 async fn release(parts: &Parts, run: RunId, claim: Claim) {
     if let Err(error) = parts.store.release(run, claim.fence).await {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = full_message(&error),
             "cannot give the run's lease back"
         );
     }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fs::{File, TryLockError},
     future::Future,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{LEASE, Parts, RunnerError};
 use crate::{
+    failure::full_message,
     id::RunId,
     store::{Claim, Turn},
 };
@@ -103,12 +104,22 @@ fn id(directory: &Path) -> io::Result<String> {
         let linked = std::fs::hard_link(&own, &path);
         std::fs::remove_file(&own)?;
         match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            // A file system without second names.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => first(&path)?,
             _ => {}
         }
     }
     let id = std::fs::read_to_string(&path)?;
     Ok(id.trim().to_owned())
+}
+
+/// Makes the file, unless somebody else has just done so.
+fn first(path: &Path) -> io::Result<()> {
+    match File::create_new(path) {
+        Ok(mut file) => file.write_all(random().as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn random() -> String {
@@ -189,7 +200,7 @@ async fn renew(parts: &Parts) -> Infallible {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
-                let error = &error as &dyn std::error::Error;
+                let error = full_message(&error);
                 tracing::warn!(error, "cannot renew the leases; trying again");
             }
             Err(_) => {}

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     event::{RunEvent, What},
+    failure::full_message,
     id::TaskKey,
     kind::Kind,
     operator::{
@@ -69,7 +70,7 @@ impl Drive {
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = full_message(&error),
                     "cannot ask for the slots of a pool"
                 );
             }
@@ -101,7 +102,7 @@ impl Drive {
             let PoolRequest { pool, run, key, .. } = request;
             if let Err(error) = parts.store.give_pool(&pool, run, &key).await {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = full_message(&error),
                     "cannot give the slots of a pool back"
                 );
             }

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{RunWrite, Store, StoreError, WriteOutcome};
-use crate::id::RunId;
+use crate::{failure::full_message, id::RunId};
 
 /// How long a store that cannot be reached is tried again, the time that it takes to say so included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -277,7 +277,7 @@ async fn persist(
             {
                 if said.is_none_or(|said| said.elapsed() >= SAID) {
                     said = Some(Instant::now());
-                    let error = &error as &dyn std::error::Error;
+                    let error = full_message(&error);
                     tracing::warn!(error, "the history cannot be written; trying again");
                 }
             }

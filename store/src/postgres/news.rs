@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use pipectl_engine::failure::full_message;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     postgres::{PgListener, PgPoolOptions},
@@ -60,7 +61,7 @@ async fn hear(own: PgPool, others: PgPool, told: Arc<Notify>) {
                 return;
             }
             Err(broken) => tracing::debug!(
-                error = &broken as &dyn std::error::Error,
+                error = full_message(&broken),
                 "the connection that listens for changes is broken"
             ),
         }
