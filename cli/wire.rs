@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Du
 
 use async_trait::async_trait;
 use pipectl_connections::{Connector, SharedTurns, Turns};
-use pipectl_daemon::{Postman, give_up_lost};
+use pipectl_daemon::{Postman, give_up_lost, note_history};
 use pipectl_engine::{
     env::Env,
     event::Listener,
@@ -198,7 +198,9 @@ impl House {
 
     fn owner(&self, role: Role) -> Result<Owner, Problem> {
         let state_dir = &self.project.state_dir;
-        Owner::new(state_dir, &host(), role).map_err(|error| {
+        let owner = Owner::new(state_dir, &host(), role);
+        let owner = owner.and_then(|owner| note_history(&self.project).map(|()| owner));
+        owner.map_err(|error| {
             Problem::environment(format!("cannot write in `{}`", state_dir.display()))
                 .because(error)
                 .hint("make it writable, or name another place with --state-dir")
@@ -340,7 +342,7 @@ impl House {
 }
 
 fn unreachable_store(project: &Project, error: StoreError) -> Problem {
-    let broken = error.to_string().contains("SQLite database");
+    let broken = error.to_string().contains("not an SQLite database");
     let hint = if broken {
         "the file is no SQLite database, or it is damaged: put it aside, or name another place with --state-dir"
     } else if project.store.is_some() {

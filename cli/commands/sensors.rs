@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use pipectl_connections::{Connector, Restored, restore_thing};
-use pipectl_daemon::senses;
+use pipectl_daemon::{is_mark, senses};
 use pipectl_engine::{
     operator::{AfterSuccess, Existing, Senses, Wait},
     project::Project,
     store::{SensorKey, Store, ThingRecord},
+    trigger::Trigger,
 };
 use serde_json::{Value, json};
 
@@ -50,17 +51,49 @@ pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> 
     })
 }
 
-/// How a sensor is watched by the pipeline's file as it is now; nothing when it is not watched.
-fn watched(project: &Project, key: &SensorKey) -> Option<Senses> {
-    let file = pipelines::find(project, &key.pipeline).ok()?;
-    let plan = pipelines::check(project, &registry(), &file).plan?;
-    senses(project, &plan, &key.task).ok()
+/// How a sensor is watched.
+enum Watched {
+    /// As the pipeline's file says now.
+    So(Box<Senses>),
+    /// The file is not valid: a daemon goes by its last good version.
+    Unclear,
+    /// Nothing starts by it.
+    Not,
+}
+
+impl Watched {
+    fn of(project: &Project, key: &SensorKey) -> Self {
+        let Ok(file) = pipelines::find(project, &key.pipeline) else {
+            return Self::Not;
+        };
+        let Some(plan) = pipelines::check(project, &registry(), &file).plan else {
+            return Self::Unclear;
+        };
+        let trigger = plan.schedule.as_ref().map(|schedule| &schedule.trigger);
+        let starts = match trigger {
+            Some(Trigger::Sensor(tasks)) => tasks.iter().any(|task| **task == *key.task),
+            _ => false,
+        };
+        let senses = senses(project, &plan, &key.task).ok().filter(|_| starts);
+        senses.map_or(Self::Not, |senses| Self::So(Box::new(senses)))
+    }
 }
 
 /// What was there before a sensor was to be left alone: that it is cleared away is only done when a person says so.
 async fn refuse_to_clear(project: &Project, key: &SensorKey) -> anyhow::Result<()> {
-    let Some(senses) = watched(project, key) else {
-        return Ok(());
+    let SensorKey { pipeline, task } = key;
+    let senses = match Watched::of(project, key) {
+        Watched::So(senses) => senses,
+        Watched::Not => return Ok(()),
+        Watched::Unclear => {
+            let problem = format!(
+                "`{pipeline}` is not valid, so that nobody knows whether what `{pipeline}.{task}` was to leave alone would be cleared away"
+            );
+            let hint = format!(
+                "mend it first, or say --yes; `pipectl validate {pipeline}` says what is wrong"
+            );
+            return Err(Problem::usage(problem).hint(hint).into());
+        }
     };
     let (after, existing) = (&senses.after_success, senses.existing);
     let fate = match after {
@@ -78,7 +111,6 @@ async fn refuse_to_clear(project: &Project, key: &SensorKey) -> anyhow::Result<(
         Ok(sight) => many(sight.things.len() as u64, "thing"),
         Err(_) => "everything".to_owned(),
     };
-    let SensorKey { pipeline, task } = key;
     let problem = Problem::usage(format!(
         "`{pipeline}.{task}` would sense also what it was to leave alone (`existing: ignore`): {there} that is there now would get a run, and be {fate} after it"
     ));
@@ -103,9 +135,10 @@ async fn replay(
         .map_err(|why| Problem::usage(format!("`{sensor}` is not watched any more: {why}")))?;
     let connector = Connector::default();
     let things = store.things(&key, LOOK_BACK).await?;
-    let found = things
-        .iter()
-        .find(|record| record.thing.name == thing || record.thing.identity == thing);
+    let found = things.iter().find(|record| {
+        let named = record.thing.name == thing || record.thing.identity == thing;
+        named && !is_mark(&record.thing)
+    });
     let Some(ThingRecord { thing, .. }) = found else {
         return unseen(context, project, &senses, sensor, thing).await;
     };
@@ -179,20 +212,22 @@ async fn list(
         .filter(|schedule| schedule.paused)
         .map(|schedule| schedule.pipeline)
         .collect();
-    let state = |key: &SensorKey, place: Option<&(Option<String>, String)>| match place {
-        None => "not watched",
-        Some(_) if paused.contains(&key.pipeline) => "paused",
-        Some(_) => "watched",
+    let state = |key: &SensorKey, watched: &Watched| match watched {
+        Watched::Not => "not watched",
+        _ if paused.contains(&key.pipeline) => "paused",
+        Watched::Unclear => "watched (by its last good version)",
+        Watched::So(_) => "watched",
     };
     match format {
         Format::Json => {
             let all: Vec<Value> = sensors
                 .iter()
                 .map(|sensor| {
-                    let place = place(project, &sensor.key);
+                    let watched = Watched::of(project, &sensor.key);
+                    let place = place(&watched);
                     json!({
                         "sensor": format!("{}.{}", sensor.key.pipeline, sensor.key.task),
-                        "state": state(&sensor.key, place.as_ref()),
+                        "state": state(&sensor.key, &watched),
                         "connection": place.as_ref().and_then(|(connection, _)| connection.as_ref()),
                         "path": place.as_ref().map(|(_, path)| path),
                         "since": sensor.since,
@@ -218,9 +253,9 @@ async fn list(
                 "Error",
             ]);
             for sensor in &sensors {
-                let place = place(project, &sensor.key);
-                let state = state(&sensor.key, place.as_ref());
-                let looks_for = place.map(|(connection, path)| match connection {
+                let watched = Watched::of(project, &sensor.key);
+                let state = state(&sensor.key, &watched);
+                let looks_for = place(&watched).map(|(connection, path)| match connection {
                     Some(connection) => format!("{connection}: {path}"),
                     None => path,
                 });
@@ -240,14 +275,17 @@ async fn list(
     Ok(Exit::Done)
 }
 
-/// Where a sensor looks: a connection, if it has one, and a pattern. Nothing when it is not watched.
-fn place(project: &Project, key: &SensorKey) -> Option<(Option<String>, String)> {
-    match watched(project, key)?.wait {
+/// Where a sensor looks: a connection, if it has one, and a pattern. Nothing when that is not known.
+fn place(watched: &Watched) -> Option<(Option<String>, String)> {
+    let Watched::So(senses) = watched else {
+        return None;
+    };
+    match &senses.wait {
         Wait::Things {
             connection,
             pattern,
             ..
-        } => Some((connection, pattern)),
+        } => Some((connection.clone(), pattern.clone())),
         _ => None,
     }
 }
@@ -258,7 +296,8 @@ async fn show(
     arguments: &SensorThings,
 ) -> anyhow::Result<Exit> {
     let key = known(store, &arguments.sensor).await?;
-    let things = store.things(&key, arguments.limit).await?;
+    let mut things = store.things(&key, arguments.limit).await?;
+    things.retain(|record| !is_mark(&record.thing));
     match arguments.format {
         Format::Json => {
             let all: Vec<Value> = things.iter().map(document).collect();

@@ -75,7 +75,7 @@ pub(crate) async fn care(desk: Desk, stop: CancellationToken) {
                 .plans()
                 .iter()
                 .any(|plan| plan.history.is_some());
-        if prunes && !are_of_another_history(&project.state_dir, project.store.is_none()) {
+        if prunes && !are_of_another_history(&project) {
             let (store, now) = (&**desk.store(), desk.now());
             match logs.sweep(store, &project.state_dir, now).await {
                 Ok(0) => {}

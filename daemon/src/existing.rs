@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use chrono::TimeDelta;
 use pipectl_connections::Looked;
 use pipectl_engine::{
     operator::Thing,
@@ -38,7 +39,9 @@ impl Unfinished {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let marks: Vec<Thing> = looked.unsettled.iter().map(mark).collect();
-        store.ignore(key, &marks, now).await?;
+        // However many things there are, the marks are among the newest, which are looked through.
+        let behind = now + TimeDelta::milliseconds(1);
+        store.ignore(key, &marks, behind).await?;
         store.ignore(key, &looked.sight.things, now).await?;
         let names = looked.unsettled.iter().map(|thing| thing.name.clone());
         Ok(Self {
@@ -64,6 +67,21 @@ impl Unfinished {
         Ok(found)
     }
 
+    /// What somebody has had forgotten is no longer left alone.
+    async fn drop_forgotten(
+        &mut self,
+        store: &dyn Store,
+        key: &SensorKey,
+    ) -> Result<(), StoreError> {
+        let marks: Vec<String> = self.names.iter().map(|name| identity(name)).collect();
+        for forgotten in store.unseen(key, &marks).await? {
+            if let Some(name) = forgotten.strip_prefix(MARK) {
+                self.names.remove(name);
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves alone what has settled, and lets go of what has or is gone.
     pub(crate) async fn settle(
         &mut self,
@@ -73,6 +91,7 @@ impl Unfinished {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if !self.names.is_empty() {
+            self.drop_forgotten(store, key).await?;
             let things = looked.sight.things.iter();
             let settled: Vec<Thing> = things
                 .filter(|thing| self.names.contains(&thing.name))
@@ -96,6 +115,11 @@ impl Unfinished {
         }
         Ok(())
     }
+}
+
+/// Whether it is no thing, but the mark of one that was being written at the first look.
+pub fn is_mark(thing: &Thing) -> bool {
+    thing.identity.starts_with(MARK)
 }
 
 fn identity(name: &str) -> String {
@@ -172,5 +196,20 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(ignored(&store, &key).await, ["old 1", "slow 3"]);
+    }
+    #[tokio::test]
+    async fn what_was_forgotten_is_sensed_when_it_is_done() {
+        let (store, now) = (MemoryStore::default(), Timestamp::UNIX_EPOCH);
+        let key = SensorKey {
+            pipeline: "drop".to_owned(),
+            task: "arrived".to_owned(),
+        };
+        let first = looked(&[], &[thing("slow", 1)]);
+        let unfinished = Unfinished::first(&store, &key, &first, now).await;
+        let mut unfinished = unfinished.unwrap();
+        store.forget(&key, None).await.unwrap();
+        let second = looked(&[thing("slow", 2)], &[]);
+        unfinished.settle(&store, &key, &second, now).await.unwrap();
+        assert_eq!(ignored(&store, &key).await, Vec::<String>::new());
     }
 }

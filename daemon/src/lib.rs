@@ -6,6 +6,7 @@ mod backfill;
 mod catalogue;
 mod chores;
 mod desk;
+mod directories;
 mod dispatch;
 mod errands;
 mod existing;
@@ -35,7 +36,9 @@ pub use backfill::{
 };
 pub use catalogue::{Entry, Library};
 pub use desk::interval_key;
+pub use existing::is_mark;
 pub use export::Exports;
+pub use logs::note_history;
 pub use measures::Measures;
 pub use outbox::{Delivery, Postman};
 pub use retention::{prune_batch, rule as prune_rule};

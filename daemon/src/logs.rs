@@ -8,8 +8,14 @@ use std::{
 use chrono::TimeDelta;
 use pipectl_engine::{
     id::RunId,
+    project::Project,
     store::{Store, StoreError},
     time::Timestamp,
+};
+
+use crate::{
+    away::elsewhere,
+    directories::{Directory, directories},
 };
 
 /// How long logs are left alone after they were last written to.
@@ -65,35 +71,53 @@ impl Logs {
     }
 }
 
-/// Whether the logs in a state directory may be of runs of another history than the daemon's: then none is let go.
-pub(crate) fn are_of_another_history(state_dir: &Path, is_own: bool) -> bool {
-    !is_own && state_dir.join("history.db").exists()
+/// Notes beside the logs of a state directory in which history their runs are.
+///
+/// # Errors
+/// When nothing can be written there.
+pub fn note_history(project: &Project) -> io::Result<()> {
+    let note = noted(&project.state_dir).join(note_of(project));
+    if note.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(noted(&project.state_dir))?;
+    std::fs::write(note, "")
+}
+
+/// Whether the logs in a state directory may be of runs of another history than the project's: then none is let go.
+pub(crate) fn are_of_another_history(project: &Project) -> bool {
+    let state_dir = &project.state_dir;
+    let own = note_of(project);
+    let other = std::fs::read_dir(noted(state_dir)).is_ok_and(|entries| {
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.any(|name| *name != *own)
+    });
+    other || (project.store.is_some() && state_dir.join("history.db").exists())
+}
+
+fn noted(state_dir: &Path) -> PathBuf {
+    state_dir.join("histories")
+}
+
+/// A name for a file that tells histories apart.
+fn note_of(project: &Project) -> String {
+    let Some(history) = elsewhere(project) else {
+        return "own".to_owned();
+    };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
+    let name = history.chars().take(200);
+    name.map(|letter| if plain(letter) { letter } else { '_' })
+        .collect()
 }
 
 /// The runs whose logs nobody has written to for a while, and where those are.
 fn runs(logs: &Path, now: Timestamp) -> io::Result<Vec<(RunId, PathBuf)>> {
-    let entries = match std::fs::read_dir(logs) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(run) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // It may be gone by now.
-        let Ok(about) = entry.metadata() else {
-            continue;
-        };
-        let touched: Timestamp = about.modified()?.into();
-        if about.is_dir() && touched + YOUNG <= now {
-            found.push((run, entry.path()));
-        }
-    }
-    Ok(found)
+    let old = directories(logs)?.into_iter();
+    let old = old.filter(|directory| directory.touched + YOUNG <= now);
+    let run = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
+    Ok(old
+        .filter_map(|Directory { path, .. }| Some((run(&path)?, path)))
+        .collect())
 }
 
 #[cfg(test)]
@@ -102,6 +126,7 @@ mod tests {
 
     use pipectl_engine::{
         runner::log_directory,
+        secret::Secret,
         store::{MemoryStore, RunStore as _, conformance::run_at},
         time::{Clock as _, SystemClock},
     };
@@ -136,10 +161,28 @@ mod tests {
         assert!(directory.path().join("logs/other").exists());
         let nowhere = directory.path().join("nowhere");
         assert_eq!(logs.sweep(&store, &nowhere, now).await.unwrap(), 0);
-        assert!(!are_of_another_history(directory.path(), false));
-        fs::write(directory.path().join("history.db"), "").unwrap();
-        assert!(are_of_another_history(directory.path(), false));
-        assert!(!are_of_another_history(directory.path(), true));
+    }
+
+    #[test]
+    fn logs_of_several_histories_lie_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let project = |store: Option<&str>| Project {
+            store: store.map(|address| Secret::new(address.to_owned())),
+            state_dir: directory.path().to_owned(),
+            ..Project::default()
+        };
+        let own = project(None);
+        let one = project(Some("postgres://me:s3cret@h/one"));
+        let two = project(Some("postgres://h/two"));
+        note_history(&one).unwrap();
+        note_history(&one).unwrap();
+        assert!(!are_of_another_history(&one));
+        assert!(are_of_another_history(&own) && are_of_another_history(&two));
+        note_history(&two).unwrap();
+        assert!(are_of_another_history(&one));
+        fs::remove_dir_all(noted(&own.state_dir)).unwrap();
+        fs::write(own.state_dir.join("history.db"), "").unwrap();
+        assert!(are_of_another_history(&one) && !are_of_another_history(&own));
     }
 
     /// A second time goes on where the first has stopped.

@@ -1,10 +1,6 @@
 //! Clears away what attempts that were killed have left in the state directory's `tmp`.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use chrono::TimeDelta;
 use pipectl_engine::{
@@ -12,6 +8,8 @@ use pipectl_engine::{
     store::{RunRecord, Store, StoreError},
     time::Timestamp,
 };
+
+use crate::directories::{Directory, directories};
 
 /// How long after the end of its run a directory is left alone: what was told to stop may still be about to.
 const OVER: TimeDelta = TimeDelta::minutes(1);
@@ -26,7 +24,7 @@ const IDENTITY: usize = 36;
 /// # Errors
 /// When the history cannot be read. A directory that cannot be removed is left with a warning.
 pub async fn sweep(store: &dyn Store, state_dir: &Path, now: Timestamp) -> Result<u64, StoreError> {
-    let left = match left(&state_dir.join("tmp")) {
+    let left = match directories(&state_dir.join("tmp")) {
         Ok(left) => left,
         Err(error) => {
             tracing::warn!(%error, "cannot look for what killed attempts have left");
@@ -35,7 +33,9 @@ pub async fn sweep(store: &dyn Store, state_dir: &Path, now: Timestamp) -> Resul
     };
     let mut known: BTreeMap<RunId, Option<RunRecord>> = BTreeMap::new();
     let mut gone = 0;
-    for (path, run, touched) in left {
+    for Directory { path, touched } in left {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let run: Option<RunId> = name.get(..IDENTITY).and_then(|run| run.parse().ok());
         if let Some(run) = run
             && !known.contains_key(&run)
         {
@@ -56,30 +56,6 @@ pub async fn sweep(store: &dyn Store, state_dir: &Path, now: Timestamp) -> Resul
         }
     }
     Ok(gone)
-}
-
-/// The directories in `tmp`: whose run each one is, as far as its name tells, and when it was last touched.
-fn left(tmp: &Path) -> io::Result<Vec<(PathBuf, Option<RunId>, Timestamp)>> {
-    let entries = match std::fs::read_dir(tmp) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        // It may be gone by now.
-        let Ok(about) = entry.metadata() else {
-            continue;
-        };
-        if about.is_dir() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let run = name.get(..IDENTITY).and_then(|run| run.parse().ok());
-            found.push((entry.path(), run, about.modified()?.into()));
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
