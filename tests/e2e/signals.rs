@@ -146,7 +146,7 @@ fn a_backfill_that_is_stopped_says_so_and_how_it_goes_on() {
     let (code, stderr) = end(child, Duration::from_secs(20));
     assert_eq!(code, Some(130), "{stderr}");
     assert!(
-        stderr.contains("`pipectl backfill resume last` goes on"),
+        stderr.contains("`pipectl backfill resume 01") && stderr.contains("` goes on"),
         "{stderr}"
     );
 }

@@ -157,10 +157,8 @@ fn a_backfill_without_a_daemon_works_on_child_runs_and_what_they_start() {
     );
 }
 
-/// What a command that was killed has left is nobody's until somebody takes it up.
-#[test]
-fn a_backfill_that_nobody_works_on_says_so_and_goes_on_when_it_is_resumed() {
-    let project = Project::with("days", TELLS);
+/// Kills a backfill of two days in its first run.
+fn killed_backfill(project: &Project) {
     project.write("slow", "");
     let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-03"];
     let mut left = project.start(&[&["backfill", "days"], &days[..]].concat());
@@ -172,9 +170,29 @@ fn a_backfill_that_nobody_works_on_says_so_and_goes_on_when_it_is_resumed() {
     assert!(!quiet.stderr.contains("no daemon"), "{quiet}");
     left.kill().unwrap();
     left.wait().unwrap();
+}
+
+/// What a command that was killed has left is nobody's until somebody takes it up.
+#[test]
+fn a_backfill_that_nobody_works_on_says_so_and_goes_on_when_it_is_resumed() {
+    let project = Project::with("days", TELLS);
+    killed_backfill(&project);
     let listed = project.succeed(&["backfill", "list"]);
     assert!(listed.stderr.contains("no daemon is alive"), "{listed}");
     std::fs::remove_file(project.path("slow")).unwrap();
     let resumed = project.succeed(&["backfill", "resume", "last"]);
     assert!(resumed.stdout.contains("2 runs: 2 success"), "{resumed}");
+}
+
+/// Nobody would hear that a run whose command is gone is to stop.
+#[test]
+fn nothing_of_a_backfill_whose_command_was_killed_runs_on_when_it_is_cancelled() {
+    let project = Project::with("days", TELLS);
+    killed_backfill(&project);
+    project.succeed(&["backfill", "cancel", "last"]);
+    let states: Vec<_> = runs(&project)
+        .iter()
+        .map(|run| run["state"].clone())
+        .collect();
+    assert_eq!(states, ["cancelled", "cancelled"]);
 }

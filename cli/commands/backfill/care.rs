@@ -10,7 +10,7 @@ use pipectl_engine::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::make::{off, pace};
+use super::make::{clear, off, pace};
 use crate::{
     arguments::{BackfillCommand, Format},
     exit::{Exit, Problem},
@@ -59,6 +59,9 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
                 store
                     .set_backfill(id, BackfillState::Cancelled, now)
                     .await?;
+                if !house.daemon_lives().await? {
+                    clear(&house, id).await?;
+                }
                 context
                     .output
                     .note("cancelled: what waits is cancelled, what is under way is asked to stop");

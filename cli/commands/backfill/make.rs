@@ -139,6 +139,17 @@ pub(super) async fn off(
     answer(context, house, id, format).await
 }
 
+/// Ends what runs of a cancelled backfill commands that are gone have left: nobody else would hear that they are to stop.
+pub(super) async fn clear(house: &House, id: Uuid) -> anyhow::Result<()> {
+    let Ok(_alone) = alone(&house.project) else {
+        return Ok(());
+    };
+    let ears = Ears::default();
+    let runner = house.runner_as(Role::Daemon, SLOTS, vec![Arc::new(ears.clone())])?;
+    work_off(runner, &ears, house.files(), id, &CancellationToken::new()).await?;
+    Ok(())
+}
+
 /// `412 of 1,095 · 61 running · 2 failed · 83/s · 8 s to go`
 fn line(progress: Progress, first: u64, took: chrono::TimeDelta) -> String {
     let failed = match progress.failed {
@@ -212,9 +223,9 @@ async fn answer(
     }
     let left = progress.queued + progress.running;
     if left > 0 && format == Format::Text {
-        context
-            .output
-            .hint("`pipectl backfill resume last` goes on with it, and so does a daemon");
+        context.output.hint(format_args!(
+            "`pipectl backfill resume {id}` goes on with it, and so does a daemon"
+        ));
     }
     Ok(if left > 0 {
         Exit::Interrupted
