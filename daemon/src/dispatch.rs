@@ -167,6 +167,9 @@ impl Dispatcher {
             .collect();
         let claimed = store.claim_lost(owner.name(), LEASE, &gone, limit).await?;
         let count = claimed.len();
+        if count > 0 {
+            failpoint::hit("adopted");
+        }
         for claimed in claimed {
             tracing::info!(run = %claimed.run, "adopted: the daemon that worked on it is gone");
             self.start(claimed);

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::TimeDelta;
 use pipectl_engine::{
+    failpoint,
     id::RunId,
     plan::Plan,
     store::{Created, LATE, NewRun, RunKind, RunRecord, StoreError},
@@ -160,7 +161,9 @@ impl Following {
         }
         self.desk.keep(plan).await?;
         let (runs, after): (Vec<NewRun>, Vec<&RunRecord>) = runs.into_iter().unzip();
+        failpoint::hit("before_follow");
         let created = self.desk.store().create_runs(&runs).await?;
+        failpoint::hit("after_follow");
         for (success, _) in after
             .iter()
             .zip(created)

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pipectl_engine::{
     artifact::ArtifactStore,
+    failpoint,
     id::RunId,
     project::Project,
     retention::Retention,
@@ -87,6 +88,7 @@ pub async fn prune_batch(
         artifacts.remove_below(&format!("runs/{run}")).await?;
         remove_logs(project, *run);
     }
+    failpoint::hit("before_prune");
     store.remove_runs(&runs).await
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pipectl_engine::{
+    failpoint,
     operator::Interval,
     plan::Plan,
     state::RunState,
@@ -164,7 +165,9 @@ impl Scheduler {
             }
         }
         self.desk.keep(plan).await?;
+        failpoint::hit("before_schedule");
         let created = store.create_runs(&runs).await?;
+        failpoint::hit("after_schedule");
         for (run, _) in runs
             .iter()
             .zip(&created)

@@ -8,6 +8,7 @@ use std::{
 
 use pipectl_connections::{Connector, Looked};
 use pipectl_engine::{
+    failpoint,
     operator::{Existing, Senses, TaskError, Thing, Wait},
     plan::Plan,
     store::{Created, NewRun, RunKind, Sensed, SensorKey, SensorRecord, StoreError},
@@ -253,7 +254,9 @@ impl Sensing {
                     }
                 }
             }
+            failpoint::hit("before_sense");
             let created = store.sense(key, &runs, now).await?;
+            failpoint::hit("after_sense");
             for ((thing, run), _) in runs
                 .iter()
                 .zip(&created)

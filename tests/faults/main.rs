@@ -26,6 +26,7 @@ mod health;
 mod kills;
 mod many;
 mod objects;
+mod points;
 mod pools;
 mod sensing;
 mod service;

@@ -171,12 +171,12 @@ fn a_lost_daemons_runs_are_adopted_in_time() {
     });
     // A lease of ten seconds that is renewed every two and a half.
     let took = start.elapsed().as_secs_f64();
-    assert!((7.0..15.0).contains(&took), "adopted after {took} s");
+    assert!((5.0..15.0).contains(&took), "adopted after {took} s");
     wait_for(Duration::from_secs(20), || all_succeeded(&project, 2));
     assert_eq!(counted(&project, "counted"), 40);
 }
 
-/// Two daemons of one machine, and of two, that are both well leave each other's runs alone.
+/// Two daemons that are both well, each with a state directory of its own, leave each other's runs alone.
 #[test]
 fn a_healthy_daemons_runs_are_left_to_it() {
     let (project, server, database) = shared();
@@ -227,7 +227,7 @@ fn a_frozen_daemons_result_is_refused() {
         adopted.then_some(()).ok_or(log)
     });
     let took = start.elapsed().as_secs_f64();
-    assert!((7.0..15.0).contains(&took), "adopted after {took} s");
+    assert!((5.0..15.0).contains(&took), "adopted after {took} s");
     wait_for(Duration::from_secs(25), || all_succeeded(&project, 1));
     let attempts = "select string_agg(task || ' ' || number || ' ' || state, ', ' order by task, number) from pipectl.attempts";
     let before = server.sql(&database, attempts);

@@ -103,7 +103,7 @@ fn edited_times_and_sensors_count_at_once() {
     };
     let project = Project::with("tick", &cron("0 3 1 1 *"));
     project.write("pipelines/old.yaml", senses("old", "before"));
-    let daemon = Daemon::start(&project, "daemon");
+    let daemon = begun(&project, "daemon");
     sleep(Duration::from_millis(1_500));
     project
         .write("pipelines/tick.yaml", cron("* * * * * *"))
