@@ -142,3 +142,47 @@ fn project_settings_that_are_wrong() {
     assert_eq!(ran.code, Some(2), "{ran}");
     check("project_settings", &ran);
 }
+
+/// All at once: what an operator itself finds is told although another setting of the task is wrong.
+#[test]
+fn what_an_operator_finds_is_told_beside_what_is_wrong_with_other_settings() {
+    let project = Project::with(
+        "bad",
+        "name: bad
+params:
+  file: {type: string}
+tasks:
+  arrived:
+    sensor: file
+    with: {path: \"\", setle: 5s}
+  customers:
+    extract: csv
+    with: {path: data/customers.csv, encoding: latin-99, has_header: maybe}
+  rows:
+    transform: sql
+    from: customers
+    with: {query: \"select * frm customers\", casting: strict}
+  later:
+    extract: csv
+    with: {path: \"${{ params.file }}\"}
+",
+    );
+    let ran = project.run(&["validate"]);
+    let told: Vec<&str> = ran
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("error["))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "P018]: the path is empty",
+            "P013]: `sensor: file` has no setting `setle`",
+            "P018]: this is no encoding",
+            "P013]: `extract: csv` has no setting `has_header`",
+            "P018]: line 1, column 10 of the query: expected: end of statement, found: frm",
+            "P013]: `transform: sql` has no setting `casting`",
+        ],
+        "{ran}"
+    );
+}

@@ -1,7 +1,7 @@
 //! What pipelines say of each other: who starts whom, across files.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -27,8 +27,8 @@ struct Reference {
 enum How {
     /// The task of this name runs the other pipeline.
     Child(Arc<str>),
-    /// The other pipeline's success starts this one.
-    After,
+    /// The other pipeline's success starts this one, alone or only beside others of the same interval.
+    After { alone: bool },
     /// A task waits for the other pipeline.
     Waits(Arc<str>),
 }
@@ -38,7 +38,7 @@ impl Reference {
     fn arrow(&self) -> (&Arc<str>, &Arc<str>) {
         match self.how {
             How::Child(_) => (&self.of, &self.other),
-            How::After | How::Waits(_) => (&self.other, &self.of),
+            How::After { .. } | How::Waits(_) => (&self.other, &self.of),
         }
     }
 
@@ -53,7 +53,7 @@ impl Reference {
                 "`{}` runs `{}` as its task `{task}` ({place})",
                 self.of, self.other
             ),
-            How::After => format!("`{}` starts after `{}` ({place})", self.of, self.other),
+            How::After { .. } => format!("`{}` starts after `{}` ({place})", self.of, self.other),
             How::Waits(task) => format!(
                 "`{}` waits for `{}` in its task `{task}` ({place})",
                 self.of, self.other
@@ -67,6 +67,8 @@ impl Reference {
 pub struct Neighbours {
     references: BTreeMap<Arc<str>, Vec<Reference>>,
     params: Params,
+    /// Those that a sensor starts.
+    sensed: BTreeSet<Arc<str>>,
 }
 
 impl Neighbours {
@@ -83,16 +85,30 @@ impl Neighbours {
     pub fn add(&mut self, file: &PipelineFile) {
         self.references.insert(stem(file), references(file));
         self.params.insert(stem(file), children::params(file));
+        let trigger = file
+            .schedule
+            .as_ref()
+            .map(|schedule| &schedule.value.trigger);
+        if let Some(Trigger::Sensor(_)) = trigger {
+            self.sensed.insert(stem(file));
+        } else {
+            self.sensed.remove(&stem(file));
+        }
     }
 
-    /// What is wrong with what a file says of the others: names of no pipeline, parameters that a child does not have, and
-    /// pipelines that start each other.
+    /// What is wrong with what a file says of the others: names of no pipeline, parameters that a child does not have,
+    /// successes that never come, and pipelines that start each other.
     pub fn check(&self, file: &PipelineFile) -> Diagnostics {
         let mut found = Diagnostics::default();
         let own = references(file);
         for reference in &own {
             if !self.references.contains_key(&reference.other) {
                 found.push(self.unknown(reference));
+            }
+            if matches!(reference.how, How::After { alone: false })
+                && self.sensed.contains(&reference.other)
+            {
+                found.push(never_follows(reference));
             }
         }
         children::check(file, &self.params, &mut found);
@@ -155,6 +171,16 @@ impl Neighbours {
     }
 }
 
+/// A success that is waited for with an interval, of runs that have none.
+fn never_follows(reference: &Reference) -> Diagnostic {
+    let message = format!(
+        "a sensor starts `{}`: its runs have no interval, and without one `match: all` never fires",
+        reference.other
+    );
+    Diagnostic::warning(codes::NEVER_FIRES, reference.place.clone(), message)
+        .with_hint("write `match: any` beside `after`")
+}
+
 fn way_back<'a>(
     start: &Arc<str>,
     reached: &HashMap<&Arc<str>, &'a Reference>,
@@ -205,13 +231,19 @@ fn references(file: &PipelineFile) -> Vec<Reference> {
             _ => None,
         }
     });
-    let after = file
+    let trigger = file
         .schedule
         .as_ref()
-        .filter(|schedule| matches!(schedule.value.trigger, Trigger::After { .. }))
-        .into_iter()
-        .flat_map(|_| &file.schedule_names)
-        .map(|name| reference(&name.value, How::After, name.mark));
+        .map(|schedule| &schedule.value.trigger);
+    let after = match trigger {
+        Some(Trigger::After { all, .. }) => Some(How::After { alone: !all }),
+        _ => None,
+    };
+    let after = after.into_iter().flat_map(|how| {
+        let names = file.schedule_names.iter();
+        names.map(move |name| (name, how.clone()))
+    });
+    let after = after.map(|(name, how)| reference(&name.value, how, name.mark));
     tasks.chain(after).collect()
 }
 
@@ -286,6 +318,27 @@ mod tests {
             "params: {which: daily}\ntasks:\n  one: {run: pipeline, with: {pipeline: \"${{ params.which }}\"}}\n",
         );
         assert!(!names_pipelines(&open));
+    }
+
+    #[test]
+    fn what_a_sensor_starts_is_followed_only_alone() {
+        let sensed = file(
+            "arrivals",
+            "schedule: {sensor: arrived}\ntasks:\n  arrived: {sensor: file, with: {path: in/x.csv}}\n",
+        );
+        let [all, any] = [
+            after("all", "arrivals"),
+            after("any", "arrivals, match: any"),
+        ];
+        let neighbours = Neighbours::of([&sensed, &all, &any]);
+        assert_eq!(
+            said(&neighbours, &all),
+            [
+                "2:19 a sensor starts `arrivals`: its runs have no interval, and without one `match: all` never fires \
+                 (write `match: any` beside `after`)"
+            ]
+        );
+        assert_eq!(said(&neighbours, &any), Vec::<String>::new());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 /// What a value is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Literal {
-    /// `'243'`
-    Text,
+pub(crate) enum Literal<'a> {
+    /// `'243'`: what stands between the quotes, as it is written.
+    Text(&'a str),
     /// `243`
     Number,
 }
@@ -14,7 +14,7 @@ pub(crate) enum Literal {
 enum Token<'a> {
     /// `tasks.scores.rows`
     Path(&'a str),
-    Literal(Literal),
+    Literal(Literal<'a>),
     Comparison,
     /// Where a comparison may begin or end: a parenthesis, `and`, `or`, `not`, `if`, `else`.
     Edge,
@@ -22,7 +22,7 @@ enum Token<'a> {
 }
 
 /// The dotted paths that an expression compares with a literal as they are, in their order.
-pub(crate) fn comparisons(source: &str) -> Vec<(&str, Literal)> {
+pub(crate) fn comparisons(source: &str) -> Vec<(&str, Literal<'_>)> {
     let mut tokens = vec![Token::Edge];
     tokens.extend(tokens_of(source));
     tokens.push(Token::Edge);
@@ -44,7 +44,11 @@ fn tokens_of(source: &str) -> Vec<Token<'_>> {
     let mut rest = source.trim_start();
     while let Some(first) = rest.chars().next() {
         let (token, length) = match first {
-            '\'' | '"' => (Token::Literal(Literal::Text), text(rest, first)),
+            '\'' | '"' => {
+                let length = text(rest, first);
+                let inside = rest.get(1..length.max(2) - 1).unwrap_or_default();
+                (Token::Literal(Literal::Text(inside)), length)
+            }
             '0'..='9' => {
                 let part = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '_');
                 (Token::Literal(Literal::Number), taken(rest, part))
@@ -102,12 +106,16 @@ mod tests {
     fn only_what_is_compared_as_it_is_counts() {
         use Literal::{Number, Text};
         for (source, expected) in [
-            ("tasks.raw.rows > 'x'", vec![("tasks.raw.rows", Text)]),
-            ("'243' == tasks.raw.rows", vec![("tasks.raw.rows", Text)]),
+            ("tasks.raw.rows > 'x'", vec![("tasks.raw.rows", Text("x"))]),
+            (
+                "'243' == tasks.raw.rows",
+                vec![("tasks.raw.rows", Text("243"))],
+            ),
+            ("a.b != ''", vec![("a.b", Text(""))]),
             ("params.day >= 7", vec![("params.day", Number)]),
             (
                 "(a.b.c != \"it's\") and not params.x < 1_000.5",
-                vec![("a.b.c", Text), ("params.x", Number)],
+                vec![("a.b.c", Text("it's")), ("params.x", Number)],
             ),
             ("params.day | int > 2", vec![]),
             ("params.day == '2' ~ tasks.a.rows", vec![]),

@@ -201,6 +201,11 @@ impl Found {
         self.list.is_empty()
     }
 
+    /// All of them, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter()
+    }
+
     /// What was found.
     pub fn into_diagnostics(self) -> Diagnostics {
         self.list

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use minijinja::{Environment, value::Serde};
+use minijinja::{Environment, ErrorKind, value::Serde};
 use serde_json::{Map, Value};
 
 use super::{Place, filters};
@@ -175,11 +175,31 @@ impl Expression {
         let value = self
             .compiled
             .eval(scope.part(self.paths()))
-            .map_err(|error| wrong(describe(&error)))?;
+            .map_err(|error| match self.missing(scope) {
+                Some(path) if error.kind() == ErrorKind::UndefinedError => {
+                    wrong(format!("`{path}` has no value here"))
+                }
+                _ => wrong(describe(&error)),
+            })?;
         if value.is_undefined() {
             return Err(wrong("it has no value here".to_owned()));
         }
         serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// A path that it reads and that leads nowhere.
+    fn missing(&self, scope: &Scope) -> Option<&str> {
+        let led = |path: &str| {
+            let mut names = path.split('.');
+            let root = names.next()?;
+            let start = match root {
+                "tasks" => scope.task(names.next()?)?,
+                root => scope.root(root)?,
+            };
+            names.try_fold(start, |at, name| at.get(name))
+        };
+        let mut paths = self.paths();
+        paths.find(|path| !filters::FUNCTIONS.contains(path) && led(path).is_none())
     }
 
     /// Whether its value counts as true.
@@ -229,6 +249,26 @@ mod tests {
             Expression::compile(&fits, place()).unwrap();
             let error = Expression::compile(&part.repeat(50_000), place()).unwrap_err();
             assert!(error.to_string().contains("at most 4000 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_is_named() {
+        let mut scope = Scope::default();
+        scope.set("params", json!({"day": 3}));
+        scope.set_task("child", json!({"state": "success"}));
+        for (source, path) in [
+            ("tasks.child.nothing > 3", "tasks.child.nothing"),
+            ("params.day > 3 or item.size > 1", "item.size"),
+            (
+                "range(3) | length > 3 or tasks.kid.rows + 1",
+                "tasks.kid.rows",
+            ),
+        ] {
+            let place = Place::start_of("a.yaml".into());
+            let expression = Expression::compile(source, place).unwrap();
+            let error = expression.evaluate(&scope).unwrap_err();
+            assert_eq!(error.message, format!("`{path}` has no value here"));
         }
     }
 

@@ -13,7 +13,7 @@ use pipectl_engine::{
 };
 
 use self::web::only_read;
-pub(crate) use self::web::{check_read, check_write};
+pub(crate) use self::web::{check_named, check_read, check_write};
 use super::{
     files::{Found, at_least_one, is_pattern},
     manifest,

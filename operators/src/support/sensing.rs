@@ -14,7 +14,7 @@ use pipectl_engine::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::thousands;
+use super::{location::check_named, text::thousands};
 
 /// What becomes of a thing whose run has succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,7 @@ pub(crate) fn check(
     archive: Option<&str>,
     found: &mut Complaints,
 ) {
+    check_named(pattern, found);
     if poll.0.is_zero() {
         found
             .error(

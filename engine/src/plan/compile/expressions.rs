@@ -316,7 +316,7 @@ pub(super) fn compile(source: &str, mark: Mark, found: &mut Found) -> Option<Exp
                     mark,
                     format!("this is not an expression: {}", error.message),
                 )
-                .hint("such as `params.day`, `tasks.scores.rows > 0`, `interval.start | date('%d')`: docs/pipelines.md");
+                .hint("such as `params.day`, `tasks.scores.rows > 0`, `interval.start | date('%d')`; `pipectl docs pipelines` says more");
             None
         }
     }

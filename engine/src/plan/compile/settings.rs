@@ -13,9 +13,9 @@ use super::{
 use crate::{
     operator::{Complaint, Complaints, DynOperator},
     spec::{
-        Mark, Scope, Template, TemplateNode, codes,
+        Found, Mark, Scope, Template, TemplateNode, codes,
         file::{FromFile, Placed},
-        yaml::{Node, NodeValue},
+        yaml::{Entry, Node, NodeValue},
     },
 };
 
@@ -98,16 +98,27 @@ impl Compiler<'_> {
         };
         let settled = walk.settle(&shapes.root, node, owner);
         let notes = walk.notes;
-        let sound = notes.found.is_empty();
-        let open = notes.open.clone();
+        let mut open = notes.open.clone();
+        let mut sample = settled.sample;
+        let faulty = faulty(&notes.found, node);
+        if let (Some(faulty), Some(sample)) = (&faulty, sample.as_object_mut()) {
+            // The other settings can be looked at without it.
+            open.extend(faulty.iter().map(|name| vec![(*name).to_owned()]));
+            sample.retain(|name, _| !faulty.contains(&name.as_str()));
+        }
         self.drafts[index].models.clone_from(&notes.models);
         let connections = &mut self.drafts[index].connections;
         connections.clone_from(&notes.connections);
         connections.sort();
         connections.dedup();
         self.take_notes(notes, Some(index), task.foreach.is_some());
-        if sound {
-            self.ask_operator(index, operator, &settled.sample, &open, (node, owner));
+        if let Some(faulty) = faulty {
+            let asked = Asked {
+                sample: &sample,
+                open: &open,
+                faulty: &faulty,
+            };
+            self.ask_operator(index, operator, &asked, (node, owner));
         }
         self.drafts[index].with = Template::new(settled.node);
     }
@@ -117,14 +128,13 @@ impl Compiler<'_> {
         &mut self,
         index: usize,
         operator: &'static dyn DynOperator,
-        sample: &Value,
-        open: &[Vec<String>],
+        asked: &Asked<'_>,
         (node, owner): (&Node, Mark),
     ) {
-        let config = match operator.parse(sample) {
+        let config = match operator.parse(asked.sample) {
             Ok(config) => config,
             Err(error) => {
-                if open.is_empty() {
+                if asked.open.is_empty() {
                     self.found.error(codes::SETTING, owner, error.to_string());
                 }
                 return;
@@ -133,11 +143,13 @@ impl Compiler<'_> {
         let mut complaints = Complaints::within(self.inputs(index), &self.project.connections);
         operator.check(&config, &mut complaints);
         for complaint in complaints.into_vec() {
-            if !is_open(&complaint.path, open) {
+            if !is_open(&complaint.path, asked.open) && !asked.is_of_faulty(&complaint) {
                 self.complain(&complaint, node, owner);
             }
         }
-        self.drafts[index].outputs = Some(operator.outputs(&config));
+        if asked.faulty.is_empty() {
+            self.drafts[index].outputs = Some(operator.outputs(&config));
+        }
     }
 
     /// The names under which a task reads its datasets; nothing when one of them comes from nowhere, which is complained
@@ -198,6 +210,45 @@ impl Compiler<'_> {
         self.take_notes(notes, task, false);
         template
     }
+}
+
+/// The settings that an operator is asked about.
+struct Asked<'a> {
+    sample: &'a Value,
+    /// What is a sample of what the run will give, or left out.
+    open: &'a [Vec<String>],
+    /// The settings that are left out, for they are complained about already.
+    faulty: &'a [&'a str],
+}
+
+impl Asked<'_> {
+    /// Whether a complaint may come of what was left out.
+    fn is_of_faulty(&self, complaint: &Complaint) -> bool {
+        let of_all = complaint.path.is_empty() && !self.faulty.is_empty();
+        let named = |name: &&str| {
+            let name = format!("`{name}");
+            let hint = complaint.hint.as_deref().unwrap_or_default();
+            complaint.message.contains(&name) || hint.contains(&name)
+        };
+        of_all || self.faulty.iter().any(named)
+    }
+}
+
+/// The settings that are complained about; `None` when not all complaints are about one of them.
+fn faulty<'a>(found: &Found, node: &'a Node) -> Option<Vec<&'a str>> {
+    let mut faulty = Vec::new();
+    for complaint in found.iter() {
+        let NodeValue::Map(entries) = &node.value else {
+            return None;
+        };
+        let place = (complaint.place.line, complaint.place.column);
+        let before = |entry: &&Entry| (entry.key_mark.line, entry.key_mark.column) <= place;
+        let name = &*entries.iter().rev().find(before)?.key;
+        if !faulty.contains(&name) {
+            faulty.push(name);
+        }
+    }
+    Some(faulty)
 }
 
 /// Whether a complaint is about a sample.

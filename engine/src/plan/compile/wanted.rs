@@ -11,7 +11,9 @@ use crate::{
     spec::{
         codes,
         comparisons::{Literal, comparisons},
+        suggest,
     },
+    state::TaskState,
 };
 
 /// The types that a setting takes.
@@ -128,7 +130,7 @@ impl Compiler<'_> {
                 continue;
             };
             let (wrong, other, hint) = match literal {
-                Literal::Text => (
+                Literal::Text(_) => (
                     types & Wanted::TEXT == 0,
                     "text",
                     format!("leave the quotes out, or make a text of it: `{path} | string`"),
@@ -147,7 +149,23 @@ impl Compiler<'_> {
                     .error(codes::EXPRESSION_TYPE, mention.mark, message)
                     .hint(hint);
             }
+            if let Literal::Text(text) = literal {
+                self.check_state(path, text, mention);
+            }
         }
+    }
+
+    /// The state of a task that is compared with what is no state.
+    fn check_state(&mut self, path: &str, text: &str, mention: &Mention) {
+        let parts: Vec<&str> = path.split('.').collect();
+        if !matches!(parts[..], ["tasks", _, "state"]) || text.parse::<TaskState>().is_ok() {
+            return;
+        }
+        let names = TaskState::ALL.map(TaskState::name);
+        let message = format!("`{path}` is never `{text}`: no state has that name");
+        self.found
+            .error(codes::EXPRESSION_TYPE, mention.mark, message)
+            .hint(suggest::hint(text, names));
     }
 
     fn type_of_path(&self, path: &str) -> Option<(u8, &'static str)> {

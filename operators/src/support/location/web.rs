@@ -120,8 +120,16 @@ fn is_web_address(path: &str) -> bool {
     path.starts_with("http://") || path.starts_with("https://")
 }
 
-/// Looks for a web address that cannot be read, as the setting `path`.
+/// Looks for a path that names nothing.
+pub(crate) fn check_named(path: &str, found: &mut Complaints) {
+    if path.trim().is_empty() {
+        found.error(&["path"], "the path is empty");
+    }
+}
+
+/// Looks for a path that cannot be read, as the setting `path`: an empty one, a pattern at a web server.
 pub(crate) fn check_read(path: &str, found: &mut Complaints) {
+    check_named(path, found);
     if is_web_address(path)
         && let Some(address) = pattern(path)
     {
@@ -129,8 +137,9 @@ pub(crate) fn check_read(path: &str, found: &mut Complaints) {
     }
 }
 
-/// Looks for a web address, to which nothing can be written, as the setting `path`.
+/// Looks for a path to which nothing can be written, as the setting `path`: an empty one, a web address.
 pub(crate) fn check_write(path: &str, found: &mut Complaints) {
+    check_named(path, found);
     if is_web_address(path) {
         let complaint = found.error(&["path"], not_written(path));
         complaint.hint(NOT_WRITTEN);
