@@ -19,7 +19,7 @@ use crate::{
     retention::Retention,
     secret::Secret,
     spec::{
-        Diagnostics, Found, SourceFile, codes,
+        Diagnostic, Diagnostics, Found, Severity, SourceFile, codes,
         parse::{Reader, Section},
         suggest,
         yaml::{self, Entry, Node, NodeValue},
@@ -148,7 +148,8 @@ impl ProjectFile {
 fn is_readable(reader: &mut Reader<'_>, what: &str, address: &str, node: &Node) -> bool {
     let place = node.mark.place(reader.found.file());
     let complaint = misread_address(what, address, place);
-    let readable = complaint.is_none();
+    let is_error = |one: &Diagnostic| one.severity == Severity::Error;
+    let readable = !complaint.as_ref().is_some_and(is_error);
     complaint.into_iter().for_each(|one| reader.found.push(one));
     readable
 }

@@ -285,13 +285,36 @@ pub(super) fn misread_address(what: &str, address: &str, place: Place) -> Option
         ));
     }
     let unknown = unknown_parameter(address)?;
-    let message =
-        format!("the address of `{what}` has a parameter that Postgres does not know: `{unknown}`");
+    if UNUSED_PARAMETERS.contains(&unknown) {
+        let message = format!("`{unknown}` in the address of `{what}` has no effect here");
+        let hint = "leave it out, so that nobody relies on it";
+        return Some(Diagnostic::warning(codes::PROJECT, place, message).with_hint(hint));
+    }
+    let message = format!("the address of `{what}` has a parameter that nobody knows: `{unknown}`");
     Some(
         Diagnostic::error(codes::PROJECT, place, message)
             .with_hint(suggest::hint(unknown, POSTGRES_PARAMETERS)),
     )
 }
+
+/// What libpq knows and our driver does not heed; providers put some of them into the addresses that they hand out.
+const UNUSED_PARAMETERS: [&str; 15] = [
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "sslcompression",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
 
 /// What may stand behind the `?` of a Postgres address, besides `options[…]`.
 const POSTGRES_PARAMETERS: [&str; 18] = [
@@ -325,7 +348,11 @@ fn unknown_parameter(address: &str) -> Option<&str> {
     let query = query.split('#').next().unwrap_or_default();
     let names = query.split('&').filter(|pair| !pair.is_empty());
     let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
-    names.find(|name| !POSTGRES_PARAMETERS.contains(name) && !name.starts_with("options"))
+    let is_known = |name: &str| POSTGRES_PARAMETERS.contains(&name) || name.starts_with("options[");
+    // What is a mistake comes first.
+    let mut unknown: Vec<&str> = names.by_ref().filter(|name| !is_known(name)).collect();
+    unknown.sort_by_key(|name| UNUSED_PARAMETERS.contains(name));
+    unknown.first().copied()
 }
 
 /// The complaint about an address at which nobody can listen.

@@ -289,7 +289,14 @@ connections:
 ";
     assert_eq!(
         load(Some(yaml), Env::default()).unwrap_err(),
-        ["P100:4 the address of `shop` has a parameter that Postgres does not know: `sslmod`"]
+        ["P100:4 the address of `shop` has a parameter that nobody knows: `sslmod`"]
+    );
+    let yaml = "store: postgres://h/d?channel_binding=require&sslmode=require\n";
+    assert!(load(Some(yaml), Env::default()).is_ok());
+    let yaml = "store: postgres://h/d?channel_binding=require&optionsx=1\n";
+    assert_eq!(
+        load(Some(yaml), Env::default()).unwrap_err(),
+        ["P100:1 the address of `store` has a parameter that nobody knows: `optionsx`"]
     );
 }
 

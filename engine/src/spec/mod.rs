@@ -18,6 +18,7 @@ mod scalar;
 mod source;
 pub mod suggest;
 mod template;
+mod veil;
 pub mod words;
 pub mod yaml;
 
