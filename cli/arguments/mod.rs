@@ -173,6 +173,11 @@ pub(crate) enum Command {
         #[arg(value_enum, default_value_t = SchemaOf::Pipeline)]
         of: SchemaOf,
     },
+    /// Read the manual: its pages, or one of them
+    Docs {
+        /// A page, such as `sql`
+        page: Option<String>,
+    },
     /// Make a new project that runs at once
     Init(Init),
     /// Say what is reachable, what is missing, and how to get it

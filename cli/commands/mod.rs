@@ -3,6 +3,7 @@
 mod backfill;
 mod completions;
 mod daemon;
+mod docs;
 mod doctor;
 mod execute;
 mod features;
@@ -80,6 +81,7 @@ fn done(arguments: Arguments) -> Exit {
         Command::Operators(arguments) => operators::run(&context, &arguments),
         Command::Plugin(arguments) => plugin::run(&context, &arguments),
         Command::Schema { of } => Ok(schema::run(&context, of)),
+        Command::Docs { page } => docs::run(&context, page.as_deref()),
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completions { shell } => completions::run(&context, shell),

@@ -170,7 +170,7 @@ fn not_understood(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
 pub(super) const GROUPED: &str = "behind a `group by` only its columns and what `select` names are there: name the aggregate with `as`, and \
                        order by that name";
 /// Where it stands what is understood.
-pub(super) const LISTED: &str = "docs/sql.md lists what is understood";
+pub(super) const LISTED: &str = "`pipectl docs sql` lists what is understood";
 
 fn tables_of(sql: &str) -> BTreeSet<String> {
     parse(sql)

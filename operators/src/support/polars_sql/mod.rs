@@ -150,7 +150,7 @@ fn lowered(
 /// polars gives up on some things in the middle, without a word that would help.
 fn not_planned() -> TaskError {
     TaskError::user("the query has something in it that polars cannot compute")
-        .hint("take parts of it away until it runs, to find the one; docs/sql.md lists what is understood")
+        .hint("take parts of it away until it runs, to find the one; `pipectl docs sql` lists what is understood")
 }
 
 #[cfg(test)]

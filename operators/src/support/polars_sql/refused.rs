@@ -68,7 +68,7 @@ impl Visitor for Refused {
             Flaw::new(format!(
                 "the query has {what}, which is not understood here"
             ))
-            .hint("a join says most such things; docs/sql.md lists what is understood"),
+            .hint("a join says most such things; `pipectl docs sql` lists what is understood"),
         )
     }
 
