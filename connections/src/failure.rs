@@ -236,6 +236,37 @@ mod tests {
     }
 
     #[test]
+    fn hosts_that_nobody_knows_and_missing_encryption_have_hints_of_their_own() {
+        let unknown = std::io::Error::other(
+            "failed to lookup address information: Name or service not known",
+        );
+        let plain = "server does not support TLS";
+        let authority = "invalid peer certificate: UnknownIssuer";
+        for (error, retryable, hint) in [
+            (
+                sqlx::Error::Io(unknown),
+                true,
+                "is the host's name in the address right?",
+            ),
+            (
+                sqlx::Error::Tls(plain.into()),
+                false,
+                "the server speaks without encryption only",
+            ),
+            (
+                sqlx::Error::Tls(authority.into()),
+                false,
+                "if the server has a certificate of an own authority",
+            ),
+        ] {
+            let error = database_error("reach `warehouse`", error);
+            assert_eq!((error.fault, error.retryable), (Fault::External, retryable));
+            let said = error.hint.unwrap();
+            assert!(said.starts_with(hint), "{said}");
+        }
+    }
+
+    #[test]
     fn a_refused_connection_may_be_tried_again() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = database_error("reach `warehouse`", sqlx::Error::Io(refused));

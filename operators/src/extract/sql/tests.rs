@@ -221,6 +221,34 @@ async fn partitions_read_every_row_once() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_not_there_is_told_with_those_that_are() {
+    for project in projects() {
+        let statements =
+            "create table customers (id integer); create view newest as select 1 as id";
+        execute(&project.context(), statements).await;
+        for (query, hint) in [
+            (
+                "select id from custmers where id > 0",
+                "did you mean `customers`? the tables are: `customers`, `newest`",
+            ),
+            (
+                "select * from somewhere_else",
+                "the tables are: `customers`, `newest`",
+            ),
+        ] {
+            let error = read(&project, json!({"query": query})).await.unwrap_err();
+            assert_eq!(
+                error.hint.as_deref(),
+                Some(hint),
+                "{}",
+                error.full_message()
+            );
+            assert_eq!(error.fault, Fault::User);
+        }
+    }
+}
+
+#[tokio::test]
 async fn all_partitions_see_the_same_rows() {
     let [_, project] = projects();
     let context = project.context();

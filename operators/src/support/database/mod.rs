@@ -211,3 +211,22 @@ fn named_column<'a, C>(
         .hint(hint_for_name(name, "its columns are", known))
     })
 }
+
+/// The table that a query names and that is not there, when that is why it failed.
+fn missing_table(failure: &TaskError) -> Option<String> {
+    let text = failure.full_message();
+    if let Some((_, name)) = text.split_once("no such table: ") {
+        let name = name.split(|letter: char| letter.is_whitespace()).next()?;
+        return Some(name.to_owned());
+    }
+    let (_, rest) = text.split_once("relation \"")?;
+    let (name, rest) = rest.split_once('"')?;
+    rest.starts_with(" does not exist").then(|| name.to_owned())
+}
+
+/// Says which tables there are.
+fn hint_tables(failure: TaskError, name: &str, known: &[String]) -> TaskError {
+    let known = known.iter().map(String::as_str);
+    let known = known.filter(|table| !table.ends_with(job::LEDGER));
+    failure.hint(hint_for_name(name, "the tables are", known))
+}

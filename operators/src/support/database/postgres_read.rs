@@ -14,9 +14,10 @@ use sqlx::{AssertSqlSafe, Column as _, Connection as _, PgConnection, PgPool, St
 
 use super::{
     bound::{self, Prepared},
-    cursor,
+    cursor, hint_tables,
     interval::Bounds,
-    named_column, postgres_parts,
+    missing_table, named_column, postgres_parts,
+    postgres_table::table_names,
     request::{Found, Request, VALUE, narrowed, without_end},
     rows::{ReadColumn, Rows},
     spool::{self, Gathered, Room, Spool},
@@ -66,7 +67,10 @@ pub(super) async fn read(
 ) -> Result<Found, TaskError> {
     let source = Source::new(pool, format!("read from `{connection}`"), context);
     let sessions = tokio::select! {
-        sessions = source.rows(request) => sessions?,
+        sessions = source.rows(request) => match sessions {
+            Ok(sessions) => sessions,
+            Err(error) => return Err(source.with_tables(error).await),
+        },
         () = context.cancel.cancelled() => {
             return Err(TaskError::external("the attempt was stopped while it read"));
         }
@@ -87,6 +91,18 @@ pub(super) async fn read(
 }
 
 impl Source {
+    /// Says which tables there are, when the query names one that is not.
+    async fn with_tables(&self, error: TaskError) -> TaskError {
+        let Some(name) = missing_table(&error) else {
+            return error;
+        };
+        // The session of the query is of no more use.
+        match self.pool.acquire().await {
+            Ok(mut session) => hint_tables(error, &name, &table_names(&mut session).await),
+            Err(_) => error,
+        }
+    }
+
     async fn rows(&self, request: &Request) -> Result<Vec<Gathered>, TaskError> {
         let mut session = self
             .pool

@@ -35,7 +35,7 @@ impl Session {
             .await
             .map_err(|error| self.fail(error))?;
         if rows.is_empty() {
-            return Err(self.no_table(session, table).await);
+            return Err(missing_table(table, &table_names(session).await));
         }
         let column = |row: &sqlx::postgres::PgRow| {
             let (base, category): (String, String) = (row.try_get(2)?, row.try_get(3)?);
@@ -51,16 +51,6 @@ impl Session {
             .map(column)
             .collect::<Result<_, _>>()
             .map_err(|error| self.fail(error))
-    }
-
-    async fn no_table(&self, session: &mut PgConnection, table: &TableName) -> TaskError {
-        let names = sqlx::query_scalar::<_, String>(
-            "select case when n.nspname = current_schema() then c.relname else n.nspname || '.' || c.relname end \
-             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-             where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema') order by 1 limit 500",
-        );
-        let names = names.fetch_all(session).await.unwrap_or_default();
-        missing_table(table, &names)
     }
 
     /// The columns of each index that makes rows unique.
@@ -82,6 +72,17 @@ impl Session {
             .await
             .map_err(|error| self.fail(error))
     }
+}
+
+/// The tables that there are.
+pub(super) async fn table_names(session: &mut PgConnection) -> Vec<String> {
+    let names = sqlx::query_scalar(
+        "select case when n.nspname = current_schema() then c.relname else n.nspname || '.' || c.relname end \
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema') \
+         order by 1 limit 500",
+    );
+    names.fetch_all(session).await.unwrap_or_default()
 }
 
 /// There is no such table.

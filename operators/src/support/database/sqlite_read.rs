@@ -14,9 +14,12 @@ use sqlx::{
 use super::{
     bound::unbound,
     cursor::Greatest,
+    hint_tables,
     interval::Bounds,
+    missing_table,
     request::{Found, Request, VALUE, narrowed},
     sqlite_column::{Cell, Column, declared},
+    sqlite_session::table_names,
     sqlite_spool::{self, Room, Spool},
     table::{Holds, quoted},
 };
@@ -30,6 +33,26 @@ const TELL: u64 = 100_000;
 
 /// The rows of a query.
 pub(super) async fn read(
+    pool: &SqlitePool,
+    connection: &str,
+    request: &Request,
+    context: &TaskContext,
+) -> Result<Found, TaskError> {
+    let read = query_rows(pool, connection, request, context).await;
+    let error = match read {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    let Some(name) = missing_table(&error) else {
+        return Err(error);
+    };
+    Err(match pool.acquire().await {
+        Ok(mut session) => hint_tables(error, &name, &table_names(&mut session).await),
+        Err(_) => error,
+    })
+}
+
+async fn query_rows(
     pool: &SqlitePool,
     connection: &str,
     request: &Request,

@@ -50,13 +50,7 @@ impl Session {
             .await
             .map_err(|error| self.fail(error))?;
         if rows.is_empty() {
-            let names = sqlx::query_scalar::<_, String>(
-                "select name from sqlite_master where type = 'table' order by 1",
-            );
-            return Err(missing_table(
-                table,
-                &names.fetch_all(session).await.unwrap_or_default(),
-            ));
+            return Err(missing_table(table, &table_names(session).await));
         }
         let column = |row: &sqlx::sqlite::SqliteRow| {
             let declared: String = row.try_get(1)?;
@@ -107,4 +101,12 @@ impl Session {
         }
         Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
     }
+}
+
+/// The tables that there are.
+pub(super) async fn table_names(session: &mut SqliteConnection) -> Vec<String> {
+    let names = sqlx::query_scalar(
+        "select name from sqlite_master where type in ('table', 'view') order by 1 limit 500",
+    );
+    names.fetch_all(session).await.unwrap_or_default()
 }

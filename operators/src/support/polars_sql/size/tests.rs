@@ -28,6 +28,7 @@ fn queries(count: usize) -> [(String, usize); 7] {
     let ands = joined(count, " and ", |term| format!("v <> {}", term + 2));
     let texts = joined(count, " || ", |_| "w".to_owned());
     let all = joined(count, " union all ", |_| "select v from t".to_owned());
+    let named = joined(count, " union all ", |_| "select v from u".to_owned());
     let distinct = joined(count, " union ", |_| "select v from t".to_owned());
     [
         (format!("select v from t where {ors}"), 1),
@@ -36,8 +37,8 @@ fn queries(count: usize) -> [(String, usize); 7] {
         (format!("select {texts} as x from t where w <> 'it''s'"), 3),
         (all.clone(), 3 * count),
         (
-            format!("with u as (select v from t) {all} order by v limit 7"),
-            7,
+            format!("with u as (select v from t where v > 1) {named} order by v"),
+            count,
         ),
         (distinct, 3),
     ]
