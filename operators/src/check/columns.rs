@@ -14,8 +14,9 @@ use crate::support::{
     text::{count as counted, hint_for_name, shortened},
 };
 
-/// A rule that one expression decides: its name, what broken rows have, and the expression that is true in them.
-type Test = (&'static str, String, Expr);
+/// A rule that one expression decides: its name, what broken rows have and the expression that is true in them, or why it
+/// cannot be looked at.
+type Test = (&'static str, Result<(String, Expr), TaskError>);
 
 impl Table<'_> {
     pub(super) fn column(
@@ -51,19 +52,15 @@ impl Table<'_> {
             );
             found.push(Broken::of_table(&format!("{name} type"), message, severity));
         }
-        let tests = Self::tests(column, rules).or_else(|error| {
-            found.push(Self::misfit(name, error, severity)?);
-            Ok::<_, TaskError>(Vec::new())
-        });
-        for (rule, what, failing) in tests? {
-            let rows = self.failing(failing)?;
-            found.extend(self.of_rows(
-                &format!("{name} {rule}"),
-                &what,
-                Some(column),
-                rows,
-                severity,
-            ));
+        for (rule, test) in Self::tests(column, rules) {
+            let rule = format!("{name} {rule}");
+            match test {
+                Ok((what, failing)) => {
+                    let rows = self.failing(failing)?;
+                    found.extend(self.of_rows(&rule, &what, Some(column), rows, severity));
+                }
+                Err(error) => found.push(Self::misfit(&rule, error, severity)?),
+            }
         }
         if rules.unique {
             let duplicated = self.duplicated(&[name.to_owned()])?;
@@ -80,34 +77,26 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// The rules that one expression decides: name, what broken rows have, and the expression that is true in them.
-    fn tests(column: &Column, rules: &ColumnRules) -> Result<Vec<Test>, TaskError> {
+    /// The rules that one expression decides.
+    fn tests(column: &Column, rules: &ColumnRules) -> Vec<Test> {
         let name = column.name().as_str();
         let value = || col(PlSmallStr::from_str(name));
         let mut tests = Vec::new();
         if let Some([low, high]) = &rules.between {
-            let failing = value()
-                .lt(bound(column, low)?)
-                .or(value().gt(bound(column, high)?));
-            tests.push((
-                "between",
-                format!("`{name}` outside {}–{}", plain(low), plain(high)),
-                failing,
-            ));
+            let what = format!("`{name}` outside {}–{}", plain(low), plain(high));
+            let bounds = bound(column, low).and_then(|low| Ok((low, bound(column, high)?)));
+            let test = bounds.map(|(low, high)| (what, value().lt(low).or(value().gt(high))));
+            tests.push(("between", test));
         }
         if let Some(low) = &rules.min {
-            tests.push((
-                "min",
-                format!("`{name}` below {}", plain(low)),
-                value().lt(bound(column, low)?),
-            ));
+            let what = format!("`{name}` below {}", plain(low));
+            let test = bound(column, low).map(|low| (what, value().lt(low)));
+            tests.push(("min", test));
         }
         if let Some(high) = &rules.max {
-            tests.push((
-                "max",
-                format!("`{name}` above {}", plain(high)),
-                value().gt(bound(column, high)?),
-            ));
+            let what = format!("`{name}` above {}", plain(high));
+            let test = bound(column, high).map(|high| (what, value().gt(high)));
+            tests.push(("max", test));
         }
         if let Some(allowed) = &rules.one_of {
             let list: Vec<_> = allowed
@@ -118,15 +107,12 @@ impl Table<'_> {
                 .iter()
                 .map(|allowed| Ok(value().eq(bound(column, allowed)?)))
                 .reduce(|left: Result<Expr, TaskError>, right| Ok(left?.or(right?)))
-                .unwrap_or_else(|| Ok(lit(false)))?;
-            tests.push((
-                "in",
-                format!("`{name}` not among {}", shortened(&list.join(", "), 80)),
-                kept.not(),
-            ));
+                .unwrap_or_else(|| Ok(lit(false)));
+            let what = format!("`{name}` not among {}", shortened(&list.join(", "), 80));
+            tests.push(("in", kept.map(|kept| (what, kept.not()))));
         }
-        tests.extend(text_tests(column, rules)?);
-        Ok(tests)
+        tests.extend(text_tests(column, rules));
+        tests
     }
 
     fn nulls(&self, column: &Column, rules: &ColumnRules, severity: Severity) -> Option<Broken> {
@@ -169,23 +155,23 @@ impl Table<'_> {
 }
 
 /// The rules for texts.
-fn text_tests(column: &Column, rules: &ColumnRules) -> Result<Vec<Test>, TaskError> {
+fn text_tests(column: &Column, rules: &ColumnRules) -> Vec<Test> {
     let name = column.name().as_str();
     let value = || col(PlSmallStr::from_str(name));
-    let mut tests: Vec<Test> = Vec::new();
-    if (rules.regex.is_some() || rules.length.is_some()) && *column.dtype() != DataType::String {
+    let of_texts = |rule: &str, what: String, failing: Expr| {
+        if *column.dtype() == DataType::String {
+            return Ok((what, failing));
+        }
         let of = type_name(column.dtype());
-        return Err(TaskError::user(format!(
-            "`{name}` is {of}; `regex` and `length` are for strings"
-        )));
-    }
+        Err(TaskError::user(format!(
+            "`{name}` is {of}; `{rule}` is for strings"
+        )))
+    };
+    let mut tests: Vec<Test> = Vec::new();
     if let Some(pattern) = &rules.regex {
         let kept = value().str().contains(lit(pattern.as_str()), true);
-        tests.push((
-            "regex",
-            format!("`{name}` not matching `{pattern}`"),
-            kept.not(),
-        ));
+        let what = format!("`{name}` not matching `{pattern}`");
+        tests.push(("regex", of_texts("regex", what, kept.not())));
     }
     if let Some(length) = rules.length {
         let characters = || value().str().len_chars();
@@ -195,13 +181,10 @@ fn text_tests(column: &Column, rules: &ColumnRules) -> Result<Vec<Test>, TaskErr
         let long = length
             .max
             .map_or(lit(false), |most| characters().gt(lit(most)));
-        tests.push((
-            "length",
-            format!("`{name}` of the wrong length"),
-            short.or(long),
-        ));
+        let what = format!("`{name}` of the wrong length");
+        tests.push(("length", of_texts("length", what, short.or(long))));
     }
-    Ok(tests)
+    tests
 }
 
 #[expect(

@@ -703,7 +703,7 @@ mod tests {
             ),
             (
                 json!({"columns": {"tenure": {"regex": "x"}}}),
-                "`tenure` is integer; `regex` and `length` are for strings",
+                "`tenure` is integer; `regex` is for strings",
             ),
             (
                 json!({"columns": {"day": {"min": "soon"}}}),

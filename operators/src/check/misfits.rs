@@ -83,12 +83,13 @@ async fn a_rule_that_does_not_fit_is_broken_beside_others() {
 
 #[tokio::test]
 async fn a_column_of_another_type_breaks_its_rules() {
-    let rules = json!({"severity": "warn", "columns": {"id": {"regex": "x", "unique": true}, "shop": {"min": 3}}});
+    let rules = json!({"severity": "warn", "columns": {"id": {"regex": "x", "min": 2, "unique": true}, "shop": {"min": 3}}});
     let warnings = check(rules).await.unwrap().warnings;
     assert_eq!(
         warnings,
         [
-            "`id` is integer; `regex` and `length` are for strings",
+            "2 rows of `orders` have `id` below 2 (row 1: 1)",
+            "`id` is integer; `regex` is for strings",
             "2 rows of `orders` have an `id` that occurs more than once (row 1: 1)",
             "`shop` is string and cannot be compared with 3",
         ]

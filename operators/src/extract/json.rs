@@ -167,10 +167,15 @@ fn read(context: &TaskContext, config: &Config, files: &Files) -> Result<Output,
         .iter()
         .map(|source| (source.plain.file.shown.clone(), Arc::clone(&source.kinds)))
         .collect();
-    let explain: Explain = Arc::new(move |_: &PolarsError| {
+    let columns = config.columns.clone();
+    let explain: Explain = Arc::new(move |error: &PolarsError| {
+        if matches!(error, PolarsError::IO { .. }) {
+            return None;
+        }
+        let wanted = |column: &str| columns.is_empty() || columns.iter().any(|name| name == column);
         let conflict = kinds
             .iter()
-            .find_map(|(shown, kinds)| kinds.conflict(shown));
+            .find_map(|(shown, kinds)| kinds.conflict(shown, wanted));
         conflict.map(|error| Box::new(error) as _)
     });
     let reading = Reading {
@@ -235,7 +240,7 @@ impl Source {
     fn unread(&self, error: &PolarsError) -> TaskError {
         let shown = &self.plain.file.shown;
         self.kinds
-            .conflict(shown)
+            .conflict(shown, |_| true)
             .unwrap_or_else(|| polars_error(&format!("read `{shown}`"), error))
     }
 

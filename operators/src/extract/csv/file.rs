@@ -9,7 +9,7 @@ use std::{
 };
 
 use encoding_rs::{UTF_8, WINDOWS_1252};
-use pipectl_engine::operator::{TaskContext, TaskError};
+use pipectl_engine::operator::{Fault, TaskContext, TaskError};
 use polars::prelude::*;
 
 use super::{
@@ -106,18 +106,19 @@ fn inspected(
         && encoding == UTF_8
         && config.encoding == "auto"
     {
+        let place = format!("line {line}, byte {byte}: 0x{found:02X}");
         guessed = Some(format!(
-            "`{}` is not UTF-8 (line {line}, byte {byte}: 0x{found:02X}) and was read as Windows-1252: \
-             write `encoding: windows-1252` if that is right, else what it is, as in `encoding: shift_jis`",
+            "`{}` is not UTF-8 ({place}) and was read as Windows-1252: write `encoding: windows-1252` if that is right, \
+             else what it is, as in `encoding: shift_jis`",
             plain.file.shown
         ));
-        plain = decoded(context, &plain, WINDOWS_1252).map_err(|error| TaskError {
-            message: format!(
-                "{}, and not UTF-8 either (line {line}, byte {byte}: 0x{found:02X})",
-                error.message
-            ),
-            hint: Some("say what it is by `encoding`, as in `encoding: shift_jis`".to_owned()),
-            ..error
+        plain = decoded(context, &plain, WINDOWS_1252).map_err(|mut error| match error.fault {
+            Fault::User => {
+                error.message = format!("{}, and not UTF-8 either ({place})", error.message);
+                error.hint("say what it is by `encoding`, as in `encoding: shift_jis`")
+            }
+            // It was stopped, or there was no room.
+            _ => error,
         })?;
         seen = layout(context, config, &plain)?;
     }

@@ -69,12 +69,13 @@ impl Kinds {
         }
     }
 
-    /// What makes it impossible to read the records of `file` as a table.
-    pub(super) fn conflict(&self, file: &str) -> Option<TaskError> {
+    /// What makes it impossible to read the records of `file` as a table; `wanted` says which columns matter.
+    pub(super) fn conflict(&self, file: &str, wanted: impl Fn(&str) -> bool) -> Option<TaskError> {
         let mut first: Option<(u64, String)> = None;
         self.walk("", &mut |path, node| {
             // Whatever stands beside texts becomes text.
-            if node.first[TEXT] > 0 {
+            let column = path.split(['.', '[']).next().unwrap_or(path);
+            if node.first[TEXT] > 0 || !wanted(column) {
                 return;
             }
             let kinds = node.first.iter().zip(WORDS).filter(|(row, _)| **row > 0);
@@ -118,9 +119,17 @@ impl Kinds {
                 .filter(|(kind, (row, _))| *kind != TEXT && **row > 0)
                 .min_by_key(|(_, (row, _))| **row);
             let other = other.map_or("", |(_, (_, word))| word);
+            let advice = if path == column {
+                let is_plain = |letter: char| letter.is_alphanumeric() || letter == '_';
+                let quote = if column.chars().all(is_plain) { "" } else { "\"" };
+                format!(
+                    "; where numbers are meant, `try_cast({quote}{column}{quote} as double)` in a `transform: sql` makes them"
+                )
+            } else {
+                String::new()
+            };
             doubts.push(format!(
-                "`{path}` is text because of `{}` in record {}: {} of {} values are texts, others are {other}; \
-                 where numbers are meant, `try_cast({column} as double)` in a `transform: sql` makes them",
+                "`{path}` is text because of `{}` in record {}: {} of {} values are texts, others are {other}{advice}",
                 node.text.as_deref().unwrap_or_default(),
                 thousands(node.first[TEXT]),
                 thousands(node.texts),
