@@ -95,7 +95,8 @@ pub(crate) fn find(project: &Project, text: &str) -> Result<PathBuf, Problem> {
     Err(Problem::usage(format!("there is no pipeline `{text}`")).hint(hint))
 }
 
-fn directory(project: &Project) -> PathBuf {
+/// Where the project's pipelines are.
+pub(crate) fn directory(project: &Project) -> PathBuf {
     project.path("pipelines")
 }
 

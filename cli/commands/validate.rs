@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -57,7 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Validate) -> anyhow:
             }
         })
         .collect();
-    told_apart(&mut checked);
+    told_apart(&project, &mut checked);
     let broken = checked.iter().any(|one| one.complaints.has_errors());
     if arguments.online {
         wire::block_on(async {
@@ -111,11 +111,13 @@ struct Answer<'a> {
     schedules: Vec<Upcoming>,
 }
 
-/// Complains of files of the same name: other pipelines, and people, know a pipeline by it.
-fn told_apart(checked: &mut [Checked]) {
+/// Complains of pipelines of the same name in the project's directory: other pipelines, and people, know one by it.
+fn told_apart(project: &Project, checked: &mut [Checked]) {
+    let pipelines = pipelines::directory(project);
+    let is_one = |name: &str| project.path(name).starts_with(&pipelines);
     let stem = |name: &str| Path::new(name).file_stem().map(std::ffi::OsStr::to_owned);
     let mut first: HashMap<std::ffi::OsString, Arc<str>> = HashMap::new();
-    for one in checked.iter_mut().filter(|one| one.view.is_none()) {
+    for one in checked.iter_mut().filter(|one| is_one(&one.name)) {
         let Some(stem) = stem(&one.name) else {
             continue;
         };
@@ -137,7 +139,10 @@ fn files(project: &Project, wanted: &[String]) -> anyhow::Result<Vec<PathBuf>> {
             .iter()
             .map(|text| pipelines::find(project, text))
             .collect();
-        return Ok(files?);
+        let mut seen = HashSet::new();
+        let mut files = files?;
+        files.retain(|file| seen.insert(std::path::absolute(file).ok()));
+        return Ok(files);
     }
     let mut files = pipelines::all(project)?;
     files.extend(features::files(project)?);

@@ -362,6 +362,27 @@ fn completions_and_schema() {
 }
 
 #[test]
+fn docs() {
+    let project = Project::empty();
+    let listed = project.succeed(&["docs"]).stdout;
+    assert!(
+        listed.contains("sql ") && listed.contains("SQL over datasets"),
+        "{listed}"
+    );
+    let there = std::fs::read_to_string(repository().join("docs/sql.md")).unwrap();
+    for page in ["sql", "docs/sql.md"] {
+        assert_eq!(project.succeed(&["docs", page]).stdout, there, "{page}");
+    }
+    let refused = project.run(&["docs", "sqll"]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(
+        refused.stderr.contains("there is no page `sqll`")
+            && refused.stderr.contains("did you mean `sql`?"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn the_schemas_in_the_repository_are_the_present_ones() {
     for (of, file) in [
         ("pipeline", "schemas/pipeline.json"),
@@ -429,4 +450,14 @@ fn two_files_of_one_name_are_told() {
         "{ran}"
     );
     project.succeed(&["run", "pipelines/one.yaml"]);
+    // The same file twice is one, and elsewhere a name is nobody's.
+    std::fs::remove_file(project.path("pipelines/old/one.yml")).unwrap();
+    project.write(
+        "drafts/one.yaml",
+        "name: one\ntasks:\n  first: {run: noop}\n",
+    );
+    project.write("features/one.yaml", "name: one\nentity: [id]\nnothing: 1\n");
+    project.succeed(&["validate", "one", "pipelines/one.yaml", "drafts/one.yaml"]);
+    let ran = project.run(&["validate"]);
+    assert!(!ran.stdout.contains("of this name too"), "{ran}");
 }
