@@ -148,56 +148,21 @@ pub(crate) fn probabilities(counts: &[Vec<usize>; 2]) -> Result<String> {
             .map(|count| *count as f64 / total)
             .collect::<Vec<f64>>()
     });
-    pairs(&shares[0], &shares[1], (360, 300), |bar, bars| {
-        #[allow(clippy::cast_precision_loss, reason = "a few bars")]
-        Some(format!("{:.1}", bar as f64 / bars as f64)).filter(|_| bar % (bars / 5).max(1) == 0)
-    })
-}
-
-/// Bars side by side; a label under those that `label` gives one.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "a few bars on a small canvas"
-)]
-fn pairs(
-    first: &[f64],
-    second: &[f64],
-    size: (u32, u32),
-    label: impl Fn(usize, usize) -> Option<String>,
-) -> Result<String> {
-    let bars = first.len().max(second.len());
-    let highest = first
-        .iter()
-        .chain(second)
-        .copied()
-        .fold(0.0, f64::max)
-        .max(1e-9);
-    chart(size, |area| {
-        let (left, bottom) = (8.0, f64::from(size.1) - 22.0);
-        let width = (f64::from(size.0) - 2.0 * left) / bars.max(1) as f64;
-        let place = |x: f64, y: f64| (x.round() as i32, y.round() as i32);
-        for bar in 0..bars {
-            let start = left + bar as f64 * width;
-            for (offset, shares, colour) in [(0.08, first, FIRST), (0.5, second, SECOND)] {
-                let share = shares.get(bar).copied().unwrap_or(0.0);
-                let top = bottom - share / highest * (bottom - 10.0);
-                let corners = [
-                    place(start + offset * width, top),
-                    place(start + (offset + 0.42) * width, bottom),
-                ];
-                area.draw(&Rectangle::new(corners, colour.filled()))
-                    .map_err(drawn)?;
-            }
-            if let Some(text) = label(bar, bars) {
-                let style = ("sans-serif", 11).into_font().color(&INK);
-                area.draw(&Text::new(text, place(start, bottom + 6.0), style))
-                    .map_err(drawn)?;
-            }
+    let highest = shares.iter().flatten().copied().fold(1e-9, f64::max);
+    #[allow(clippy::cast_precision_loss, reason = "a few bars")]
+    let width = 1.0 / counts[0].len().max(counts[1].len()).max(1) as f64;
+    chart((360, 300), |area| {
+        let names = ["predicted probability", "share of the rows"];
+        let mut chart = axes(area, (0.0, 1.0), (0.0, highest), names, &tick)?;
+        for (offset, shares, colour) in [(0.08, &shares[0], FIRST), (0.5, &shares[1], SECOND)] {
+            let bars = shares.iter().enumerate().map(|(bar, share)| {
+                #[allow(clippy::cast_precision_loss, reason = "a few bars")]
+                let start = (bar as f64 + offset) * width;
+                let corners = [(start, 0.0), (start + 0.42 * width, *share)];
+                Rectangle::new(corners, colour.filled())
+            });
+            chart.draw_series(bars).map_err(drawn)?;
         }
-        let line = vec![place(left, bottom), place(f64::from(size.0) - left, bottom)];
-        area.draw(&PathElement::new(line, INK.mix(0.6)))
-            .map_err(drawn)?;
         Ok(())
     })
 }
@@ -227,6 +192,6 @@ mod tests {
             svg.starts_with("<svg") && svg.contains("currentColor") && !svg.contains("#010203")
         );
         let svg = probabilities(&[vec![3; 20], vec![5; 20]]).unwrap();
-        assert!(svg.len() < 6_000, "{} bytes", svg.len());
+        assert!(svg.len() < 9_000, "{} bytes", svg.len());
     }
 }
