@@ -124,6 +124,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         || format!("`{text}` is not a duration; write for example `10s`, `5m`, `2h` or `1d`");
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
+    let too_long = || format!("`{text}` is too long: at most `36600d`");
+    if number.len() > 19 {
+        return Err(too_long());
+    }
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let milliseconds = match unit {
         "ms" => Some(number),
@@ -133,10 +137,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "d" => number.checked_mul(86_400_000),
         _ => None,
     };
+    if !["ms", "s", "m", "h", "d"].contains(&unit) {
+        return Err(wrong());
+    }
     milliseconds
         .filter(|ms| *ms <= 100 * 366 * 86_400_000)
         .map(Duration::from_millis)
-        .ok_or_else(wrong)
+        .ok_or_else(too_long)
 }
 
 /// A duration as it is written in a file: a whole number and the largest unit that fits, `90m`, `1d`.

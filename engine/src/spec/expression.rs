@@ -8,7 +8,7 @@ use std::{
 use minijinja::{Environment, ErrorKind, value::Serde};
 use serde_json::{Map, Value};
 
-use super::{Place, filters};
+use super::{Place, filters, lexer::dotted};
 
 /// The longest expression, in bytes: what is compiled goes as deep as it is long.
 const LONGEST: usize = 4_000;
@@ -19,6 +19,8 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(filters::envi
 #[derive(Clone)]
 pub struct Expression {
     source: Arc<str>,
+    /// The same with names in subscripts as members.
+    dotted: Arc<str>,
     place: Place,
     compiled: Arc<minijinja::Expression<'static, 'static>>,
     paths: Arc<BTreeSet<String>>,
@@ -117,8 +119,9 @@ impl Expression {
                 ),
             });
         }
+        let dotted = dotted(source.trim());
         let compiled = ENVIRONMENT
-            .compile_expression_owned(source.trim().to_owned())
+            .compile_expression_owned(dotted.clone())
             .map_err(|error| ExpressionError {
                 source_text: source.to_owned(),
                 place: place.clone(),
@@ -127,6 +130,7 @@ impl Expression {
         let paths = compiled.undeclared_variables(true).into_iter().collect();
         Ok(Self {
             source: source.trim().into(),
+            dotted: dotted.into(),
             place,
             compiled: Arc::new(compiled),
             paths: Arc::new(paths),
@@ -136,6 +140,11 @@ impl Expression {
     /// The expression as written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The expression with names in subscripts as members: `a.b` for `a['b']`.
+    pub(crate) fn dotted(&self) -> &str {
+        &self.dotted
     }
 
     /// Where it stands.
@@ -152,7 +161,7 @@ impl Expression {
     pub fn whole_path(&self) -> Option<&str> {
         self.paths
             .first()
-            .filter(|path| ***path == *self.source)
+            .filter(|path| ***path == *self.dotted)
             .map(String::as_str)
     }
 

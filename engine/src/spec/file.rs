@@ -58,6 +58,8 @@ pub struct PipelineFile {
     pub tasks: Vec<TaskFile>,
     /// The names of tasks that could not be read.
     pub unreadable: Vec<Arc<str>>,
+    /// The names of parameters that could not be read.
+    pub unreadable_params: Vec<Arc<str>>,
     /// Its tests.
     pub tests: Vec<TestFile>,
     /// What is wrong with it as far as reading shows.

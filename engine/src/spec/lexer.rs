@@ -28,12 +28,7 @@ pub(crate) fn calls(source: &str) -> Vec<(Use, &str)> {
             }
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
                 let start = index;
-                while bytes
-                    .get(index)
-                    .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-                {
-                    index += 1;
-                }
+                index += word(&bytes[index..]);
                 let name = source.get(start..index).unwrap_or_default();
                 let called = source
                     .get(index..)
@@ -82,6 +77,67 @@ enum Before {
     Is,
 }
 
+/// The same expression with `a.b` for `a['b']`: names are seen however they are spelled.
+pub(crate) fn dotted(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut text = String::with_capacity(source.len());
+    let (mut index, mut behind_value) = (0, false);
+    while let Some(&byte) = bytes.get(index) {
+        let start = index;
+        match byte {
+            b'\'' | b'"' => {
+                index = after_string(bytes, index).min(bytes.len());
+                behind_value = false;
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                index += word(&bytes[index..]);
+                let words = ["in", "and", "or", "not", "if", "else", "is"];
+                behind_value = !words.contains(&source.get(start..index).unwrap_or_default());
+            }
+            b'[' if behind_value && let Some((name, after)) = subscript(source, index) => {
+                text.push('.');
+                text.push_str(name);
+                index = after;
+                continue;
+            }
+            _ => {
+                index += 1;
+                while !source.is_char_boundary(index) {
+                    index += 1;
+                }
+                behind_value = matches!(byte, b']' | b')');
+            }
+        }
+        text.push_str(source.get(start..index).unwrap_or_default());
+    }
+    text
+}
+
+/// The name in `['name']`, and where that ends.
+fn subscript(source: &str, start: usize) -> Option<(&str, usize)> {
+    let inside = source.get(start + 1..)?;
+    let blank = inside.len() - inside.trim_start().len();
+    let inside = inside.trim_start();
+    let quote = inside
+        .chars()
+        .next()
+        .filter(|quote| "'\"".contains(*quote))?;
+    let rest = inside.get(1..)?;
+    let length = word(rest.as_bytes());
+    let starts = rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+    let behind = rest.get(length..)?.strip_prefix(quote)?;
+    let after = behind.trim_start().strip_prefix(']')?;
+    let name = rest.get(..length).filter(|_| starts)?;
+    let skipped = behind.len() - after.len();
+    Some((name, start + 1 + blank + 1 + length + 1 + skipped))
+}
+
+/// How many bytes of letters, digits and `_` stand in front.
+fn word(bytes: &[u8]) -> usize {
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    bytes.iter().take_while(|byte| belongs(byte)).count()
+}
+
 fn after_string(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
     let mut index = start + 1;
@@ -119,6 +175,28 @@ mod tests {
             ("a if (b) else (c)", vec![]),
         ] {
             assert_eq!(calls(source), expected, "{source}");
+        }
+    }
+    #[test]
+    fn names_in_subscripts_are_names() {
+        for (source, expected) in [
+            ("params['nope']", "params.nope"),
+            ("tasks.c[ \"rowz\" ] > 0", "tasks.c.rowz > 0"),
+            ("f(x)['a']['b'][0]['c']", "f(x).a.b[0].c"),
+            (
+                "x in ['a', 'b'] or y in['a']",
+                "x in ['a', 'b'] or y in['a']",
+            ),
+            (
+                "'params[\\'a\\']' ~ item['my name']",
+                "'params[\\'a\\']' ~ item['my name']",
+            ),
+            ("['a'] + [x['ü']]", "['a'] + [x['ü']]"),
+            ("ü['a'] ~ params['1a']", "ü['a'] ~ params['1a']"),
+            ("'never ended['a']", "'never ended['a']"),
+            ("params['a", "params['a"),
+        ] {
+            assert_eq!(dotted(source), expected, "{source}");
         }
     }
 }

@@ -47,6 +47,7 @@ impl Compiler<'_> {
             let paths: Vec<&str> = mention.expression.paths().collect();
             for path in paths {
                 self.path(path, mention);
+                self.check_members(path, mention);
             }
             self.check_type(mention);
             self.check_comparisons(mention);
@@ -154,6 +155,10 @@ impl Compiler<'_> {
         };
         if self.names.params.contains_key(name) {
             self.names.used_params.insert(name.to_owned());
+            return;
+        }
+        let unreadable = &self.file.unreadable_params;
+        if unreadable.iter().any(|unreadable| **unreadable == *name) {
             return;
         }
         let known: Vec<&str> = self

@@ -11,6 +11,7 @@ use crate::{
     spec::{
         codes,
         comparisons::{Literal, comparisons},
+        lexer::{self, Use},
         suggest,
     },
     state::TaskState,
@@ -125,7 +126,7 @@ impl Compiler<'_> {
 
     /// What is compared with a text or a number that it can never equal.
     pub(super) fn check_comparisons(&mut self, mention: &Mention) {
-        for (path, literal) in comparisons(mention.expression.source()) {
+        for (path, literal) in comparisons(mention.expression.dotted()) {
             let Some((types, phrase)) = self.type_of_path(path) else {
                 continue;
             };
@@ -166,6 +167,28 @@ impl Compiler<'_> {
         self.found
             .error(codes::EXPRESSION_TYPE, mention.mark, message)
             .hint(suggest::hint(text, names));
+    }
+
+    /// A member of what has none: `params.day.x` of a text.
+    pub(super) fn check_members(&mut self, path: &str, mention: &Mention) {
+        for (end, _) in path.match_indices('.') {
+            let (before, member) = path.split_at(end);
+            let Some((types, phrase)) = self.type_of_path(before) else {
+                continue;
+            };
+            if types & (Wanted::LIST | Wanted::MAP) == 0 {
+                let member = member.trim_start_matches('.');
+                let member = member.split('.').next().unwrap_or_default();
+                // That nothing of it can be called is told already.
+                let calls = lexer::calls(mention.expression.dotted());
+                if calls.contains(&(Use::Method, member)) {
+                    return;
+                }
+                let message = format!("`{before}` is {phrase} and has no `{member}`");
+                self.found.error(codes::UNKNOWN_NAME, mention.mark, message);
+                return;
+            }
+        }
     }
 
     fn type_of_path(&self, path: &str) -> Option<(u8, &'static str)> {

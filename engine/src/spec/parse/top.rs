@@ -76,6 +76,7 @@ impl PipelineFile {
             outputs: Vec::new(),
             tasks: Vec::new(),
             unreadable: Vec::new(),
+            unreadable_params: Vec::new(),
             tests: Vec::new(),
             complaints: Diagnostics::default(),
         };
@@ -108,6 +109,11 @@ impl Reader<'_> {
         }
         if let Some(node) = section.get("params") {
             file.params = self.params(node);
+            let is_read = |key: &Arc<str>| file.params.iter().any(|(name, _)| name.value == *key);
+            if let NodeValue::Map(entries) = &node.value {
+                let keys = entries.iter().map(|entry| Arc::clone(&entry.key));
+                file.unreadable_params = keys.filter(|key| !is_read(key)).collect();
+            }
         }
         if let Some(node) = section.get("defaults") {
             file.defaults = self.defaults(node);
