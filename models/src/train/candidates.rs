@@ -54,6 +54,48 @@ pub(crate) fn expand(settings: &Settings) -> Result<Vec<Candidate>> {
     Ok(trials)
 }
 
+/// What is wrong with each candidate: with one of its parameters, or as a whole.
+pub(crate) fn flaws(settings: &Settings) -> Vec<(Vec<String>, String)> {
+    let mut found = Vec::new();
+    for (name, parameters) in &settings.candidates {
+        let mut left = parameters.clone();
+        // What is found is taken away, so that the next shows.
+        while let Err(flaw) = alone(settings, name, &left) {
+            let flaw = flaw.to_string();
+            let mut path = vec![name.clone()];
+            let about = mentioned(&flaw, &left);
+            path.extend(about.clone());
+            found.push((path, flaw));
+            match about {
+                Some(key) => drop(left.shift_remove(&key)),
+                None => break,
+            }
+        }
+    }
+    found
+}
+
+fn alone(settings: &Settings, name: &str, parameters: &IndexMap<String, Value>) -> Result<()> {
+    let alone = Settings {
+        candidates: IndexMap::from([(name.to_owned(), parameters.clone())]),
+        ..settings.clone()
+    };
+    expand(&alone).map(drop)
+}
+
+/// The parameter that a complaint is about: the first that it names.
+fn mentioned(flaw: &str, parameters: &IndexMap<String, Value>) -> Option<String> {
+    let place = |key: &&String| {
+        let whole = flaw.find(&format!("`{key}`"));
+        whole
+            .into_iter()
+            .chain(flaw.find(&format!("`{key}: ")))
+            .min()
+    };
+    let named = parameters.keys().filter(|key| place(key).is_some());
+    named.min_by_key(place).cloned()
+}
+
 /// What is tried when nothing is said.
 fn usual(goal: Goal) -> &'static [&'static str] {
     match goal {

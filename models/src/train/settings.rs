@@ -207,6 +207,11 @@ impl Settings {
         recipes.try_for_each(|(column, recipe)| recipe.check(column))
     }
 
+    /// What is wrong with `candidates`: each with its path, the estimator's name and that of a parameter.
+    pub fn check_candidates(&self) -> Vec<(Vec<String>, String)> {
+        candidates::flaws(self)
+    }
+
     /// What is wrong with `features`, as far as it can be seen without data: each with its name.
     pub fn check_features(&self) -> Vec<(&str, String)> {
         features::flaws(&self.features)

@@ -326,16 +326,38 @@ pub(crate) mod tests {
     #[test]
     fn mistakes_are_found_without_data() {
         let mut wrong = settings();
-        wrong["candidates"] = json!({"random_forest": {"trees": 5}});
+        wrong["candidates"] = json!({
+            "random_forest": {"trees": 5, "max_depth": -3},
+            "logistic": {"C": 1},
+            "gradient_boosting": {"learning_rate": ["x", 0.1]},
+        });
         wrong["register"] = json!(null);
         wrong["exclude"] = json!(["Churn"]);
         let found = complaints::<Classifier>(wrong);
         assert_eq!(found[0], ": the model is kept nowhere");
         assert_eq!(found[1], "exclude: `Churn` is the target");
+        let said = found
+            .iter()
+            .skip(2)
+            .map(|one| one.split(';').next().unwrap());
+        let said: Vec<&str> = said.collect();
         assert!(
-            found[2].starts_with("candidates: `random_forest` has no parameter `trees`"),
-            "{found:?}"
+            said[0].starts_with(
+                "candidates.random_forest.trees: `random_forest` has no parameter `trees`"
+            ),
+            "{said:?}"
         );
+        assert_eq!(
+            said[1],
+            "candidates.random_forest.max_depth: `max_depth: -3` of `random_forest`: expected a whole number, at least 1"
+        );
+        assert!(said[2].starts_with("candidates.logistic: "), "{said:?}");
+        assert!(
+            said[3]
+                .starts_with("candidates.gradient_boosting.learning_rate: `learning_rate: \"x\"`"),
+            "{said:?}"
+        );
+        assert_eq!(said.len(), 4, "{said:?}");
         assert!(complaints::<Classifier>(settings()).is_empty());
     }
 

@@ -93,9 +93,7 @@ impl Operator for Clusters {
                 )
                 .hint("leave `register` and `path` out, or let only `k_means` try");
         }
-        if let Err(error) = config.settings(0).check() {
-            found.error(&["candidates"], error.to_string());
-        }
+        learn::check_candidates(&config.settings(0), true, found);
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

@@ -90,11 +90,29 @@ pub(super) fn check(
     for (name, flaw) in settings.check_features() {
         found.error(&["features", name], flaw);
     }
+    let mut sound = true;
     if let Err(error) = settings.check_preprocess() {
         found.error(&["preprocess"], error.to_string());
-    } else if let Err(error) = settings.check_pca() {
+        sound = false;
+    }
+    if let Err(error) = settings.check_pca() {
         found.error(&["pca"], error.to_string());
-    } else if let Err(error) = settings.check() {
+        sound = false;
+    }
+    check_candidates(settings, sound, found);
+}
+
+/// Complains of each candidate, and of all together when nothing else is wrong.
+pub(super) fn check_candidates(settings: &Settings, sound: bool, found: &mut Complaints) {
+    let flaws = settings.check_candidates();
+    for (path, flaw) in &flaws {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        found.error(&[&["candidates"], &path[..]].concat(), flaw.as_str());
+    }
+    if let Err(error) = settings.check()
+        && sound
+        && flaws.is_empty()
+    {
         found.error(&["candidates"], error.to_string());
     }
 }

@@ -238,7 +238,7 @@ mod tests {
             [
                 "validation.time: rows are held out by group or by time, not both",
                 ": the model is kept nowhere",
-                "candidates: there is no regressor `logistic_regression`; there are linear_regression, ridge, lasso, elastic_net, k_nearest_neighbors, decision_tree, random_forest, extra_trees, gradient_boosting; did you mean `linear_regression`?",
+                "candidates.logistic_regression: there is no regressor `logistic_regression`; there are linear_regression, ridge, lasso, elastic_net, k_nearest_neighbors, decision_tree, random_forest, extra_trees, gradient_boosting; did you mean `linear_regression`?",
             ]
         );
     }
