@@ -252,7 +252,7 @@ pub(crate) struct Validate {
     /// Files or names of pipelines [default: all of the project]
     #[arg(value_name = "FILE|NAME")]
     pub(crate) pipelines: Vec<String>,
-    /// Also look whether files, databases and buckets are there
+    /// Also look whether databases, APIs and buckets can be reached
     #[arg(long)]
     pub(crate) online: bool,
     /// How the answer looks

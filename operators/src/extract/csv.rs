@@ -11,8 +11,8 @@ use indexmap::IndexMap;
 use pipectl_engine::{
     dataset::Explain,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
-        TaskContext, TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext,
+        SizeText, Takes, TaskContext, TaskError, ValueType,
     },
 };
 use polars::error::PolarsError;
@@ -27,7 +27,7 @@ use self::{
 use crate::support::{
     csv::Failure,
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, check_read, open_files},
+    location::{Files, Wanted, check_read, open_files, probe_place},
     settings::ColumnType,
     spill::{LARGE, Reading},
     text::count,
@@ -195,6 +195,10 @@ impl Operator for Csv {
             );
         }
         config.rules().check(found);
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

@@ -14,8 +14,8 @@ use std::{
 use pipectl_engine::{
     dataset::Explain,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SizeText, Takes,
-        TaskContext, TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext,
+        SizeText, Takes, TaskContext, TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -28,7 +28,7 @@ use crate::support::{
     files::io_error,
     frame::polars_error,
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, check_read, open_files},
+    location::{Files, Wanted, check_read, open_files, probe_place},
     partitions::Partitions,
     plain::{Plain, decoded, marked, unpacked},
     spill::{LARGE, Reading},
@@ -104,6 +104,10 @@ impl Operator for Json {
     fn check(config: &Config, found: &mut Complaints) {
         check_read(&config.path, found);
         config.rules().check(found);
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

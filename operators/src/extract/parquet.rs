@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use pipectl_engine::{
     dataset::Explain,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, SqlText, Takes,
-        TaskContext, TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext,
+        SqlText, Takes, TaskContext, TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -18,7 +18,7 @@ use crate::support::{
     files::Found,
     frame::polars_error,
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, check_read, open_files},
+    location::{Files, Wanted, check_read, open_files, probe_place},
     pages, polars_sql,
     spill::{LARGE, Reading},
     text::count,
@@ -89,6 +89,10 @@ impl Operator for Parquet {
                 complaint.hint(hint);
             }
         }
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use pipectl_engine::operator::{
-    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-    TaskError, ValueType,
+    Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext, Takes,
+    TaskContext, TaskError, ValueType,
 };
 use polars::prelude::*;
 use schemars::JsonSchema;
@@ -23,7 +23,7 @@ use self::{
 use crate::support::{
     files::{Found, io_error},
     gather::{Gathering, Rules, SchemaRule},
-    location::{Files, Wanted, check_read, open_files},
+    location::{Files, Wanted, check_read, open_files, probe_place},
     settings::ColumnType,
     spill::Reading,
     text::{count, hint_for_name},
@@ -118,6 +118,10 @@ impl Operator for Xlsx {
             found.error(&["sheet"], "sheets count from 1");
         }
         config.rules().check(found);
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

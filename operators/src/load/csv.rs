@@ -13,8 +13,8 @@ use std::{
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext, Takes,
+        TaskContext, TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -25,7 +25,7 @@ use crate::support::{
     csv::without_mark,
     files::io_error,
     frame::{batches, only_dataset, polars_error},
-    location::check_write,
+    location::{check_write, probe_place},
     target::{Target, WriteMode},
     text::{count, list},
 };
@@ -83,6 +83,10 @@ impl Operator for Csv {
                 .error(&["delimiter"], "the delimiter is one ASCII character")
                 .hint("write `;`, `|` or `tab`");
         }
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

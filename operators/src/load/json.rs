@@ -13,8 +13,8 @@ use std::{
 use pipectl_engine::{
     dataset::Dataset,
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext, Takes,
+        TaskContext, TaskError, ValueType,
     },
 };
 use polars::prelude::*;
@@ -24,9 +24,10 @@ use serde::{Deserialize, Serialize};
 use crate::support::{
     files::io_error,
     frame::{batches, only_dataset, polars_error},
-    location::check_write,
+    location::{check_write, probe_place},
     target::{Target, WriteMode},
     text::count,
+    values::not_finite,
 };
 
 /// `load: json`.
@@ -74,6 +75,10 @@ impl Operator for Json {
 
     fn check(config: &Config, found: &mut Complaints) {
         check_write(&config.path, found);
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {
@@ -143,7 +148,8 @@ fn write(
         if frame.height() == 0 {
             return Ok(());
         }
-        rows.fetch_add(frame.height() as u64, Ordering::Relaxed);
+        let before = rows.fetch_add(frame.height() as u64, Ordering::Relaxed);
+        all_finite(&frame, before)?;
         let wrong = |error: PolarsError| polars_error(&of_rows, &error);
         if format == Format::Lines {
             let mut writer = JsonWriter::new(&mut buffer).with_json_format(JsonFormat::JsonLines);
@@ -201,6 +207,24 @@ fn begin(format: Format, shown: &str, old: &Path, file: &mut File) -> Result<Beg
     Ok(Begun::Open { records })
 }
 
+/// Refuses numbers that JSON does not have; `before` rows come before these.
+fn all_finite(frame: &DataFrame, before: u64) -> Result<(), TaskError> {
+    let numbers = frame.columns().iter();
+    for column in numbers.filter(|column| column.dtype().is_float()) {
+        if let Some(row) = not_finite(column)? {
+            let value = column.get(row);
+            let value = value.map_or_else(|_| String::new(), |value| value.to_string());
+            return Err(TaskError::user(format!(
+                "row {}: `{}` is {value}, and JSON has no such number",
+                before + row as u64 + 1,
+                column.name()
+            ))
+            .hint("turn it into null in a `transform: sql`, as in `a / nullif(b, 0)`"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use pipectl_engine::operator::testing::TestProject;
@@ -247,6 +271,21 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(project.read("a.json"), expected, "{there:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_that_json_does_not_have_are_refused() {
+        let project = TestProject::new();
+        let rows = df!["a" => [1.5, f64::INFINITY]].unwrap();
+        for format in ["array", "lines"] {
+            let settings = json!({"path": "a.json", "format": format});
+            let refused = project.run_on::<Json>(rows.clone(), settings).await;
+            assert_eq!(
+                refused.unwrap_err().message,
+                "row 2: `a` is inf, and JSON has no such number"
+            );
+            assert!(!project.root().join("a.json").exists());
         }
     }
 

@@ -11,8 +11,8 @@ use std::{
 use pipectl_engine::{
     dataset::{Dataset, rows_of},
     operator::{
-        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, Takes, TaskContext,
-        TaskError, ValueType,
+        Complaints, ConnectionName, Kind, Operator, Outcome, Output, Outputs, ProbeContext, Takes,
+        TaskContext, TaskError, ValueType,
     },
     size::parse_size,
 };
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::{
     files::io_error,
     frame::{only_dataset, polars_error},
-    location::check_write,
+    location::{check_write, probe_place},
     set::{FileSet, Partitioning},
     settings::type_name,
     spill::{ROW_GROUP, as_it_is, copy, dataset_error, sink},
@@ -131,6 +131,10 @@ impl Operator for Parquet {
                 found.error(&["partition_by"], format!("`{name}` is named twice"));
             }
         }
+    }
+
+    async fn probe(config: &Config, context: &ProbeContext) -> Result<(), TaskError> {
+        probe_place(config.connection.as_ref(), &config.path, context).await
     }
 
     async fn run(config: Config, context: &TaskContext) -> Result<Outcome, TaskError> {

@@ -5,7 +5,9 @@ use handlebars::{
     Template, no_escape,
 };
 use pulldown_cmark::{Options, Parser, html};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::text::list;
 
 /// The style of every page.
 const STYLE: &str = include_str!("../report/templates/style.css");
@@ -84,7 +86,17 @@ pub(crate) fn render(
             .line_no
             .zip(error.column_no)
             .map(|(line, column)| format!("line {line}, column {column}: "));
-        format!("{}{}", place.unwrap_or_default(), error.reason())
+        let reason = match error.reason() {
+            RenderErrorReason::MissingVariable(Some(name)) => {
+                let known = scope.as_object().into_iter().flat_map(Map::keys);
+                format!(
+                    "there is no `{name}`; there are {}",
+                    list(known.map(String::as_str))
+                )
+            }
+            reason => reason.to_string(),
+        };
+        format!("{}{reason}", place.unwrap_or_default())
     })?;
     if from == to || to == Kind::Markdown {
         return Ok(filled);

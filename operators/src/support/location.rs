@@ -7,7 +7,7 @@ use std::{any::Any, path::PathBuf, sync::Arc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pipectl_connections::{Bucket, Entry};
 use pipectl_engine::{
-    operator::{ConnectionName, SqlText, TaskContext, TaskError},
+    operator::{ConnectionName, ProbeContext, SqlText, TaskContext, TaskError},
     project::Project,
     services::Services,
 };
@@ -80,6 +80,24 @@ impl Location {
             Self::Web(address) => return Err(only_read(&address)),
         })
     }
+}
+
+/// Looks whether the bucket of a location answers. Whether a file is there is only known when its task runs.
+///
+/// # Errors
+/// When it does not.
+pub(crate) async fn probe_place(
+    connection: Option<&ConnectionName>,
+    path: &str,
+    context: &ProbeContext,
+) -> Result<(), TaskError> {
+    let (project, services) = (&context.project, &context.services);
+    let bucket = match Location::read(connection, path)? {
+        Location::Project(_) | Location::Web(_) => return Ok(()),
+        Location::Connection(name, _) => bucket(project, services, &name).await?,
+        Location::Address(address, _) => connector(services).bucket_at(project, &address).await?,
+    };
+    bucket.probe().await
 }
 
 /// An open location.

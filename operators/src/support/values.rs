@@ -5,6 +5,22 @@ use polars::prelude::*;
 
 use super::{frame::polars_error, settings::type_name};
 
+/// The first row in which a column of numbers has `inf` or `NaN`.
+///
+/// # Errors
+/// When it is no column of numbers.
+pub(crate) fn not_finite(column: &Column) -> Result<Option<usize>, TaskError> {
+    let numbers = column
+        .cast(&DataType::Float64)
+        .map_err(|error| polars_error("look at the numbers", &error))?;
+    let numbers = numbers
+        .f64()
+        .map_err(|error| polars_error("look at the numbers", &error))?;
+    Ok(numbers
+        .iter()
+        .position(|value| value.is_some_and(|value| !value.is_finite())))
+}
+
 /// Values that can be added up.
 #[derive(Clone, Debug)]
 pub(crate) enum Addends {

@@ -9,9 +9,9 @@ use super::{
     table::{TableColumn, quoted, quoted_list},
 };
 use crate::support::{
-    frame::polars_error,
     settings::type_name,
     text::{count, hint_for_name, list},
+    values::not_finite,
 };
 
 impl Job {
@@ -262,16 +262,4 @@ fn no_nulls(name: &str, keys: &DataFrame, before: usize) -> Result<(), TaskError
         }
     }
     Ok(())
-}
-
-fn not_finite(column: &Column) -> Result<Option<usize>, TaskError> {
-    let numbers = column
-        .cast(&DataType::Float64)
-        .map_err(|error| polars_error("look at the numbers", &error))?;
-    let numbers = numbers
-        .f64()
-        .map_err(|error| polars_error("look at the numbers", &error))?;
-    Ok(numbers
-        .iter()
-        .position(|value| value.is_some_and(|value| !value.is_finite())))
 }

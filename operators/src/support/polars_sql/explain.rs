@@ -28,7 +28,7 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
     let Some(name) = unknown_column.then(|| quoted(&text)).flatten() else {
         return not_understood(sql, offset, &text)
             .or_else(|| text_for_a_number(sql, offset, columns, &text))
-            .unwrap_or_else(|| polars_error("run the query", error));
+            .unwrap_or_else(|| of_types(polars_error("run the query", error), &text));
     };
     let known: Vec<_> = read_by(sql, columns).map(|(name, _)| name).collect();
     let grouped = sql.to_lowercase().contains("group by");
@@ -47,6 +47,17 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
         at(sql, name, offset)
     ))
     .hint(hint)
+}
+
+/// What to do when types do not fit, which polars says in many ways.
+fn of_types(failure: TaskError, text: &str) -> TaskError {
+    let words = ["type", "conversion", "cannot compare"];
+    if failure.hint.is_some() || !words.iter().any(|word| text.contains(word)) {
+        return failure;
+    }
+    failure.hint(
+        "`cast(v as double)` and its like make types equal; `pipectl runs preview` shows those of the inputs",
+    )
 }
 
 /// What polars says when a text stands where a number is wanted, and how we say it.
