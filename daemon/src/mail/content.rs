@@ -133,7 +133,10 @@ fn headline(kind: AlertKind, pipeline: &str, task: Option<&str>) -> String {
             format!("The task `{task}` of the pipeline `{pipeline}` warns")
         }
         (AlertKind::Warning, None) => format!("The pipeline `{pipeline}` warns"),
-        (AlertKind::Deadline, _) => {
+        (AlertKind::Deadline, Some(task)) => format!(
+            "The task `{task}` of the pipeline `{pipeline}` has not finished by its deadline"
+        ),
+        (AlertKind::Deadline, None) => {
             format!("The pipeline `{pipeline}` has not finished by its deadline")
         }
     }

@@ -149,6 +149,11 @@ Try what failed again:
             assert!(rendered.text.contains("pipectl runs show 1"));
             assert!(!rendered.text.contains("\n\n\n"), "{}", rendered.text);
         }
+        let late = json!({"pipeline": "churn", "task": "scores", "run": "1"});
+        let rendered = render(&mail(AlertKind::Deadline, late)).unwrap();
+        assert_eq!(rendered.subject, "[pipectl] churn is late at scores");
+        let headline = "The task `scores` of the pipeline `churn` has not finished by its deadline";
+        assert!(rendered.text.contains(headline), "{}", rendered.text);
     }
 
     #[test]
