@@ -49,7 +49,8 @@ fn has_extension(path: &Path) -> bool {
 pub(crate) fn find(project: &Project, text: &str) -> Result<PathBuf, Problem> {
     if is_path(text) {
         let path = PathBuf::from(text);
-        if path.is_file() {
+        // What is there and no file is told when it is read.
+        if path.exists() && !path.is_dir() {
             return Ok(path);
         }
         let what = if path.is_dir() {

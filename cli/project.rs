@@ -60,6 +60,21 @@ impl Context {
         self.open(&current_dir()?)
     }
 
+    /// The project of the current directory whose history is asked for: where there is none, none is made.
+    pub(crate) fn project_with_history(&self) -> anyhow::Result<Arc<Project>> {
+        let project = self.project()?;
+        let signs = ["pipectl.yaml", "pipelines"].map(|name| project.path(name));
+        let is_one = project.store.is_some()
+            || project.state_dir.exists()
+            || signs.iter().any(|sign| sign.exists());
+        if !is_one {
+            let message = format!("there is no project in `{}`", project.root.display());
+            let hint = "go to where `pipectl.yaml` or `pipelines/` is, or name that directory with --project";
+            return Err(Problem::usage(message).hint(hint).into());
+        }
+        Ok(project)
+    }
+
     /// The project that a pipeline belongs to: of a file that of its directory, of a name the current one.
     pub(crate) fn project_of(&self, pipeline: &str) -> anyhow::Result<Arc<Project>> {
         self.open(&start_of(Some(pipeline))?)
@@ -126,7 +141,8 @@ impl Context {
 
     /// The plan of what was checked; what is wrong or doubtful about it goes to stderr.
     pub(crate) fn judged(&self, checked: Checked) -> anyhow::Result<Arc<Plan>> {
-        if !checked.complaints.is_empty() {
+        let told = !self.global.quiet || checked.complaints.has_errors();
+        if told && !checked.complaints.is_empty() {
             self.output
                 .stderr(complaints::text(&checked, self.output.err));
         }

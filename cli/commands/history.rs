@@ -23,7 +23,7 @@ const PAGE: u32 = 200;
 const COUNTED: u32 = 1_000_000;
 
 pub(crate) fn run(context: &Context, command: &History) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         match command {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(crate) fn run(context: &Context, command: &Schedules) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         match command {

@@ -27,7 +27,7 @@ use crate::{
 const LOOK_BACK: u32 = 100_000;
 
 pub(crate) fn run(context: &Context, command: &Sensors) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let store = House::store(&project).await?;
         match command {

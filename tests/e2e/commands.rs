@@ -282,6 +282,14 @@ fn test() {
         "test_failed_json",
         &project.run(&["test", "--format", "json"]),
     );
+    project.write(
+        "pipelines/bad.yaml",
+        "name: bad\ntasks:\n  a:\n    extrct: csv\n",
+    );
+    let ran = project.run(&["test", "bad", "--format", "json"]);
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert_eq!(ran.json()["passed"], false, "{ran}");
+    assert_eq!(ran.json()["invalid"][0], "pipelines/bad.yaml", "{ran}");
     assert!(
         !project.path(".pipectl").exists(),
         "a test leaves nothing behind"
@@ -359,6 +367,36 @@ fn completions_and_schema() {
     }
     let schema = project.succeed(&["schema"]).json();
     assert_eq!(schema["type"], "object");
+}
+
+/// Who has come to the wrong directory does not think that the history is lost, and leaves nothing there.
+#[test]
+fn where_there_is_no_project_none_is_made() {
+    let project = Project::empty();
+    std::fs::remove_file(project.path("pipectl.yaml")).unwrap();
+    for command in [
+        &["runs", "list"][..],
+        &["sensors", "list"],
+        &["schedules", "list"],
+    ] {
+        let ran = project.run(command);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stderr.contains("there is no project in `"), "{ran}");
+        assert!(!project.path(".pipectl").exists());
+    }
+}
+
+/// Whoever reads from a bucket or writes to one is asked whether it answers.
+#[test]
+fn validate_online_asks_buckets() {
+    let path = "s3://shop/in.csv?endpoint=http://127.0.0.1:1&allow_http=true";
+    let project = Project::with(
+        "lake",
+        &format!("name: lake\ntasks:\n  rows:\n    extract: csv\n    with: {{path: '{path}'}}\n"),
+    );
+    let ran = project.run(&["validate", "--online"]);
+    assert_eq!(ran.code, Some(3), "{ran}");
+    assert!(ran.stdout.contains("error[P055]: task `rows`: "), "{ran}");
 }
 
 #[test]

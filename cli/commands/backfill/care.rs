@@ -24,7 +24,7 @@ use crate::{
 const LISTED: u32 = 100;
 
 pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         let store = &*house.store;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn run(context: &Context, run: &str) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         // Of a command that is gone nobody would hear it.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) fn run(context: &Context, arguments: &RunsFiles) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         let run = find(&*house.store, &arguments.run).await?.run.id;

@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) fn run(context: &Context, arguments: &RunsList) -> anyhow::Result<Exit> {
     let state = arguments.state.as_deref().map(state).transpose()?;
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         house.give_up_lost().await?;

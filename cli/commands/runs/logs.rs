@@ -26,7 +26,7 @@ use crate::{
 const POLL: Duration = Duration::from_millis(300);
 
 pub(super) fn run(context: &Context, arguments: &RunsLogs) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let store = House::store(&project).await?;
         let run = find(&*store, &arguments.run).await?.run.id;

@@ -24,7 +24,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 const WIDE: usize = 24;
 
 pub(super) fn run(context: &Context, arguments: &RunsPreview) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(project).await?;
         let run = find(&*house.store, &arguments.run).await?.run.id;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exit> {
-    let project = context.project()?;
+    let project = context.project_with_history()?;
     wire::block_on(async {
         let house = House::open(Arc::clone(&project)).await?;
         house.give_up_lost().await?;

@@ -40,13 +40,13 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Test) -> anyhow::Res
             .collect::<Result<_, Problem>>()?
     };
     let operators = registry();
-    let (mut plans, mut invalid) = (Vec::new(), 0);
+    let (mut plans, mut invalid) = (Vec::new(), Vec::new());
     for file in files {
         match context.judged(pipelines::check(&project, &operators, &file)) {
             Ok(plan) => plans.push(plan),
             Err(error) => {
                 context.output.error(&error);
-                invalid += 1;
+                invalid.push(pipelines::shown(&project, &file));
             }
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Test) -> anyhow::Res
     })?;
     let failed = tested.iter().filter(|one| !one.failures.is_empty()).count();
     if text {
-        if tested.is_empty() && invalid == 0 {
+        if tested.is_empty() && invalid.is_empty() {
             context
                 .output
                 .note("there are no tests: write them under `tests:` in a pipeline");
@@ -80,9 +80,9 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Test) -> anyhow::Res
                 .line(format_args!("\n{passed} passed, {failed} failed"));
         }
     } else {
-        context.output.json(&document(&tested));
+        context.output.json(&document(&tested, &invalid));
     }
-    Ok(match (invalid, failed) {
+    Ok(match (invalid.len(), failed) {
         (0, 0) => Exit::Done,
         (0, _) => Exit::Failed,
         _ => Exit::Usage,
@@ -111,7 +111,8 @@ fn show(context: &Context, tested: &Tested) {
     }
 }
 
-fn document(tested: &[Tested]) -> Value {
+/// What `--format json` answers; `invalid` are the files that cannot be tested.
+fn document(tested: &[Tested], invalid: &[Arc<str>]) -> Value {
     let tests: Vec<Value> = tested
         .iter()
         .map(|one| {
@@ -124,6 +125,6 @@ fn document(tested: &[Tested]) -> Value {
             })
         })
         .collect();
-    let passed = tested.iter().all(|one| one.failures.is_empty());
-    json!({"passed": passed, "tests": tests})
+    let passed = tested.iter().all(|one| one.failures.is_empty()) && invalid.is_empty();
+    json!({"passed": passed, "tests": tests, "invalid": invalid})
 }
