@@ -151,6 +151,13 @@ mod tests {
         }
     }
 
+    fn key() -> SensorKey {
+        SensorKey {
+            pipeline: "drop".to_owned(),
+            task: "arrived".to_owned(),
+        }
+    }
+
     fn looked(things: &[Thing], unsettled: &[Thing]) -> Looked {
         Looked {
             sight: Sight {
@@ -173,10 +180,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_being_written_is_left_alone_under_the_identity_that_it_gets() {
         let (store, now) = (MemoryStore::default(), Timestamp::UNIX_EPOCH);
-        let key = SensorKey {
-            pipeline: "drop".to_owned(),
-            task: "arrived".to_owned(),
-        };
+        let key = key();
         let [old, slow, gone] = ["old", "slow", "gone"].map(|name| thing(name, 1));
         let first = looked(std::slice::from_ref(&old), &[slow, gone]);
         Unfinished::first(&store, &key, &first, now).await.unwrap();
@@ -200,10 +204,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_forgotten_is_sensed_when_it_is_done() {
         let (store, now) = (MemoryStore::default(), Timestamp::UNIX_EPOCH);
-        let key = SensorKey {
-            pipeline: "drop".to_owned(),
-            task: "arrived".to_owned(),
-        };
+        let key = key();
         let first = looked(&[], &[thing("slow", 1)]);
         let unfinished = Unfinished::first(&store, &key, &first, now).await;
         let mut unfinished = unfinished.unwrap();
