@@ -90,15 +90,16 @@ pub(crate) struct ModelsCompare {
     /// The model that it is compared with
     #[arg(value_name = "OTHER")]
     pub(crate) other: String,
-    /// Rows with the right answers: a `.csv` or `.parquet` file
+    /// Rows with the right answers: a file that `extract` reads, by its ending `.csv`, `.parquet`, `.jsonl` or `.xlsx`
     #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    pub(crate) data: String,
+    /// How the file is to be read: a setting of `extract: csv` or its like, as `delimiter=;` or `null_values=["NA"]`; may
+    /// be repeated
+    #[arg(long = "with", value_name = "SETTING=VALUE")]
+    pub(crate) with: Vec<String>,
     /// The column with the right answers [default: the one that the models have learned]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
-    /// In a `.csv` file, a text that stands for a missing value; may be repeated
-    #[arg(long = "null", value_name = "TEXT")]
-    pub(crate) nulls: Vec<String>,
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

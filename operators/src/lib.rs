@@ -27,7 +27,7 @@ pub use external::{Description, Finding, Plugins, describe, inspect, parse as pa
 pub use inference::rooms;
 pub use isolated::{ChildHouse, ChildProject, ProcessIsolation, child};
 pub use online::{OnlineRow, online_features};
-pub use stored::model_file;
+pub use stored::{file_rows, model_file};
 pub use support::{
     mlflow::MlflowModels,
     process::{Shim, shim},

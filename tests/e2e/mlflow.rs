@@ -141,6 +141,9 @@ fn what_is_trained_is_in_mlflow_too() {
         tags["pipectl_fingerprint"],
         registered["card"]["fingerprint"]
     );
+    let question: Value = serde_json::from_str(tags["pipectl_question"].as_str().unwrap()).unwrap();
+    assert_eq!(question["target"], registered["card"]["target"]);
+    assert_eq!(question["classes"], registered["card"]["classes"]);
     assert_eq!(
         known["versions"][0]["tags"]["pipectl_digest"],
         registered["digest"]

@@ -151,8 +151,8 @@ fn two_versions_are_compared_on_the_same_rows() {
         "churn",
         "--data",
         "data/churn/history.csv",
-        "--null",
-        " ",
+        "--with",
+        r#"null_values=[" "]"#,
     ];
     let text = project.succeed(&compare).stdout;
     assert!(
@@ -183,6 +183,52 @@ fn two_versions_are_compared_on_the_same_rows() {
     let ran = project.run(&today);
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(ran.stderr.contains("there is no column `Churn`"), "{ran}");
+    for (data, with, complaint) in [
+        (
+            "data/churn/history.csv",
+            "delimitr=;",
+            "unknown field `delimitr`",
+        ),
+        ("data/churn/history.csv", "delimiter=ab", "delimiter"),
+        (
+            "data/churn/history.csv",
+            "delimiter",
+            "`--with delimiter` has no value",
+        ),
+        ("data/churn/nothing.csv", "header=true", "nothing.csv"),
+        ("README.md", "header=true", "is no file of rows"),
+    ] {
+        let ran = project.run(&[
+            "models", "compare", "churn:1", "churn:2", "--data", data, "--with", with,
+        ]);
+        assert_ne!(ran.code, Some(0), "{ran}");
+        assert!(ran.stderr.contains(complaint), "{complaint}: {ran}");
+    }
+}
+
+#[test]
+fn models_that_answer_different_questions_are_not_compared() {
+    let project = Project::repository();
+    train(&project, 300, "{best: f1}");
+    let champion = || {
+        let shown = project.succeed(&["models", "show", "churn@champion", "--format", "json"]);
+        shown.json()["version"].clone()
+    };
+    let before = champion();
+    let flipped = format!("positive: \"No\"\n      {MODEL}");
+    project.write(
+        "pipelines/training.yaml",
+        training(3000, &flipped, "{best: f1}"),
+    );
+    let ran = project.succeed(&["run", "training"]);
+    let told = "its positive class is `No`, that of the champion is `Yes`";
+    assert!(ran.stderr.contains(told), "{ran}");
+    assert_eq!(champion(), before);
+    let data = ["--data", "data/churn/history.csv"];
+    let ran = project.run(&[&["models", "compare", "churn:1", "churn:2"], &data[..]].concat());
+    assert_eq!(ran.code, Some(2), "{ran}");
+    let told = "`churn:2` cannot be compared with `churn:1`: its positive class is `No`";
+    assert!(ran.stderr.contains(told), "{ran}");
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! `pipectl models compare`: two models on the same rows.
 
-use std::{fs::File, path::Path};
-
+use pipectl_engine::model::another_question;
 use pipectl_models::{Measured, measure, metrics::Metric, scorer::Model};
-use pipectl_operators::rooms;
-use polars::prelude::{
-    CsvParseOptions, CsvReadOptions, DataFrame, NullValues, ParquetReader, PolarsResult, SerReader,
-};
-use serde_json::{Value, json};
+use pipectl_operators::{file_rows, rooms};
+use polars::prelude::DataFrame;
+use serde_json::{Map, Value, json};
 
-use super::named::{content, unusable};
+use super::named::{child, content, unusable};
 use crate::{
     arguments::{Format, ModelsCompare},
     exit::{Exit, Problem},
@@ -39,14 +36,21 @@ pub(super) async fn run(
     house: &House,
     arguments: &ModelsCompare,
 ) -> anyhow::Result<Exit> {
-    let frame = read(&arguments.data, &arguments.nulls)?;
-    let mut both = Vec::new();
+    let frame = read(context, house, arguments).await?;
+    let mut opened = Vec::new();
     for name in [&arguments.one, &arguments.other] {
         let bytes = content(house, name).await?;
         let model = Model::open(&bytes, &rooms(&house.project), &[])
             .map_err(|error| unusable(name, &error))?;
+        opened.push((name, model));
+    }
+    if let [(one, a), (other, b)] = opened.as_slice() {
+        comparable((one, a), (other, b), arguments.target.as_deref())?;
+    }
+    let mut both = Vec::new();
+    for (name, model) in opened {
         let measured = measure(&model, &frame, arguments.target.as_deref())
-            .map_err(|error| unusable(&arguments.data.display().to_string(), &error))?;
+            .map_err(|error| unusable(&arguments.data, &error))?;
         let missing = model.missing_columns(&frame);
         if !missing.is_empty() {
             context.output.warning(format_args!(
@@ -71,11 +75,33 @@ pub(super) async fn run(
             output.note(format_args!(
                 "{} rows of `{}`",
                 thousands(frame.height() as u64),
-                arguments.data.display()
+                arguments.data
             ));
         }
     }
     Ok(Exit::Done)
+}
+
+/// Refuses models whose measures have nothing to do with each other.
+fn comparable(
+    (one, a): (&str, &Model),
+    (other, b): (&str, &Model),
+    target: Option<&str>,
+) -> Result<(), Problem> {
+    let card = |model: &Model| {
+        let of = model.metadata();
+        json!({"goal": of.goal, "target": target.unwrap_or(&of.target), "classes": of.classes})
+    };
+    let Some(why) = another_question(&card(b), &card(a), &format!("`{one}`")) else {
+        return Ok(());
+    };
+    let message = format!("`{other}` cannot be compared with `{one}`: {why}");
+    let hint = if target.is_none() && a.metadata().target != b.metadata().target {
+        "`--target COLUMN` names the one by which both are judged"
+    } else {
+        "a measure such as `f1` or `recall` is that of the positive class: `positive:` of `train` says which it is"
+    };
+    Err(Problem::usage(message).hint(hint))
 }
 
 fn table(one: &Compared, other: &Compared) -> Table {
@@ -122,36 +148,40 @@ fn document(one: &Compared, other: &Compared) -> Value {
     json!({"rows": one.measured.rows, "models": [of(one), of(other)]})
 }
 
-/// The rows of a file.
-fn read(path: &Path, nulls: &[String]) -> Result<DataFrame, Problem> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let frame = match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("csv") => csv(path, nulls),
-        Some("parquet") => File::open(path)
-            .map_err(Into::into)
-            .and_then(|file| ParquetReader::new(file).finish()),
-        _ => {
-            return Err(Problem::usage(format!(
-                "`{}` is neither a `.csv` nor a `.parquet` file",
-                path.display()
-            )));
-        }
+/// The rows of a file, read by the settings that were given.
+async fn read(
+    context: &Context,
+    house: &House,
+    arguments: &ModelsCompare,
+) -> anyhow::Result<DataFrame> {
+    let settings = arguments.with.iter().map(|text| setting(text));
+    let settings = settings.collect::<Result<Map<String, Value>, Problem>>()?;
+    let path = if arguments.data.contains("://") {
+        arguments.data.clone()
+    } else {
+        // Where the command stands, and not where the project begins.
+        let path = std::path::absolute(&arguments.data).map_err(|error| {
+            Problem::environment("the working directory is gone").because(error)
+        })?;
+        path.display().to_string()
     };
-    frame
-        .map_err(|error| Problem::usage(format!("cannot read `{}`", path.display())).because(error))
+    let now = house.clock().now();
+    let read = Box::pin(file_rows(child(house), now, &path, settings)).await;
+    let (frame, warnings) = read.map_err(|error| Problem::of_task(&error))?;
+    for warning in warnings {
+        context.output.warning(warning);
+    }
+    Ok(frame)
 }
 
-fn csv(path: &Path, nulls: &[String]) -> PolarsResult<DataFrame> {
-    let nulls = nulls.iter().map(|text| text.as_str().into());
-    let nulls = NullValues::AllColumns(nulls.chain(["".into()]).collect());
-    let options = CsvParseOptions::default()
-        .with_try_parse_dates(true)
-        .with_null_values(Some(nulls));
-    CsvReadOptions::default()
-        .with_infer_schema_length(None)
-        .with_parse_options(options)
-        .try_into_reader_with_file_path(Some(path.to_owned()))?
-        .finish()
+/// `name=value`, where the value is JSON or else text.
+fn setting(text: &str) -> Result<(String, Value), Problem> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        Problem::usage(format!("`--with {text}` has no value"))
+            .hint("write `--with setting=value`, as in `--with 'delimiter=;'`")
+    })?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
 }
 
 #[cfg(test)]

@@ -92,7 +92,13 @@ pub(super) async fn content(house: &House, reference: &str) -> anyhow::Result<Ve
         let wish = wish.unwrap_or_else(|| Wish::Alias("champion".to_owned()));
         one(&*house.store, name, &wish).await?;
     }
-    let child = ChildHouse {
+    let content = Box::pin(model_file(child(house), house.clock().now(), reference)).await;
+    Ok(content.map_err(|error| Problem::of_task(&error))?.to_vec())
+}
+
+/// What operators need that work outside of any run.
+pub(super) fn child(house: &House) -> ChildHouse {
+    ChildHouse {
         project: Arc::clone(&house.project),
         services: house.services(),
         artifacts: Arc::clone(&house.artifacts),
@@ -101,9 +107,7 @@ pub(super) async fn content(house: &House, reference: &str) -> anyhow::Result<Ve
         state: State::none(),
         past: Past::none(),
         clock: house.clock_of_all(),
-    };
-    let content = Box::pin(model_file(child, house.clock().now(), reference)).await;
-    Ok(content.map_err(|error| Problem::of_task(&error))?.to_vec())
+    }
 }
 
 /// What is wrong with a model's file, or with rows for it.

@@ -194,24 +194,32 @@ impl Mlflow {
         done(self.post("runs/update", &body, caller).await?).map(drop)
     }
 
-    /// The measures of a run; none when it is gone.
+    /// The measures and tags of a run; none when it is gone.
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub async fn metrics(
-        &self,
-        run: &str,
-        caller: &Caller<'_>,
-    ) -> Result<BTreeMap<String, f64>, TaskError> {
+    pub async fn facts(&self, run: &str, caller: &Caller<'_>) -> Result<RunFacts, TaskError> {
         let answer = found(self.get("runs/get", &[("run_id", run)], caller).await?)?;
-        let metrics = answer
+        let data = answer
             .as_ref()
-            .and_then(|answer| answer.pointer("/run/data/metrics")?.as_array());
-        let pairs = metrics.into_iter().flatten().filter_map(|metric| {
+            .and_then(|answer| answer.pointer("/run/data"));
+        let list = |key: &str| {
+            let list = data.and_then(|data| data.get(key)?.as_array());
+            list.into_iter().flatten()
+        };
+        let metrics = list("metrics").filter_map(|metric| {
             let (key, value) = (metric.get("key")?.as_str()?, metric.get("value")?.as_f64()?);
             Some((key.to_owned(), value))
         });
-        Ok(pairs.collect())
+        let tags = list("tags").filter_map(|tag| {
+            let (key, value) = (tag.get("key")?.as_str()?, tag.get("value")?.as_str()?);
+            Some((key.to_owned(), value.to_owned()))
+        });
+        Ok(RunFacts {
+            params: Vec::new(),
+            metrics: metrics.collect(),
+            tags: tags.collect(),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The best of a model's versions by a measure.
 
-use super::ModelVersion;
+use super::{CHAMPION, ModelVersion, another_question};
 
 /// Measures of which less is better, by scikit-learn's names and short ones.
 const LESS: [&str; 21] = [
@@ -32,10 +32,18 @@ pub fn less_is_better(measure: &str) -> bool {
     LESS.contains(&measure)
 }
 
-/// The version that is best by a measure. Of equal ones the oldest: a newer one has to be better to take over.
+/// The version that is best by a measure, of those that answer the champion's question. Of equal ones the oldest: a newer
+/// one has to be better to take over.
 pub fn best_version<'a>(versions: &'a [ModelVersion], measure: &str) -> Option<&'a ModelVersion> {
     let sign = if less_is_better(measure) { -1.0 } else { 1.0 };
-    let measured = versions.iter().filter_map(|version| {
+    let is_champion = |version: &&ModelVersion| version.aliases.iter().any(|one| one == CHAMPION);
+    let champion = versions.iter().find(is_champion);
+    let answers = |version: &&ModelVersion| {
+        champion.is_none_or(|champion| {
+            another_question(&version.card, &champion.card, "the champion").is_none()
+        })
+    };
+    let measured = versions.iter().filter(answers).filter_map(|version| {
         let value = *version.metrics.get(measure)?;
         (!value.is_nan()).then_some((sign * value, version))
     });
@@ -90,6 +98,23 @@ mod tests {
             let found = best_version(&versions, measure).map(|version| version.version);
             assert_eq!(found, best, "{measure}");
         }
+    }
+
+    #[test]
+    fn who_answers_another_question_is_not_the_best() {
+        let classes = |names: [&str; 2]| json!({"classes": {"type": "text", "values": names}});
+        let mut versions = [
+            version(3, &[("f1", 0.9)]),
+            version(2, &[("f1", 0.7)]),
+            version(1, &[("f1", 0.6)]),
+        ];
+        versions[0].card = classes(["yes", "no"]);
+        versions[1].card = classes(["no", "yes"]);
+        versions[2].card = classes(["no", "yes"]);
+        let best = |versions: &[ModelVersion]| best_version(versions, "f1").unwrap().version;
+        assert_eq!(best(&versions), 3);
+        versions[2].aliases = vec!["champion".to_owned()];
+        assert_eq!(best(&versions), 2);
     }
 
     #[test]

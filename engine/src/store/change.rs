@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AttemptRecord, ErrorRecord, EventRecord, NewMail, OutputRecord};
+use super::{AttemptRecord, Contender, ErrorRecord, EventRecord, NewMail, OutputRecord};
 use crate::{
     id::{RunId, TaskKey},
     model::ImportedModel,
@@ -42,6 +42,14 @@ pub struct RegisterModel {
 pub const NO_RUN: RunId = RunId::NONE;
 
 impl RegisterModel {
+    /// What decides whether it becomes champion.
+    pub fn contender(&self) -> Contender<'_> {
+        Contender {
+            metrics: &self.metrics,
+            card: &self.card,
+        }
+    }
+
     /// A version that comes from a file: it becomes champion only when it is the first.
     pub fn imported(model: &ImportedModel, version: u32) -> Self {
         Self {

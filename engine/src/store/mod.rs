@@ -25,7 +25,7 @@ pub use change::{Change, NO_RUN, RegisterModel, RunChange, RunWrite, TaskChange,
 pub use history::{History, LATE, PruneRule};
 pub use memory::MemoryStore;
 pub use part::Part;
-pub use promotion::{Verdict, promotion};
+pub use promotion::{Contender, Verdict, promotion};
 pub use queue::{Cancelled, Claimed, Daemon, PoolRequest, Queue, Redo, Turn};
 pub use record::{
     ArtifactRecord, AttemptRecord, CachedOutput, Claim, Created, ErrorRecord, EventRecord,

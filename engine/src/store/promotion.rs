@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{operator::Promote, spec::PromotionRule};
+use crate::{model::another_question, operator::Promote, spec::PromotionRule};
 
 /// What becomes of a new version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,23 +24,38 @@ impl Verdict {
     pub fn tell(&self, name: &str, version: u32) {
         if let Self::Undecided(why) = self {
             tracing::warn!(
-                "the champion of the model `{name}` stays, version {version} cannot be compared with it: {why}"
+                "the champion of the model `{name}` stays, version {version} cannot be compared with it: {why}; `pipectl models promote {name}:{version}` makes it champion nevertheless"
             );
         }
     }
 }
 
+/// What is known of a version when it is decided who is champion.
+#[derive(Clone, Copy, Debug)]
+pub struct Contender<'a> {
+    /// Its measures.
+    pub metrics: &'a BTreeMap<String, f64>,
+    /// What its file says of itself.
+    pub card: &'a Value,
+}
+
 /// Whether the new version becomes champion.
 ///
-/// `champion` is the measures of the present champion, `None` when the model has none.
+/// `champion` is the present champion, `None` when the model has none.
 pub fn promotion(
     promote: &Promote,
-    new: &BTreeMap<String, f64>,
-    champion: Option<&BTreeMap<String, f64>>,
+    new: Contender<'_>,
+    champion: Option<Contender<'_>>,
 ) -> Verdict {
     let Some(champion) = champion else {
         return Verdict::Champion("there was no champion".to_owned());
     };
+    if !matches!(promote, Promote::Never)
+        && let Some(why) = another_question(new.card, champion.card, "the champion")
+    {
+        return Verdict::Undecided(why);
+    }
+    let (new, champion) = (new.metrics, champion.metrics);
     match promote {
         Promote::Never => Verdict::Stays,
         Promote::Best {
@@ -100,7 +115,21 @@ fn numbers(measures: &BTreeMap<String, f64>) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn decide(
+        promote: &Promote,
+        new: &BTreeMap<String, f64>,
+        champion: Option<&BTreeMap<String, f64>>,
+    ) -> Verdict {
+        let of = |metrics| Contender {
+            metrics,
+            card: &Value::Null,
+        };
+        promotion(promote, of(new), champion.map(of))
+    }
 
     fn measures(value: f64) -> BTreeMap<String, f64> {
         BTreeMap::from([("f1".to_owned(), value)])
@@ -116,7 +145,7 @@ mod tests {
     #[test]
     fn the_first_version_always_is_champion() {
         for promote in [Promote::Never, best(true), rule("f1 > champion.f1")] {
-            let verdict = promotion(&promote, &BTreeMap::new(), None);
+            let verdict = decide(&promote, &BTreeMap::new(), None);
             assert_eq!(
                 verdict,
                 Verdict::Champion("there was no champion".to_owned())
@@ -136,7 +165,7 @@ mod tests {
             (best(true), 0.1, f64::NAN, true),
             (Promote::Never, 0.9, 0.8, false),
         ] {
-            let verdict = promotion(&promote, &measures(new), Some(&measures(champion)));
+            let verdict = decide(&promote, &measures(new), Some(&measures(champion)));
             assert_eq!(
                 matches!(verdict, Verdict::Champion(_)),
                 takes_over,
@@ -149,10 +178,10 @@ mod tests {
     fn a_measure_that_is_missing_never_wins() {
         let none = BTreeMap::new();
         assert_eq!(
-            promotion(&best(true), &none, Some(&measures(0.1))),
+            decide(&best(true), &none, Some(&measures(0.1))),
             Verdict::Stays
         );
-        let verdict = promotion(&best(true), &measures(0.1), Some(&none));
+        let verdict = decide(&best(true), &measures(0.1), Some(&none));
         assert!(matches!(verdict, Verdict::Champion(_)), "{verdict:?}");
     }
 
@@ -171,14 +200,14 @@ mod tests {
             ("f1 > champion.log_loss | default(0.5)", 0.4, 0.1, false),
             ("champion.log_loss is undefined", 0.1, 0.9, true),
         ] {
-            let verdict = promotion(&rule(text), &measures(new), Some(&measures(champion)));
+            let verdict = decide(&rule(text), &measures(new), Some(&measures(champion)));
             assert_eq!(
                 matches!(verdict, Verdict::Champion(_)),
                 takes_over,
                 "{text} {new} against {champion}: {verdict:?}"
             );
         }
-        let verdict = promotion(
+        let verdict = decide(
             &rule("f1 > champion.f1 + 0.01"),
             &measures(0.75),
             Some(&measures(0.5)),
@@ -203,15 +232,69 @@ mod tests {
                 "`f1 >`: unexpected end of input, expected expression",
             ),
         ] {
-            let verdict = promotion(&rule(text), &measures(0.9), Some(&measures(0.1)));
+            let verdict = decide(&rule(text), &measures(0.9), Some(&measures(0.1)));
             assert_eq!(verdict, Verdict::Undecided(why.to_owned()));
         }
-        let verdict = promotion(
+        let verdict = decide(
             &rule("f1 > champion.f1"),
             &measures(f64::NAN),
             Some(&measures(0.1)),
         );
         let why = "`f1 > champion.f1`: the new version has no measure `f1`";
         assert_eq!(verdict, Verdict::Undecided(why.to_owned()));
+    }
+
+    #[test]
+    fn who_answers_another_question_is_not_compared() {
+        let card = |goal: &str, target: &str, classes: &[&str]| json!({"goal": goal, "target": target, "classes": {"type": "text", "values": classes}});
+        let usual = card("classes", "churn", &["no", "yes"]);
+        let verdict = |promote: &Promote, new: &Value, champion: &Value| {
+            let (better, worse) = (measures(0.9), measures(0.1));
+            let new = Contender {
+                metrics: &better,
+                card: new,
+            };
+            let champion = Contender {
+                metrics: &worse,
+                card: champion,
+            };
+            promotion(promote, new, Some(champion))
+        };
+        let flipped = "its positive class is `no`, that of the champion is `yes`";
+        for (new, why) in [
+            (card("classes", "churn", &["yes", "no"]), flipped),
+            (
+                card("classes", "left", &["no", "yes"]),
+                "its target is `left`, that of the champion is `churn`",
+            ),
+            (
+                card("quantity", "churn", &[]),
+                "its goal is `quantity`, that of the champion is `classes`",
+            ),
+            (
+                card("classes", "churn", &["no", "perhaps", "yes"]),
+                "its classes are `no`, `perhaps`, `yes`, those of the champion are `no`, `yes`",
+            ),
+        ] {
+            for promote in [best(true), rule("f1 > champion.f1")] {
+                let undecided = Verdict::Undecided(why.to_owned());
+                assert_eq!(verdict(&promote, &new, &usual), undecided);
+            }
+            assert_eq!(verdict(&Promote::Never, &new, &usual), Verdict::Stays);
+        }
+        let three = card("classes", "kind", &["a", "b", "c"]);
+        let four = card("classes", "kind", &["a", "b", "c", "d"]);
+        let numbers = json!({"classes": {"type": "integer", "values": [0, 1]}});
+        for (new, champion) in [
+            (&usual, &usual),
+            (&four, &three),
+            (&usual, &Value::Null),
+            (&json!({"estimator": "elsewhere"}), &usual),
+            (&numbers, &numbers),
+            (&usual, &card("classes", "", &["no", "yes"])),
+        ] {
+            let verdict = verdict(&best(true), new, champion);
+            assert!(matches!(verdict, Verdict::Champion(_)), "{verdict:?}");
+        }
     }
 }

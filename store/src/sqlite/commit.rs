@@ -1,8 +1,12 @@
 //! Makes the changes of many writes durable in one transaction.
 
+use std::collections::BTreeMap;
+
 use pipectl_engine::store::{
-    CHAMPION, NO_RUN, RegisterModel, RunWrite, StoreError, Verdict, WriteOutcome, promotion,
+    CHAMPION, Contender, NO_RUN, RegisterModel, RunWrite, StoreError, Verdict, WriteOutcome,
+    promotion,
 };
+use serde_json::Value;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -111,15 +115,22 @@ pub(super) async fn register(
     model: &RegisterModel,
 ) -> Result<(), StoreError> {
     let wrong = |error| failed("register the model", error);
-    let sql = "select m.metrics from model_aliases a join models m on m.name = a.name and m.version = a.version
+    let sql = "select m.metrics, m.card from model_aliases a join models m on m.name = a.name and m.version = a.version
         where a.name = $1 and a.alias = $2";
-    let champion: Option<String> = sqlx::query_scalar(sql)
+    let champion: Option<(Option<String>, Option<String>)> = sqlx::query_as(sql)
         .bind(&model.name)
         .bind(CHAMPION)
         .fetch_optional(&mut *connection)
         .await
         .map_err(wrong)?;
-    let champion = maybe_json(champion.as_deref())?;
+    let (metrics, card) = champion.unwrap_or_default();
+    let metrics: Option<BTreeMap<String, f64>> = maybe_json(metrics.as_deref())?;
+    let card: Option<Value> = maybe_json(card.as_deref())?;
+    let card = card.unwrap_or_default();
+    let champion = metrics.as_ref().map(|metrics| Contender {
+        metrics,
+        card: &card,
+    });
     let sql = "select 1 from models where name = $1 and version = $2 and registered is not null";
     let known = sqlx::query(sql)
         .bind(&model.name)
@@ -152,7 +163,7 @@ pub(super) async fn register(
     if known {
         return Ok(());
     }
-    match promotion(&model.promote, &model.metrics, champion.as_ref()) {
+    match promotion(&model.promote, model.contender(), champion) {
         Verdict::Champion(note) => {
             let alias = (model.name.as_str(), CHAMPION);
             let version = i64::from(model.version);

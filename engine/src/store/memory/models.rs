@@ -6,8 +6,8 @@ use super::{Content, MemoryStore, ModelEntry, ModelSlot};
 use crate::{
     id::{RunId, TaskKey},
     store::{
-        AliasChange, CHAMPION, ImportedModel, ModelRegistry, ModelVersion, NO_RUN, RegisterModel,
-        StoreError, Verdict, promotion,
+        AliasChange, CHAMPION, Contender, ImportedModel, ModelRegistry, ModelVersion, NO_RUN,
+        RegisterModel, StoreError, Verdict, promotion,
     },
     time::Timestamp,
 };
@@ -136,11 +136,14 @@ impl Content {
             .aliases
             .get(CHAMPION)
             .and_then(|version| model.version(*version));
-        let champion = champion.as_ref().map(|champion| &champion.metrics);
+        let champion = champion.as_ref().map(|champion| Contender {
+            metrics: &champion.metrics,
+            card: &champion.card,
+        });
         // What is written twice is decided once: somebody may have been promoted since.
         let known = model.version(new.version).is_some();
         if !known {
-            match promotion(&new.promote, &new.metrics, champion) {
+            match promotion(&new.promote, new.contender(), champion) {
                 Verdict::Champion(note) => {
                     model.point(CHAMPION, Some(new.version), &note, new.created);
                 }

@@ -8,7 +8,7 @@ use pipectl_engine::{
     artifact::sha256,
     model::CHAMPION,
     operator::{Artifact, Output, Promote, TaskContext, TaskError},
-    store::{Verdict, promotion},
+    store::{Contender, Verdict, promotion},
 };
 use pipectl_models::onnx::inspect;
 use serde_json::{Map, Value, json};
@@ -34,6 +34,9 @@ const SCALARS: [&str; 9] = [
     "seed",
     "pipectl",
 ];
+
+/// The tag that says which question a model answers: models with other ones are not compared.
+const QUESTION: &str = "pipectl_question";
 
 /// What there is to write.
 struct Trained {
@@ -126,7 +129,7 @@ async fn write(
         let version = server
             .register(name, &run, DIRECTORY, &digest, caller)
             .await?;
-        promote_there(server, &version, promote, &trained.metrics, caller).await?;
+        promote_there(server, &version, promote, trained, caller).await?;
         context.log.info(format!(
             "in MLflow at {}: {name}/{} (run {})",
             server.shown(),
@@ -146,17 +149,31 @@ async fn promote_there(
     server: &Mlflow,
     version: &MlflowModel,
     promote: &Promote,
-    metrics: &BTreeMap<String, f64>,
+    trained: &Trained,
     caller: &Caller<'_>,
 ) -> Result<(), TaskError> {
     let champion = server.aliased(&version.name, CHAMPION, caller).await?;
     let champion = match &champion {
         Some(champion) if champion.version == version.version => return Ok(()),
-        Some(MlflowModel { run: Some(run), .. }) => Some(server.metrics(run, caller).await?),
-        Some(_) => Some(BTreeMap::new()),
+        Some(MlflowModel { run: Some(run), .. }) => Some(server.facts(run, caller).await?),
+        Some(_) => Some(RunFacts::default()),
         None => None,
     };
-    if let Verdict::Champion(_) = promotion(promote, metrics, champion.as_ref()) {
+    let question = |champion: &RunFacts| {
+        let tag = champion.tags.iter().find(|(key, _)| key == QUESTION);
+        let card = tag.and_then(|(_, text)| serde_json::from_str(text).ok());
+        card.unwrap_or(Value::Null)
+    };
+    let card = champion.as_ref().map_or(Value::Null, question);
+    let new = Contender {
+        metrics: &trained.metrics,
+        card: &trained.card,
+    };
+    let champion = champion.as_ref().map(|champion| Contender {
+        metrics: &champion.metrics,
+        card: &card,
+    });
+    if let Verdict::Champion(_) = promotion(promote, new, champion) {
         server.set_alias(version, CHAMPION, caller).await?;
     }
     Ok(())
@@ -181,6 +198,12 @@ fn tags(context: &TaskContext, trained: &Trained) -> Vec<(String, String)> {
         ("pipectl_version", context.run.version.to_string()),
         ("pipectl_digest", trained.digest.clone()),
     ];
+    let question = ["goal", "target", "classes"].map(|key| (key, trained.card.get(key)));
+    let question: Map<String, Value> = question
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.clone())))
+        .collect();
+    tags.push((QUESTION, Value::Object(question).to_string()));
     if let Some(fingerprint) = trained.card.get("fingerprint").and_then(Value::as_str) {
         tags.push(("pipectl_fingerprint", fingerprint.to_owned()));
     }
