@@ -30,6 +30,9 @@ pub struct Metadata {
     pub features: IndexMap<String, String>,
     /// What a missing value of a column becomes.
     pub imputed: IndexMap<String, Value>,
+    /// Whether levels of texts that differ by case alone count as one; not known of older files and of others' models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_case: Option<bool>,
     /// The name of the target.
     pub target: String,
     /// The class labels in the order of the probabilities; of two, the second is the positive one. None but of a
@@ -89,6 +92,7 @@ impl Metadata {
             columns,
             features: IndexMap::new(),
             imputed: IndexMap::new(),
+            ignore_case: None,
             target: String::new(),
             classes,
             threshold: 0.5,

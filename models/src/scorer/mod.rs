@@ -17,6 +17,7 @@ mod reduce;
 mod shapes;
 mod tensor;
 mod trees;
+mod unseen;
 mod words;
 
 pub(crate) use answer::added_columns;
@@ -29,3 +30,4 @@ pub use model::{Cell, Model, Score};
 pub(crate) use questions::Questions;
 pub use tensor::{Elements, Tensor};
 pub(crate) use trees::{Trees, read_trees};
+pub use unseen::Unseen;

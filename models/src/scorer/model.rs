@@ -14,6 +14,7 @@ use crate::scorer::foreign;
 use crate::scorer::graph::{ElementKind, Graph, Session, decode};
 use crate::scorer::questions::{Questions, numbers};
 use crate::scorer::tensor::{Elements, Tensor};
+use crate::scorer::unseen::Unseen;
 
 /// A value of a single row.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,13 +145,33 @@ impl Model {
     /// # Errors
     /// When a column cannot be read, or is missing and the model, which others have written, imputes nothing.
     pub fn predict(&self, frame: &DataFrame, threshold: Option<f64>) -> Result<Answer> {
+        let table = self.table(frame)?;
+        Ok(self.answer(self.values(&table)?, threshold))
+    }
+
+    /// The same, and counts the values that training never saw.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_and_count(
+        &self,
+        frame: &DataFrame,
+        threshold: Option<f64>,
+        unseen: &mut Unseen,
+    ) -> Result<Answer> {
+        let table = self.table(frame)?;
+        unseen.count(&self.metadata, &table);
+        Ok(self.answer(self.values(&table)?, threshold))
+    }
+
+    /// The model's columns of a frame.
+    fn table(&self, frame: &DataFrame) -> Result<Table> {
         if let (true, [missing, ..]) = (self.foreign, self.missing_columns(frame).as_slice()) {
             return Err(ModelError::data(format!(
                 "the rows have no column `{missing}`, which the model reads"
             )));
         }
-        let table = Table::for_model(frame, &self.metadata.columns)?;
-        Ok(self.answer(self.values(&table)?, threshold))
+        Table::for_model(frame, &self.metadata.columns)
     }
 
     fn answer(&self, values: Vec<f64>, threshold: Option<f64>) -> Answer {

@@ -190,6 +190,7 @@ impl Learned<'_> {
             parameters: chosen.parameters.clone(),
             features: settings.features.clone(),
             imputed: imputed(self.prepared.styled(self.estimator)?),
+            ignore_case: Some(self.prepared.preparation.ignore_case),
             target: problem.target.name.clone(),
             threshold: self.threshold,
             metric: match settings.goal {

@@ -132,6 +132,14 @@ impl Operator for Model {
                 "the rows lack {missing}, which the model reads: imputed as in training"
             ));
         }
+        for (column, rows, values) in scored.unseen.columns() {
+            output = output.warning(format!(
+                "{} {} a `{column}` that training never saw: {}",
+                count(rows as u64, "row"),
+                if rows == 1 { "has" } else { "have" },
+                list(values.iter().map(String::as_str))
+            ));
+        }
         Ok(Outcome::Done(output))
     }
 }

@@ -10,7 +10,7 @@ use pipectl_engine::{
 use pipectl_models::{
     data::Goal,
     explain::Explainer,
-    scorer::{Answer, Model},
+    scorer::{Answer, Model, Unseen},
 };
 use polars::{
     io::parquet::write::BatchedWriter,
@@ -44,6 +44,7 @@ pub(super) struct Scoring {
     /// Shares and means, each times the rows that it was told of.
     summary: Vec<(String, f64)>,
     missing: Vec<String>,
+    unseen: Unseen,
     rows: usize,
     seen: bool,
 }
@@ -55,6 +56,8 @@ pub(super) struct Scored {
     pub(super) summary: Vec<(String, f64)>,
     /// Columns that the model reads and the rows lack.
     pub(super) missing: Vec<String>,
+    /// Values that training never saw.
+    pub(super) unseen: Unseen,
     pub(super) rows: usize,
 }
 
@@ -109,6 +112,7 @@ impl Scoring {
             uncertain: None,
             summary: Vec::new(),
             missing: Vec::new(),
+            unseen: Unseen::default(),
             rows: 0,
             seen: false,
         })
@@ -144,7 +148,7 @@ impl Scoring {
         }
         let answer = self
             .model
-            .predict(frame, self.config.threshold)
+            .predict_and_count(frame, self.config.threshold, &mut self.unseen)
             .map_err(model_error)?;
         let kept = self.kept(frame)?;
         let mut scored = answer.append_to(&kept).map_err(model_error)?;
@@ -263,6 +267,7 @@ impl Scoring {
             uncertain: self.uncertain.take().map(Dataset::from_frame),
             summary: summary.map(|(name, sum)| (name, sum / rows)).collect(),
             missing: std::mem::take(&mut self.missing),
+            unseen: std::mem::take(&mut self.unseen),
             rows: self.rows,
         })
     }

@@ -80,6 +80,61 @@ async fn columns_that_are_missing_are_imputed_with_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_that_training_never_saw_are_told() {
+    let project = TestProject::new();
+    trained(&project).await;
+    let mut rows = customers(50);
+    let new = [Some("Two weeks"), None, Some("Two weeks"), Some("Day")];
+    let contract = rows.column("Contract").unwrap().str().unwrap().clone();
+    let contract = contract.iter().enumerate();
+    let contract: StringChunked = contract
+        .map(|(row, known)| new.get(row).copied().unwrap_or(known))
+        .collect();
+    rows.with_column(contract.with_name("Contract".into()).into_column())
+        .unwrap();
+    let output = project
+        .run_on::<Model>(rows, json!({"model": "models/churn.onnx"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        output.warnings,
+        ["3 rows have a `Contract` that training never saw: `Day`, `Two weeks`"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_ignores_case_knows_the_other_spelling() {
+    let project = TestProject::new();
+    let kinds = ["car", "bus", "car", "van"].repeat(50);
+    let made = |spelled: fn(&str) -> String| {
+        let kinds: Vec<String> = kinds.iter().copied().map(spelled).collect();
+        let far: Vec<bool> = kinds
+            .iter()
+            .map(|kind| kind.to_lowercase() == "car")
+            .collect();
+        df!["kind" => kinds, "far" => far].unwrap()
+    };
+    let loud = || made(str::to_uppercase);
+    for (ignore_case, warned) in [(true, 0), (false, 1)] {
+        let settings = json!({
+            "target": "far",
+            "ignore_case": ignore_case,
+            "candidates": {"gaussian_naive_bayes": {}},
+            "path": "models/far.onnx",
+        });
+        project
+            .run_on::<Classifier>(made(str::to_owned), settings)
+            .await
+            .unwrap();
+        let output = project
+            .run_on::<Model>(loud(), json!({"model": "models/far.onnx"}))
+            .await
+            .unwrap();
+        assert_eq!(output.warnings.len(), warned, "{:?}", output.warnings);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_cannot_be_used_says_why() {
     let project = TestProject::new();
     project.write("a.onnx", [0x80, 4, 0x95]);
