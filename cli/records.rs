@@ -90,8 +90,8 @@ impl RunDocument {
 
 impl TaskDocument {
     fn new(task: TaskRecord) -> Self {
+        let rows = task.output.as_ref().and_then(rows);
         let OutputRecord {
-            datasets,
             values,
             metrics,
             artifacts,
@@ -103,7 +103,7 @@ impl TaskDocument {
             attempts: task.attempt,
             started: task.started,
             ended: task.ended,
-            rows: datasets.first().map(|dataset| dataset.rows),
+            rows,
             metrics,
             outputs: values,
             artifacts: artifacts
@@ -120,6 +120,12 @@ impl TaskDocument {
             error: task.error,
         }
     }
+}
+
+/// The rows that a task has put out, or has written.
+pub(crate) fn rows(output: &OutputRecord) -> Option<u64> {
+    let dataset = output.datasets.first().map(|dataset| dataset.rows);
+    dataset.or_else(|| output.values.get("rows")?.as_u64())
 }
 
 /// A run's tasks in the order of the file; those of an unknown plan in the order in which they began.
@@ -316,10 +322,18 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Measures in one line of at most so many characters: `f1 0.61, rows 20, …`.
-pub(crate) fn metrics(metrics: &BTreeMap<String, f64>, most: usize) -> String {
+/// Measures in one line of at most so many characters: `f1 0.61, rows 20, …`, before the others the one that decides.
+pub(crate) fn metrics(
+    metrics: &BTreeMap<String, f64>,
+    decides: Option<&str>,
+    most: usize,
+) -> String {
     let mut text = String::new();
-    for (name, value) in metrics {
+    let first = decides.and_then(|name| metrics.get_key_value(name));
+    let others = metrics
+        .iter()
+        .filter(|(name, _)| Some(name.as_str()) != decides);
+    for (name, value) in first.into_iter().chain(others) {
         let between = if text.is_empty() { "" } else { ", " };
         let part = format!("{between}{name} {}", number(*value));
         if !text.is_empty() && text.len() + part.len() > most {
@@ -346,6 +360,22 @@ pub(crate) fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_measure_that_decides_comes_first() {
+        let all = [("accuracy", 0.5), ("f1", 0.25), ("recall", 1.0)];
+        let all = all.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(
+            metrics(&all, None, 80),
+            "accuracy 0.5000, f1 0.2500, recall 1"
+        );
+        assert_eq!(
+            metrics(&all, Some("f1"), 80),
+            "f1 0.2500, accuracy 0.5000, recall 1"
+        );
+        assert_eq!(metrics(&all, Some("recall"), 24), "recall 1, …");
+        assert_eq!(metrics(&all, Some("rmse"), 16), "accuracy 0.5000, …");
+    }
 
     #[test]
     fn runs_are_counted_from_the_last_one() {

@@ -99,7 +99,7 @@ impl Execution<'_> {
                     &records::standings(&**store, &tasks).await?,
                     output.out,
                 ));
-                let next = console::next(&record).join("\n  ");
+                let next = console::next(&record, &tasks).join("\n  ");
                 output.note(output.err.paint(DIM, format_args!("\n  {next}")));
             }
         }

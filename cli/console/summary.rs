@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pipectl_engine::{
     runner::GONE,
     state::{RunState, TaskState},
-    store::{RunRecord, TaskRecord},
+    store::{Part, RunRecord, TaskRecord},
     time::human_duration,
 };
 use serde_json::Value;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{run_style, state_word, task_style};
 use crate::{
     output::{BOLD, DIM, Painter, YELLOW, many},
-    records::{metrics, number, thousands},
+    records::{metrics, number, rows, thousands},
     table::{Cell, Table},
 };
 
@@ -70,7 +70,7 @@ pub(crate) fn summary(
 }
 
 /// What a person may want to do next.
-pub(crate) fn next(record: &RunRecord) -> Vec<String> {
+pub(crate) fn next(record: &RunRecord, tasks: &[TaskRecord]) -> Vec<String> {
     let run = record.run.id.short();
     let is_lost = |error: &String| error.starts_with(GONE);
     let resume = format!("pipectl run --resume {run}");
@@ -82,8 +82,9 @@ pub(crate) fn next(record: &RunRecord) -> Vec<String> {
             format!("pipectl runs logs {run}"),
             format!("pipectl retry {run} --failed"),
             format!(
-                "pipectl run {}  (after its file was mended)",
-                record.run.pipeline
+                "pipectl run {}{}  (after its file was mended)",
+                record.run.pipeline,
+                same_part(record, tasks)
             ),
         ],
         RunState::Cancelled => vec![resume],
@@ -93,6 +94,33 @@ pub(crate) fn next(record: &RunRecord) -> Vec<String> {
         RunState::Queued => vec![format!("{resume}  (if no daemon takes it)")],
         RunState::Success => vec![format!("pipectl runs show {run}")],
     }
+}
+
+/// How to have the same part of a pipeline run again from where it has failed; empty when all of it has run.
+fn same_part(record: &RunRecord, tasks: &[TaskRecord]) -> String {
+    let Some(part) = Part::of(&record.run) else {
+        return String::new();
+    };
+    let ran = |task: &&TaskRecord| {
+        let name = task.key.task.as_str();
+        task.key.element.is_none()
+            && !part.left_out.contains(name)
+            && !part.taken.contains_key(name)
+    };
+    let failed = |task: &&TaskRecord| task.state == TaskState::Failed;
+    let Some(failed) = tasks.iter().filter(ran).find(failed) else {
+        return String::new();
+    };
+    let flag = match tasks.iter().filter(ran).count() {
+        1 => "--only",
+        _ => "--from",
+    };
+    // What this run has taken of an earlier one is its own, too.
+    format!(
+        " {flag} {} --inputs {}",
+        failed.key.task,
+        record.run.id.short()
+    )
 }
 
 fn headline(record: &RunRecord, warnings: Option<String>, painter: Painter) -> String {
@@ -123,9 +151,7 @@ fn row(record: &RunRecord, task: &TaskRecord, painter: Painter) -> Vec<Cell> {
         _ => None,
     };
     let output = task.output.as_ref();
-    let rows = output
-        .and_then(|output| output.datasets.first())
-        .map(|dataset| thousands(dataset.rows));
+    let rows = output.and_then(rows).map(thousands);
     let elements = task.elements.map(|count| format!("{count} elements"));
     let note = task
         .note
@@ -155,7 +181,10 @@ fn row(record: &RunRecord, task: &TaskRecord, painter: Painter) -> Vec<Cell> {
         Cell::right(attempts),
         Cell::right(rows.unwrap_or_default()),
         output
-            .map(|output| metrics(&output.metrics, MEASURES))
+            .map(|output| {
+                let decides = output.values.get("metric").and_then(Value::as_str);
+                metrics(&output.metrics, decides, MEASURES)
+            })
             .unwrap_or_default()
             .into(),
         painter.one_line(&note, 72).into(),

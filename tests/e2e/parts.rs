@@ -102,6 +102,25 @@ fn a_retry_leaves_out_what_its_run_left_out() {
 }
 
 #[test]
+fn a_part_that_failed_says_how_it_is_run_again() {
+    let (project, _) = whole();
+    for (flags, again) in [(["--only", "c"], "--only c"), (["--from", "b"], "--from c")] {
+        let failed = project.run(&[&["run", "chain"], &flags[..]].concat());
+        assert_eq!(failed.code, Some(1), "{failed}");
+        let lines = failed.stderr.lines().map(str::trim);
+        let mut told = lines.filter_map(|line| line.strip_suffix("  (after its file was mended)"));
+        let command = told.next().unwrap().strip_prefix("pipectl ").unwrap();
+        assert!(
+            command.starts_with(&format!("run chain {again} --inputs ")),
+            "{failed}"
+        );
+        project.write("mended", "");
+        project.succeed(&command.split(' ').collect::<Vec<_>>());
+        fs::remove_file(project.path("mended")).unwrap();
+    }
+}
+
+#[test]
 fn going_on_with_a_run_tells_that_its_file_has_changed() {
     let project = chain("0");
     let failed = project.run(&["run", "chain", "--format", "json"]);

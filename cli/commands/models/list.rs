@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, house: &House, format: Format) -> any
             Cell::right(versions.len().to_string()),
             Cell::right(of(&|one| one.version.to_string())),
             of(&|one| moment(one.created)).into(),
-            of(&|one| metrics(&one.metrics, 72)).into(),
+            of(&|one| metrics(&one.metrics, one.card["metric"].as_str(), 72)).into(),
         ]);
     }
     context.output.print(table.render(context.output.out));

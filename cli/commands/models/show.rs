@@ -146,7 +146,7 @@ fn table(versions: &[ModelVersion]) -> Table {
                 .run
                 .map_or_else(|| "imported".to_owned(), |run| run.to_string())
                 .into(),
-            metrics(&version.metrics, 72).into(),
+            metrics(&version.metrics, version.card["metric"].as_str(), 72).into(),
         ]);
     }
     table

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: &RunsShow) -> anyhow::Result<Exi
                     output.line(format_args!("\n{failure}"));
                 }
                 if record.state != RunState::Success {
-                    let next = console::next(&record).join("\n  ");
+                    let next = console::next(&record, &tasks).join("\n  ");
                     output.note(output.err.paint(DIM, format_args!("\n  {next}")));
                 }
             }

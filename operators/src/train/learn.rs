@@ -51,6 +51,11 @@ pub(super) fn outputs(scored: &str, registered: bool) -> Outputs {
             "the candidate that was chosen",
         )
         .value(
+            "metric",
+            ValueType::String,
+            "the measure that candidates were compared by; none of anomalies",
+        )
+        .value(
             "threshold",
             ValueType::Number,
             "the probability or score from which a row is positive",
@@ -139,7 +144,7 @@ pub(super) async fn run(
 ) -> Result<Outcome, TaskError> {
     let (_, frame) = only_input(context).await?;
     let trained = learn(context, frame, settings).await?;
-    let metadata = trained.metadata;
+    let metadata = Box::new(trained.metadata);
     let metrics: BTreeMap<String, f64> = metadata
         .metrics
         .iter()
@@ -151,6 +156,9 @@ pub(super) async fn run(
         .dataset("trials", Dataset::from_frame(trials))
         .value("estimator", metadata.estimator.as_str())
         .value("threshold", metadata.threshold);
+    if let Some(metric) = metadata.metric {
+        output = output.value("metric", metric.name());
+    }
     output.metrics.clone_from(&metrics);
     output.warnings.clone_from(&metadata.warnings);
     let Some(bytes) = trained.bytes else {
