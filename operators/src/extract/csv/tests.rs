@@ -94,6 +94,38 @@ async fn what_makes_a_text_of_numbers_is_told() {
     }
 }
 
+#[tokio::test]
+async fn numbers_with_decimal_commas_are_told() {
+    let warnings = async |text: &str, settings: Value| {
+        let project = TestProject::new();
+        project.write("in/a.csv", text);
+        let mut with = json!({"path": "in/a.csv", "delimiter": ";"});
+        with.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        project.run::<Csv>(with).await.unwrap().warnings
+    };
+    let prices = "preis;ort\n3,14;Ulm\n2;Bonn\n-0,5;Hof\n";
+    assert_eq!(
+        warnings(prices, json!({})).await,
+        [
+            "`preis` is text, with values like `3,14`: `decimal_comma: true` if the comma stands before decimals, `types: {preis: string}` if it is text"
+        ]
+    );
+    for (text, settings) in [
+        (prices, json!({"decimal_comma": true})),
+        (prices, json!({"types": {"preis": "string"}})),
+        ("a\n3,14\nx\n", json!({})),
+        ("a\n1,234,567\n", json!({})),
+    ] {
+        assert_eq!(
+            warnings(text, settings).await,
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn very_many_columns_are_refused_or_read_in_little_time() {
     let line =

@@ -20,21 +20,30 @@ struct Guess {
     /// How many were texts, and the first of them.
     texts: usize,
     text: Option<Box<str>>,
+    /// How many of the texts would be numbers by a decimal comma.
+    commas: usize,
     /// The form of all texts, when they are dates or times.
     form: Option<Form>,
 }
 
-/// A column that is text, although nearly all of its values are numbers.
+/// A column that is text, although nearly all of its values are numbers, or all would be by a decimal comma.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
     text: String,
     texts: usize,
     values: usize,
+    commas: bool,
 }
 
 impl Doubt {
     /// In words, of a column of this name.
     pub(crate) fn told(&self, name: &str) -> String {
+        if self.commas {
+            return format!(
+                "`{name}` is text, with values like `{}`: `decimal_comma: true` if the comma stands before decimals, `types: {{{name}: string}}` if it is text",
+                self.text
+            );
+        }
         format!(
             "`{name}` is text because of `{}`: {} of {} values are no numbers; `null_values: [{:?}]` if that means nothing, `types: {{{name}: number}}` to be told of each",
             self.text, self.texts, self.values, self.text
@@ -77,11 +86,13 @@ impl Guesses {
     pub(crate) fn doubts(&self) -> impl Iterator<Item = Option<Doubt>> {
         self.columns.iter().map(|guess| {
             let rare = guess.texts > 0 && guess.numbers >= guess.texts * RARE;
-            let text = guess.text.as_deref().filter(|_| rare)?;
+            let commas = guess.texts == guess.commas && guess.kinds & BOOLEAN == 0;
+            let text = guess.text.as_deref().filter(|_| rare || commas)?;
             Some(Doubt {
                 text: text.chars().take(40).collect(),
                 texts: guess.texts,
                 values: guess.texts + guess.numbers,
+                commas,
             })
         })
     }
@@ -108,6 +119,7 @@ impl Guess {
             INTEGER | NUMBER => self.numbers += 1,
             TEXT => {
                 self.texts += 1;
+                self.commas += usize::from(!decimal_comma && is_number(bytes, b','));
                 self.text.get_or_insert_with(|| text.into());
             }
             _ => {}
