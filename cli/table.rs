@@ -140,9 +140,39 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
+/// The lines of a text that are no wider than so many columns, as far as its words allow.
+pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_wrapped() {
+        assert_eq!(wrapped("", 10), Vec::<String>::new());
+        assert_eq!(
+            wrapped("one two  three\nübermäßig long-word-that-fits-nowhere x", 9),
+            [
+                "one two",
+                "three",
+                "übermäßig",
+                "long-word-that-fits-nowhere",
+                "x"
+            ]
+        );
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_without_blanks() {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{self, Format},
     exit::{Exit, Problem},
-    output::{BOLD, DIM, Output},
+    output::{BOLD, DIM, Output, Painter},
     project::{Context, registry},
-    table::{Cell, Table},
+    table::{Table, wrapped},
 };
 
 pub(crate) fn run(context: &Context, arguments: &arguments::Operators) -> anyhow::Result<Exit> {
@@ -91,21 +91,10 @@ fn page(output: &Output, one: &'static dyn DynOperator) {
     if settings.is_empty() {
         output.line("It has no settings.");
     } else {
-        let mut table = Table::new(["Setting", "Type", "Default", "What it is"]);
+        output.line(painter.paint(BOLD, "Settings"));
         for setting in &settings {
-            let default = if setting.required {
-                "required"
-            } else {
-                &setting.default
-            };
-            table.row([
-                setting.name.as_str().into(),
-                setting.of.as_str().into(),
-                Cell::styled(if setting.required { BOLD } else { DIM }, default),
-                setting.description.as_str().into(),
-            ]);
+            output.print(setting.told(painter));
         }
-        output.print(table.render(painter));
     }
     output.line("");
     put_out(output, &outputs(one));
@@ -214,6 +203,32 @@ struct Setting {
     default: String,
     required: bool,
     description: String,
+}
+
+/// What lines of a page are wrapped at.
+const COLUMNS: usize = 100;
+
+impl Setting {
+    /// Its lines: the name, its type and default, and below them what it is.
+    fn told(&self, painter: Painter) -> String {
+        let default = match (self.required, self.default.as_str()) {
+            (true, _) => ", required".to_owned(),
+            (false, "") => String::new(),
+            (false, default) => format!(", by default {default}"),
+        };
+        let of = wrapped(
+            &format!("{}{default}", self.of),
+            COLUMNS - self.name.len() - 4,
+        );
+        let of: Vec<String> = of.iter().map(|line| painter.paint(DIM, line)).collect();
+        let under = format!("\n{}", " ".repeat(self.name.len() + 4));
+        let name = painter.paint(BOLD, &self.name);
+        let mut text = format!("  {name}  {}\n", of.join(&under));
+        for line in wrapped(&self.description, COLUMNS - 6) {
+            text.extend(["      ", &line, "\n"]);
+        }
+        text
+    }
 }
 
 /// The settings that a JSON Schema describes, in its order; those within one follow it as `rejects.limit`.

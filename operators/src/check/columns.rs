@@ -64,7 +64,7 @@ impl Table<'_> {
         }
         if rules.unique {
             let duplicated = self.duplicated(&[name.to_owned()])?;
-            let what = format!("an `{name}` that occurs more than once");
+            let what = format!("a value of `{name}` that occurs more than once");
             found.extend(self.of_rows(
                 &format!("{name} unique"),
                 &what,

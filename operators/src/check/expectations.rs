@@ -415,7 +415,7 @@ mod tests {
             ),
             (
                 of("id", json!({"unique": true})),
-                "2 rows of `customers` have an `id` that occurs more than once (row 2: b)",
+                "2 rows of `customers` have a value of `id` that occurs more than once (row 2: b)",
             ),
             (
                 of("city", json!({"in": ["Ulm", "Bonn"]})),

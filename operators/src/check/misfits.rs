@@ -69,7 +69,7 @@ async fn a_rule_that_does_not_fit_is_broken_beside_others() {
             settings[key] = value.clone();
         }
         let error = check(settings.clone()).await.unwrap_err();
-        let unique = "2 rows of `orders` have an `id` that occurs more than once (row 1: 1)";
+        let unique = "2 rows of `orders` have a value of `id` that occurs more than once (row 1: 1)";
         assert_eq!(error.message, format!("{unique}; {message}"), "{rule}");
         settings["columns"] = json!({});
         let alone = check(settings.clone()).await.unwrap_err();
@@ -90,7 +90,7 @@ async fn a_column_of_another_type_breaks_its_rules() {
         [
             "2 rows of `orders` have `id` below 2 (row 1: 1)",
             "`id` is integer; `regex` is for strings",
-            "2 rows of `orders` have an `id` that occurs more than once (row 1: 1)",
+            "2 rows of `orders` have a value of `id` that occurs more than once (row 1: 1)",
             "`shop` is string and cannot be compared with 3",
         ]
     );

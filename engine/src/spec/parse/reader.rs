@@ -217,6 +217,18 @@ impl Reader<'_> {
         }
     }
 
+    /// A duration in which something is to happen.
+    pub fn patience(&mut self, node: &Node) -> Option<Duration> {
+        let duration = self.duration(node)?;
+        if duration.is_zero() {
+            self.found
+                .error(codes::DURATION, node.mark, "in no time nothing can be done")
+                .hint("leave the key out where there is to be no limit");
+            return None;
+        }
+        Some(duration)
+    }
+
     /// One of a few words.
     pub fn choice<T: Copy>(&mut self, node: &Node, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;

@@ -86,11 +86,11 @@ impl Reader<'_> {
                 .get("retry")
                 .map(|node| self.retry(node))
                 .unwrap_or_default(),
-            timeout: section.get("timeout").and_then(|node| self.duration(node)),
+            timeout: section.get("timeout").and_then(|node| self.patience(node)),
             pool: section.get("pool").and_then(|node| self.pool(node)),
             priority: section.get("priority").and_then(|node| self.integer(node)),
             allow_failure: false,
-            deadline: section.get("deadline").and_then(|node| self.duration(node)),
+            deadline: section.get("deadline").and_then(|node| self.patience(node)),
             isolation: section
                 .get("isolation")
                 .and_then(|node| self.choice(node, ISOLATION)),

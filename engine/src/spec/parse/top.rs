@@ -122,7 +122,7 @@ impl Reader<'_> {
             .get("alerts")
             .map(|node| self.alerts(node))
             .unwrap_or_default();
-        file.deadline = section.get("deadline").and_then(|node| self.duration(node));
+        file.deadline = section.get("deadline").and_then(|node| self.patience(node));
         file.max_active_runs = section
             .get("max_active_runs")
             .and_then(|node| self.count(node, 1));
@@ -211,7 +211,7 @@ impl Reader<'_> {
                 .get("retry")
                 .map(|node| self.retry(node))
                 .unwrap_or_default(),
-            timeout: section.get("timeout").and_then(|node| self.duration(node)),
+            timeout: section.get("timeout").and_then(|node| self.patience(node)),
             pool: section.get("pool").and_then(|node| self.pool(node)),
             priority: section.get("priority").and_then(|node| self.integer(node)),
         }

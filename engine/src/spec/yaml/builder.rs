@@ -59,7 +59,9 @@ pub fn parse(source: &SourceFile, found: &mut Found) -> Option<Node> {
         .as_ref()
         .is_none_or(|root| matches!(root.value, NodeValue::Null))
     {
-        found.error(codes::EMPTY, Mark::START, "the file is empty");
+        found
+            .error(codes::EMPTY, Mark::START, "the file is empty")
+            .hint("`pipectl init` writes a project with a pipeline that runs; `pipectl docs pipelines` shows the shape of a file");
         return None;
     }
     root

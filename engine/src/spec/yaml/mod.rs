@@ -51,6 +51,14 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Entry {
+    /// Whether it may be the rest of a text that had a comma: it has blanks and no value, as `b from t` in
+    /// `{sql: select a, b from t}`.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.value.value, NodeValue::Null) && self.key.contains(char::is_whitespace)
+    }
+}
+
 impl Node {
     /// What it is, as messages say it.
     pub fn kind(&self) -> &'static str {

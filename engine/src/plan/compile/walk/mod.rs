@@ -250,6 +250,9 @@ impl Walk<'_> {
     fn unknown<'k>(&mut self, entry: &Entry, known: impl Iterator<Item = &'k str>) {
         let known: Vec<&str> = known.collect();
         let hint = match meant(&entry.key, known.iter().copied()) {
+            _ if entry.is_cut_off() => {
+                "inside `{ }`, text with a comma must be in quotes".to_owned()
+            }
             Some(meant) => format!("did you mean `{meant}`?"),
             None if self.path.is_empty() && TASK_KEYS.contains(&&*entry.key) => {
                 format!("`{}` belongs to the task, beside `with:`", entry.key)
