@@ -81,7 +81,11 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Daemon) -> anyhow::R
                 supervisor::ready();
             }
         };
-        listen_to_signals(&stop, reload, &tasks)?;
+        let hurry = {
+            let daemon = Arc::clone(&daemon);
+            move || daemon.hurry()
+        };
+        listen_to_signals(&stop, reload, hurry, &tasks)?;
         if let Some(watcher) = services.get::<WaitWatcher>() {
             tasks.spawn(watch(
                 watcher,
@@ -216,6 +220,7 @@ fn settings_anew(before: &Project) -> Option<Project> {
 fn listen_to_signals(
     stop: &CancellationToken,
     mut reload: impl FnMut() + Send + 'static,
+    hurry: impl FnOnce() + Send + 'static,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let listen = |kind| {
@@ -237,6 +242,12 @@ fn listen_to_signals(
             }
         }
         stop.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop again: runs under way are left to the next daemon now");
+        hurry();
     });
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a backfill makes: a run for each interval of a stretch of the past.
 
 use pipectl_engine::{
+    failpoint,
     id::RunId,
     operator::Interval,
     plan::Plan,
@@ -155,9 +156,12 @@ pub async fn create(store: &dyn Store, plan: &Plan, preview: &Preview) -> Result
         .iter()
         .map(|(run, redo, _)| (*run, *redo))
         .collect();
+    failpoint::hit("before_backfill");
     store
         .create_backfill(&preview.backfill, &preview.runs, &again, &plan.source.hash)
-        .await
+        .await?;
+    failpoint::hit("after_backfill");
+    Ok(())
 }
 
 /// What is done again of a run. Everything, as `plan` says it: its loads take effect anew.

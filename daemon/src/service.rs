@@ -100,6 +100,11 @@ impl Daemon {
         self.desk.catalogue.tell();
     }
 
+    /// Waits no longer for runs under way, once it stops: they are left to the next daemon at once.
+    pub fn hurry(&self) {
+        self.dispatcher.leave.cancel();
+    }
+
     /// Works until `stop`; then no more runs are taken, those under way may go on for the grace, and what is not over by
     /// then is left to the next daemon. `edited` wakes it to look at the pipelines' files.
     ///
@@ -193,7 +198,7 @@ impl Daemon {
             );
         }
         let until = Instant::now() + self.settings.grace;
-        while active.count() > 0 && Instant::now() < until {
+        while active.count() > 0 && Instant::now() < until && !leave.is_cancelled() {
             sleep(Duration::from_millis(50)).await;
         }
         leave.cancel();

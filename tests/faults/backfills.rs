@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{
     daemons::{begun, runs},
     harness::{Project, waiting::wait_for},
@@ -22,6 +24,15 @@ tasks:
 fn october(project: &Project, more: &[&str]) {
     let days = ["--from-date", "2026-10-01", "--to-date", "2026-10-21"];
     project.succeed(&[&["backfill", "days"], &days[..], more].concat());
+}
+
+/// The runs after a command that dies at a point.
+fn killed(project: &mut Project, point: &str, arguments: &[&str]) -> Vec<Value> {
+    project.set("PIPECTL_FAILPOINT", point);
+    let ran = project.run(arguments);
+    assert_eq!(ran.code, None, "{point} was not hit: {ran}");
+    project.unset("PIPECTL_FAILPOINT");
+    runs(project)
 }
 
 /// The days as they were told, and nothing of them afterwards.
@@ -83,6 +94,34 @@ fn a_stretch_that_reaches_into_the_future_is_told_where_it_ends() {
     ];
     let ran = project.succeed(&[&["backfill", "days"], &days[..]].concat());
     assert!(!ran.stderr.contains("future"), "{ran}");
+}
+
+#[test]
+fn killed_where_a_backfill_begins_and_where_it_is_cancelled() {
+    let mut project = Project::with("days", TELLS);
+    let backfill = ["backfill", "days", "--from-date", "2026-10-01"];
+    let backfill = [&backfill[..], &["--to-date", "2026-10-21"]].concat();
+    assert_eq!(killed(&mut project, "before_backfill", &backfill).len(), 0);
+    assert_eq!(killed(&mut project, "after_backfill", &backfill).len(), 20);
+    project.succeed(&["backfill", "resume", "last"]);
+    october(&project, &[]);
+    assert_eq!(told(&project), (1..=20).collect::<Vec<u32>>());
+    let before = runs(&project);
+    let again = [&backfill[..], &["--reprocess-behavior", "completed"]].concat();
+    let queued = killed(&mut project, "after_backfill", &again);
+    assert!(
+        queued.iter().all(|run| run["state"] == "queued"),
+        "{queued:?}"
+    );
+    killed(
+        &mut project,
+        "backfill_cancelled",
+        &["backfill", "cancel", "last"],
+    );
+    let listed = project.succeed(&["backfill", "list", "--format", "json"]);
+    assert_eq!(listed.json()["backfills"][0]["state"], "cancelled");
+    assert_eq!(runs(&project), before);
+    assert!(!project.path("told").exists());
 }
 
 #[test]

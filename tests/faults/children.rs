@@ -278,17 +278,15 @@ fn what_overflows_its_stack_has_failed_and_the_others_go_on() {
 
 /// In-process, the load takes the daemon with it; a supervisor starts the daemon again. The third try is made in a process
 /// of its own, so that the others do not go with it once more.
-#[test]
-fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
-    let project = a_load_that_exits("");
-    let mut daemon = troubled(&project);
+fn takes_the_daemon_down(project: &Project, named: &str) {
+    let mut daemon = troubled(project);
     let mut losses = 0;
     wait_for(Duration::from_secs(40), || {
         if !daemon.is_alive() {
             losses += 1;
-            daemon = Daemon::start(&project, "daemon");
+            daemon = Daemon::start(project, "daemon");
         }
-        let runs = runs(&project);
+        let runs = runs(project);
         if runs.iter().all(|run| !run["ended"].is_null()) {
             Ok(())
         } else {
@@ -296,13 +294,25 @@ fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
         }
     });
     assert_eq!(losses, 2);
-    the_one_beside_went_on(&project);
-    let error = failure(&project, "table");
-    assert!(
-        error.contains("the task's process was killed by SIGABRT"),
-        "{error}"
-    );
+    the_one_beside_went_on(project);
+    let error = failure(project, "table");
+    assert!(error.contains(named), "{error}");
     assert!(daemon.is_alive());
+}
+
+#[test]
+fn what_takes_the_daemon_down_is_found_and_the_others_succeed() {
+    takes_the_daemon_down(
+        &a_load_that_exits(""),
+        "the task's process was killed by SIGABRT",
+    );
+}
+
+#[test]
+fn what_overflows_the_daemons_stack_is_found_and_the_others_succeed() {
+    let mut project = a_load_that_exits("");
+    project.set("PIPECTL_FAILPOINT", "deep@load_sql_before_commit");
+    takes_the_daemon_down(&project, "has overflowed its stack");
 }
 
 /// A daemon that the system gives no more than this, in KiB, of memory of its own: what asks for more dies, as it does when

@@ -88,6 +88,56 @@ fn each_object_makes_one_run_while_daemons_die() {
     );
 }
 
+/// Counts what has been archived.
+const ARCHIVED: &str = "\
+name: archived
+tasks:
+  rows:
+    extract: csv
+    with: {connection: lake, path: 'done/**/*.csv'}
+  out:
+    load: csv
+    from: rows
+    with: {path: out/archived.csv}
+";
+
+#[test]
+fn an_archive_of_objects_survives_a_kill_at_each_step() {
+    let bucket = TestS3::start();
+    let moving = "poll: 1s, after_success: move, archive: done";
+    let mut project = Project::with("drop", &drop_of("drop", "lake").replace("poll: 1s", moving));
+    let few = PUT.replace(", '5', '6', '7', '8', '9', '10'", "");
+    project.write("puts/put.yaml", few);
+    project.write("puts/archived.yaml", ARCHIVED);
+    project.write("row.csv", "id\n1\n");
+    for (name, value) in bucket.bucket().environment() {
+        project.set(name, value);
+    }
+    project.set("PIPECTL_CONNECTION_LAKE", bucket.bucket().address());
+    let points = ["before_settle", "thing_copied", "after_settle"];
+    for (wave, point) in points.iter().enumerate() {
+        project.succeed(&["run", "puts/put.yaml", "--param", &format!("wave={wave}")]);
+        project.set("PIPECTL_FAILPOINT", *point);
+        let mut daemon = Daemon::start(&project, "dying");
+        let code = daemon.end(Duration::from_secs(30));
+        assert_eq!(code, None, "{point} was not hit\n{}", daemon.log());
+        project.unset("PIPECTL_FAILPOINT");
+        let daemon = Daemon::start(&project, "daemon");
+        let count = 4 * (wave + 1);
+        wait_for(Duration::from_secs(30), || {
+            let things = project.run(&["sensors", "show", "drop.arrived"]).stdout;
+            let settled = things.matches("settled").count();
+            let told = || format!("{settled} of {count}\n{things}\n{}", daemon.log());
+            (settled == count).then_some(()).ok_or_else(told)
+        });
+        // Each object a run, and each wave the run that has put it there.
+        all_succeeded(&project, count + wave + 1).unwrap();
+    }
+    assert_eq!(counted(&project, "dropped"), 12);
+    project.succeed(&["run", "puts/archived.yaml"]);
+    assert_eq!(project.read("out/archived.csv").lines().count(), 1 + 12);
+}
+
 /// A server that takes every connection and answers none.
 #[test]
 fn a_bucket_that_never_answers_holds_up_no_other() {

@@ -312,7 +312,13 @@ fn sensors_are_listed_with_what_they_look_for() {
 #[test]
 fn an_archive_survives_a_kill_at_each_step() {
     let mut project = sensing("poll: 1s, settle: 0s, after_success: move, archive: done");
-    for (index, point) in ["before_settle", "after_settle"].iter().enumerate() {
+    let points = [
+        "before_settle",
+        "thing_taken",
+        "thing_copied",
+        "after_settle",
+    ];
+    for (index, point) in points.iter().enumerate() {
         for name in ["a/x.csv", "b/x.csv"] {
             appear(&project, name, &format!("id\n{index}\n"));
         }
@@ -343,9 +349,10 @@ fn an_archive_survives_a_kill_at_each_step() {
         });
         drop(daemon);
     }
-    assert_eq!(counted(&project, "dropped"), 4);
+    let all = 2 * points.len();
+    assert_eq!(counted(&project, "dropped"), all);
     let archived = project.run(&["sensors", "show", "drop.arrived"]).stdout;
-    assert_eq!(archived.matches("settled").count(), 4, "{archived}");
+    assert_eq!(archived.matches("settled").count(), all, "{archived}");
 }
 
 /// News of changes are lost and doubled all the while: what is there is what a listing finds.

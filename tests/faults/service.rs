@@ -88,6 +88,23 @@ fn what_is_not_over_after_the_grace_is_left_to_the_next() {
     assert_eq!(project.read("ended").lines().count(), 1);
 }
 
+#[test]
+fn a_second_signal_ends_the_grace() {
+    let project = Project::with("slow", &SLOW.replace("sleep 2", "sleep 100"));
+    let daemon = Daemon::start_with(&project, "daemon", &["--grace", "100s"]).works();
+    backfill(&project, "slow", "2026-01-02");
+    begins(&project);
+    let start = Instant::now();
+    daemon.signal("-INT");
+    wait_for(Duration::from_secs(10), || {
+        let log = daemon.log();
+        log.contains("stopping").then_some(()).ok_or(log)
+    });
+    assert_eq!(daemon.terminate(), Some(0));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
 /// A time that is edited, a sensor that is edited and one that is new, while the daemon works.
 #[test]
 fn edited_times_and_sensors_count_at_once() {

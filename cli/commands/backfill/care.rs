@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono_tz::Tz;
 use pipectl_engine::{
+    failpoint,
     store::{Backfill, BackfillState, Progress, Reprocess, Store},
     time::{Timestamp, human_duration},
 };
@@ -59,6 +60,7 @@ pub(super) fn run(context: &Context, command: &BackfillCommand) -> anyhow::Resul
                 store
                     .set_backfill(id, BackfillState::Cancelled, now)
                     .await?;
+                failpoint::hit("backfill_cancelled");
                 if !house.daemon_lives().await? {
                     clear(&house, id).await?;
                 }
