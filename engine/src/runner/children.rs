@@ -44,6 +44,9 @@ impl Drive {
         change.note = Some(describe(&wait));
         self.journal.task(change, now, Details::default());
         self.apply(unit, TaskEvent::Defer);
+        if let Some(state) = self.units.get_mut(&unit) {
+            state.waits = Some(describe(&wait));
+        }
         let (attempt, due) = self
             .units
             .get(&unit)

@@ -293,7 +293,9 @@ impl Drive {
             return;
         }
         if state.due.is_some_and(|due| due <= now) && !matches!(woken, Woken::Child(_)) {
-            let error = TaskError::external("waited longer than its `timeout`");
+            let waits = state.waits.take().map(|waits| format!(": it {waits}"));
+            let waits = waits.unwrap_or_default();
+            let error = TaskError::external(format!("waited longer than its `timeout`{waits}"));
             return self.deferred_failed(unit, attempt, &error);
         }
         state.woken = Some(woken);

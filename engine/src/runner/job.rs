@@ -81,6 +81,8 @@ pub(super) struct UnitState {
     /// When the attempt has taken too long.
     pub(super) due: Option<Timestamp>,
     pub(super) settings: Option<serde_json::Value>,
+    /// What an attempt that waits does: "waits for …".
+    pub(super) waits: Option<String>,
     /// Set when the next start goes on with an attempt that waited.
     pub(super) woken: Option<Woken>,
     /// Set while an attempt is under way.
