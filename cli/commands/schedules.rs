@@ -6,7 +6,7 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use pipectl_engine::{
     plan::Plan,
-    store::{RunFilter, ScheduleRecord},
+    store::ScheduleRecord,
     time::Timestamp,
     trigger::{Schedule, Trigger},
 };
@@ -63,8 +63,15 @@ async fn scheduled(context: &Context, house: &House, pipeline: &str) -> anyhow::
         let name = stem(&file);
         let records = house.store.schedules().await?;
         let is_known = records.iter().any(|record| record.pipeline == name);
-        if is_known || last_good(house, &name).await?.is_some() {
-            context.output.warning(broken(&checked.name));
+        let last_good = last_good(house, &name).await?;
+        if is_known
+            || last_good
+                .as_ref()
+                .is_some_and(|plan| plan.schedule.is_some())
+        {
+            context
+                .output
+                .warning(broken(&checked.name, last_good.is_some()));
             return Ok(name);
         }
     }
@@ -79,20 +86,11 @@ async fn scheduled(context: &Context, house: &House, pipeline: &str) -> anyhow::
     Ok(plan.name.to_string())
 }
 
-/// The version of a pipeline that its newest run was made of, when that starts by itself.
+/// The version of a pipeline that the history has seen last, when that is still good.
 async fn last_good(house: &House, name: &str) -> anyhow::Result<Option<Plan>> {
-    let newest = RunFilter {
-        pipeline: Some(name.to_owned()),
-        limit: 1,
-        ..RunFilter::default()
-    };
-    let Some(record) = house.store.runs(&newest).await?.pop() else {
-        return Ok(None);
-    };
-    let version = house.store.version(&record.run.version).await?;
-    let plan = version
-        .and_then(|version| pipelines::check_version(&house.project, &registry(), version).plan);
-    Ok(plan.filter(|plan| plan.schedule.is_some()))
+    let version = house.store.last_version(name).await?;
+    Ok(version
+        .and_then(|version| pipelines::check_version(&house.project, &registry(), version).plan))
 }
 
 fn stem(file: &Path) -> String {
@@ -100,10 +98,13 @@ fn stem(file: &Path) -> String {
     stem.to_string_lossy().into_owned()
 }
 
-fn broken(file: &str) -> String {
-    format!(
-        "`{file}` is not valid: a daemon goes by its last good version; `pipectl validate` says what is wrong"
-    )
+fn broken(file: &str, had_a_plan: bool) -> String {
+    let by = if had_a_plan {
+        ": a daemon goes by its last good version"
+    } else {
+        ", and no version before it was, so a daemon starts nothing of it"
+    };
+    format!("`{file}` is not valid{by}; `pipectl validate` says what is wrong")
 }
 
 /// A pipeline that starts by itself.
@@ -120,7 +121,7 @@ impl Row {
     fn started_by(&self) -> String {
         let schedule = self.plan.as_ref().and_then(|plan| plan.schedule.as_ref());
         let by = schedule.map_or_else(|| "?".to_owned(), trigger);
-        if self.is_broken {
+        if self.is_broken && schedule.is_some() {
             by + " (by its last good version)"
         } else {
             by
@@ -163,9 +164,9 @@ async fn list(context: &Context, house: &House, format: Format) -> anyhow::Resul
         let (name, plan) = if let Some(plan) = checked.plan {
             (plan.name.to_string(), Some(plan))
         } else {
-            complaints.push(broken(&checked.name));
             let name = stem(&file);
             let plan = last_good(house, &name).await?;
+            complaints.push(broken(&checked.name, plan.is_some()));
             (name, plan)
         };
         let record = records.get(&name);
