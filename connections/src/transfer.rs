@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, IoSlice, Seek as _, SeekFrom, Write as _},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
@@ -27,13 +27,66 @@ use crate::{
 const PART: usize = 16 * 1024 * 1024;
 /// How many parts are under way at once.
 const PARTS_AT_ONCE: usize = 4;
-/// How much of an object is read at once.
+/// How much of an object is asked for at once.
 const PIECE: usize = 8 * 1024 * 1024;
+/// How much of that is held before it goes to the disk: what is let go of soon costs no fresh memory for what comes next.
+const AT_ONCE: usize = 1024 * 1024;
 /// What S3 copies by itself, at most.
 const COPIED_AT_ONCE: u64 = 5 * 1024 * 1024 * 1024;
 
+/// A place in a file on this disk.
+struct Target {
+    path: PathBuf,
+    /// Where the next bytes go; `None` in a file that is yet to be made.
+    start: Option<u64>,
+    file: Option<fs::File>,
+}
+
+impl Target {
+    /// The beginning of a file that is not there yet.
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            start: None,
+            file: None,
+        }
+    }
+
+    /// A place in a file that is there.
+    fn at(path: &Path, start: u64) -> Self {
+        Self {
+            start: Some(start),
+            ..Self::new(path)
+        }
+    }
+
+    /// Writes what comes next.
+    async fn written(mut self, content: Vec<Bytes>) -> Result<Self, TaskError> {
+        let shown = self.path.display().to_string();
+        let work = move || {
+            let mut file = match self.file.take() {
+                Some(file) => file,
+                None => self.open()?,
+            };
+            write(&mut file, &content)?;
+            self.file = Some(file);
+            Ok(self)
+        };
+        blocking(move || work().map_err(|error| io_failure(&format!("write {shown}"), error))).await
+    }
+
+    fn open(&self) -> io::Result<fs::File> {
+        let Some(start) = self.start else {
+            return fs::File::create_new(&self.path);
+        };
+        let mut file = fs::OpenOptions::new().write(true).open(&self.path)?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(file)
+    }
+}
+
 /// Writes what came piece by piece with as few calls as may be.
-fn written(file: &mut fs::File, content: &[Bytes]) -> io::Result<()> {
+fn write(file: &mut fs::File, content: &[Bytes]) -> io::Result<()> {
     let parts = content.iter().filter(|part| !part.is_empty());
     let mut parts: Vec<IoSlice<'_>> = parts.map(|part| IoSlice::new(part)).collect();
     let mut left = parts.as_mut_slice();
@@ -71,14 +124,12 @@ impl Bucket {
         match &self.place {
             Place::Objects(place) => {
                 let path = self.full(place, key)?;
-                let (file, shown) = (target.to_owned(), target.display().to_string());
-                let local = move |error| io_failure(&format!("write {shown}"), error);
                 if entry.size <= PIECE as u64 {
-                    let content = self.part(place, &path, entry, None).await?;
-                    let write = move || written(&mut fs::File::create_new(file)?, &content);
-                    return blocking(move || write().map_err(local)).await;
+                    let whole = Target::new(target);
+                    return self.part(place, &path, entry, None, whole).await;
                 }
-                blocking(move || fs::File::create_new(file).map_err(local)).await?;
+                let file = Target::new(target);
+                file.written(Vec::new()).await?;
                 self.parts(place, &path, entry, target).await
             }
             Place::Directory(root) => {
@@ -99,20 +150,9 @@ impl Bucket {
     ) -> Result<(), TaskError> {
         let starts = (0..entry.size).step_by(PIECE);
         let fetches = starts.map(|start| {
-            let (target, shown) = (target.to_owned(), target.display().to_string());
-            async move {
-                let end = entry.size.min(start + PIECE as u64);
-                let content = self.part(place, path, entry, Some(start..end)).await?;
-                let write = move || {
-                    let mut file = fs::OpenOptions::new().write(true).open(target)?;
-                    file.seek(SeekFrom::Start(start))?;
-                    written(&mut file, &content)
-                };
-                blocking(move || {
-                    write().map_err(|error| io_failure(&format!("write {shown}"), error))
-                })
-                .await
-            }
+            let range = start..entry.size.min(start + PIECE as u64);
+            let target = Target::at(target, start);
+            self.part(place, path, entry, Some(range), target)
         });
         stream::iter(fetches)
             .buffer_unordered(PARTS_AT_ONCE)
@@ -120,14 +160,15 @@ impl Bucket {
             .await
     }
 
-    /// A part of an object, or all of it, as long as it is the one that was listed.
+    /// Brings a part of an object, or all of it, to its place, as long as it is the one that was listed.
     async fn part(
         &self,
         place: &ObjectPlace,
         path: &ObjectPath,
         entry: &Entry,
         range: Option<Range<u64>>,
-    ) -> Result<Vec<Bytes>, TaskError> {
+        mut target: Target,
+    ) -> Result<(), TaskError> {
         let fail = |error: object_store::Error| match error {
             object_store::Error::NotFound { .. } => self.removed(&entry.key),
             other => self.failed("read", &entry.key, &other),
@@ -141,8 +182,18 @@ impl Bucket {
             ..GetOptions::default()
         };
         let found = place.store.get_opts(path, options).await.map_err(fail)?;
-        let parts: Vec<Bytes> = found.into_stream().try_collect().await.map_err(fail)?;
-        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut source = found.into_stream();
+        let (mut size, mut held, mut content) = (0, 0, Vec::new());
+        while let Some(piece) = source.try_next().await.map_err(fail)? {
+            size += piece.len() as u64;
+            held += piece.len();
+            content.push(piece);
+            if held >= AT_ONCE {
+                target = target.written(std::mem::take(&mut content)).await?;
+                held = 0;
+            }
+        }
+        target.written(content).await?;
         if size != expected {
             return Err(TaskError::external(format!(
                 "`{}` in {} has another size than when it was listed",
@@ -150,7 +201,7 @@ impl Bucket {
                 self.shown()
             )));
         }
-        Ok(parts)
+        Ok(())
     }
 
     /// Writes a local file's content under `key`, whole or not at all.
