@@ -16,7 +16,8 @@ macro_rules! page {
 }
 
 /// The pages: their names and texts.
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
+    page!("airflow"),
     page!("buckets"),
     page!("cache"),
     page!("daemon"),
