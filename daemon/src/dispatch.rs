@@ -54,7 +54,7 @@ impl Active {
         self.lock().len()
     }
 
-    fn starting(&self) -> usize {
+    pub(crate) fn starting(&self) -> usize {
         self.lock().values().filter(|work| work.starting).count()
     }
 
@@ -74,6 +74,7 @@ impl Listener for Active {
                 state,
                 TaskState::None | TaskState::Scheduled | TaskState::Queued
             ),
+            What::Held => true,
             _ => false,
         };
         if !begun {

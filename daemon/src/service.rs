@@ -33,6 +33,9 @@ const DAEMONS_ALIVE: (&str, &str) = ("pipectl_daemons_alive", "Daemons that are 
 /// How long the work that was told to stop may take before the process ends anyway.
 const LAST: Duration = Duration::from_secs(10);
 
+/// For how long no attempt may be under way before a daemon that stops leaves runs that only wait.
+const RESTING: Duration = Duration::from_secs(1);
+
 /// How a daemon is to work.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -198,7 +201,16 @@ impl Daemon {
             );
         }
         let until = Instant::now() + self.settings.grace;
+        let slots = &self.desk.runner.parts().slots;
+        let all = slots.all();
+        let mut worked = Instant::now();
         while active.count() > 0 && Instant::now() < until && !leave.is_cancelled() {
+            if slots.free() < all || active.starting() > 0 {
+                worked = Instant::now();
+            } else if worked.elapsed() > RESTING {
+                tracing::info!(runs = active.count(), "nothing works: the runs only wait");
+                break;
+            }
             sleep(Duration::from_millis(50)).await;
         }
         leave.cancel();

@@ -55,6 +55,8 @@ pub enum What {
         /// The rows of the main dataset, when there is one.
         rows: Option<u64>,
     },
+    /// What could start waits for the slots of pools alone. Said once, not stored.
+    Held,
     /// A task has warned.
     Warning {
         /// Which.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 /// The slots of a process.
 #[derive(Debug)]
 pub struct Slots {
+    all: u32,
     free: Mutex<Free>,
     freed: watch::Sender<u64>,
 }
@@ -31,6 +32,7 @@ impl Slots {
     /// `all` slots, of which each pool may use so many.
     pub fn new(all: u32, pools: BTreeMap<String, u32>) -> Arc<Self> {
         Arc::new(Self {
+            all,
             free: Mutex::new(Free { all, pools }),
             freed: watch::Sender::new(0),
         })
@@ -65,6 +67,11 @@ impl Slots {
             slots: Arc::clone(self),
             pool: pool.cloned(),
         })
+    }
+
+    /// How many slots there are.
+    pub fn all(&self) -> u32 {
+        self.all
     }
 
     /// How many slots are free, of whatever pool.

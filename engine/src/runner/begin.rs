@@ -77,6 +77,7 @@ impl Drive {
             cancelling: false,
             leaving: false,
             full_pools: HashMap::new(),
+            held: false,
             children: 0,
         };
         drive.take_up(&record, tasks).await;

@@ -62,6 +62,8 @@ pub(super) struct Drive {
     pub(super) leaving: bool,
     /// Pools whose slots others have, and when to ask again.
     pub(super) full_pools: HashMap<String, Timestamp>,
+    /// Whether it was said that what could start waits for pools.
+    pub(super) held: bool,
     /// How many child runs are under way.
     pub(super) children: u32,
 }

@@ -47,10 +47,11 @@ impl Drive {
                 slots.is_free(pool) && pool.is_none_or(|pool| !full.contains_key(pool))
             };
             let Some(unit) = self.scheduler.pop(is_free) else {
-                return;
+                return self.say_held();
             };
             let Some(slot) = slots.try_take(self.plan.graph[unit.task].pool.as_ref()) else {
-                return self.scheduler.put_back(unit);
+                self.scheduler.put_back(unit);
+                return self.say_held();
             };
             if self.enter_pool(unit).await {
                 self.start(unit, slot).await;
@@ -58,6 +59,22 @@ impl Drive {
                 self.scheduler.put_back(unit);
             }
         }
+    }
+
+    /// Says that others may have the process' slots: what could start waits for those of pools.
+    fn say_held(&mut self) {
+        let waits = self.scheduler.has_ready() && self.parts.slots.free() > 0;
+        if !waits || std::mem::replace(&mut self.held, true) {
+            return;
+        }
+        let event = RunEvent {
+            run: self.run.id,
+            pipeline: Arc::clone(&self.plan.name),
+            at: self.parts.clock.now(),
+            what: What::Held,
+        };
+        let listeners = self.parts.listeners.iter();
+        listeners.for_each(|listener| listener.hear(&event));
     }
 
     /// Takes a declared pool's slots, which all processes share; says no, and asks again later, while others have them.
