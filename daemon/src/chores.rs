@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Postman,
     desk::Desk,
+    flood::Flood,
     logs::{Logs, are_of_another_history},
     retention,
     sweep::sweep,
@@ -36,12 +37,14 @@ pub(crate) async fn refresh(desk: Desk, edited: Arc<tokio::sync::Notify>, stop: 
 /// Sends the mails that are due.
 pub(crate) async fn deliver(desk: Desk, stop: CancellationToken) {
     let parts = desk.runner.parts();
+    let flood = Arc::new(Flood::default());
     while !stop.is_cancelled() {
         let postman = Postman::new(
             Arc::clone(&parts.store),
             desk.project(),
             Arc::clone(&parts.clock),
-        );
+        )
+        .after(Arc::clone(&flood));
         if let Err(error) = postman.deliver().await {
             desk.say("the outbox cannot be read", &error);
         }

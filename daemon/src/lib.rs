@@ -11,6 +11,7 @@ mod dispatch;
 mod errands;
 mod existing;
 mod export;
+mod flood;
 mod following;
 mod heart;
 mod late;

@@ -9,6 +9,7 @@ use chrono::DurationRound as _;
 use lettre::AsyncTransport;
 use pipectl_connections::{MailServer, mail_hint, mail_server};
 use pipectl_engine::{
+    failpoint,
     failure::full_message,
     id::RunId,
     project::Project,
@@ -16,7 +17,10 @@ use pipectl_engine::{
     time::{Clock, Timestamp},
 };
 
-use crate::mail::{digest, message};
+use crate::{
+    flood::Flood,
+    mail::{digest, message},
+};
 
 /// How long a taken mail is ours.
 const LEASE: Duration = Duration::from_secs(120);
@@ -51,6 +55,7 @@ pub struct Postman {
     store: Arc<dyn Store>,
     project: Arc<Project>,
     clock: Arc<dyn Clock>,
+    flood: Arc<Flood>,
 }
 
 impl std::fmt::Debug for Postman {
@@ -68,7 +73,13 @@ impl Postman {
             store,
             project,
             clock,
+            flood: Arc::default(),
         }
+    }
+
+    /// The same, who knows of what others have sent.
+    pub(crate) fn after(self, flood: Arc<Flood>) -> Self {
+        Self { flood, ..self }
     }
 
     /// Sends all mails that are due now, each tried once.
@@ -106,6 +117,8 @@ impl Postman {
                 return Ok(());
             }
             let taken = tokio::time::Instant::now();
+            let (due, held) = self.flood.part(due, self.clock.now());
+            self.hold(&held, round).await?;
             let mut groups = VecDeque::from(grouped(due));
             while let Some(group) = groups.pop_front() {
                 // What is left is ours no longer before it could be sent: a later round takes it.
@@ -119,6 +132,10 @@ impl Postman {
                     groups.extend(group.into_iter().map(|mail| vec![mail]));
                     continue;
                 }
+                if matches!(sent, Sent::Done) {
+                    failpoint::hit("mail_sent");
+                    self.flood.sent(&group, self.clock.now());
+                }
                 for mail in &group {
                     let state = self.outcome(mail, &sent);
                     self.store
@@ -129,6 +146,20 @@ impl Postman {
                 }
             }
         }
+    }
+
+    /// Has mails wait until others can go with them.
+    async fn hold(&self, held: &[PendingMail], round: &mut Round) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let state = MailState::Retry {
+            at: Flood::until(now),
+            error: "held back: its pipeline has sent too many in ten minutes".to_owned(),
+        };
+        for mail in held {
+            self.store.settle(mail.mail.id, &state, now).await?;
+            round.held += 1;
+        }
+        Ok(())
     }
 
     fn server(&self) -> Server {
@@ -258,6 +289,8 @@ struct Round {
     /// The first error of what is tried again, and what to do about it.
     delayed: Option<(String, Option<&'static str>)>,
     dead: Option<String>,
+    /// Mails that wait for others to go with them.
+    held: u32,
 }
 
 impl Round {
@@ -295,6 +328,13 @@ impl Round {
         }
         if let Some(error) = &self.dead {
             tracing::warn!(mails = dead, error, "mail is given up");
+        }
+        if self.held > 0 {
+            let mails = self.held;
+            tracing::info!(
+                mails,
+                "held back: their pipelines have sent too many in ten minutes"
+            );
         }
         if unconfigured > 0 {
             tracing::info!(

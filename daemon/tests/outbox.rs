@@ -208,6 +208,25 @@ async fn a_flood_is_one_mail() {
 }
 
 /// However often each of them was tried while the server was away.
+/// Slow enough that no two are due at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_flood_is_a_mail_each_ten_minutes() {
+    let server = TestSmtp::start(Security::StartTls);
+    let post = Post::new().await;
+    let postman = post.postman(Some(smtp(&server, "smtp", PASSWORD)));
+    // Ten hours, a failure each five seconds.
+    for _ in 0..7_200 {
+        post.alert("team@example.com").await;
+        postman.deliver().await.unwrap();
+        post.clock.advance(Duration::from_secs(5));
+    }
+    let mails = server.mails().len();
+    assert!((60..=67).contains(&mails), "{mails} mails");
+    post.clock.advance(Duration::from_secs(600));
+    postman.deliver().await.unwrap();
+    assert_eq!(post.count("sent").await, 7_200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_that_an_outage_has_held_up_is_few_mails() {
     let post = Post::new().await;

@@ -13,7 +13,7 @@ use std::{
 use pipectl_test_support::{PASSWORD, Security, TestSmtp, USER};
 
 use super::{
-    daemons::{backfill, begun, runs},
+    daemons::{Daemon, backfill, begun, runs},
     harness::{Project, waiting::wait_for},
     kills::{enqueue, every_effect_once, project},
 };
@@ -163,6 +163,38 @@ pub(crate) fn mail_settings(server: &TestSmtp, port: u16) -> String {
     format!(
         "smtp: {{url: \"smtp://{USER}:{password}@localhost:{port}\", from: pipectl@example.com, ca_file: \"{ca_file}\"}}\n"
     )
+}
+
+#[test]
+fn a_mail_that_was_sent_and_not_noted_comes_again_with_the_same_id() {
+    let server = TestSmtp::start(Security::StartTls);
+    let mut project = Project::with(
+        "fails",
+        "name: fails\ninterval: 1d\nalerts:\n  - {when: [failure], email: [team@example.com]}\ntasks:\n  a:\n    run: shell\n    with: {script: 'exit 3'}\n",
+    );
+    project.write("pipectl.yaml", mail_settings(&server, server.port()));
+    let clock = project.path("clock").display().to_string();
+    project.set("PIPECTL_CLOCK", clock);
+    project.write("clock", "0");
+    project.set("PIPECTL_FAILPOINT", "mail_sent");
+    let mut dying = Daemon::start(&project, "dying").works();
+    backfill(&project, "fails", "2026-01-02");
+    assert_eq!(dying.end(Duration::from_secs(30)), None, "{}", dying.log());
+    project.unset("PIPECTL_FAILPOINT");
+    assert_eq!(server.mails().len(), 1);
+    // A mail that was taken is left alone for two minutes.
+    project.write("clock", "130");
+    let daemon = Daemon::start(&project, "daemon");
+    wait_for(Duration::from_secs(20), || {
+        let come = server.mails().len() == 2;
+        come.then_some(()).ok_or(daemon.log())
+    });
+    let ids = server.mails().into_iter().map(|mail| {
+        let id = |line: &&str| line.starts_with("Message-ID: ");
+        mail.content.lines().find(id).map(str::to_owned)
+    });
+    let ids: Vec<Option<String>> = ids.collect();
+    assert!(ids[0].is_some() && ids[0] == ids[1], "{ids:?}");
 }
 
 #[test]
