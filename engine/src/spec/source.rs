@@ -40,6 +40,42 @@ pub struct Mark {
 }
 
 impl SourceFile {
+    /// Where a dotted name stands within a stretch; the whole stretch when it is not written there like that.
+    pub fn within(&self, whole: Mark, name: &str) -> Mark {
+        let (start, end) = (whole.start as usize, whole.end as usize);
+        let Some(text) = self.text.get(start..end) else {
+            return whole;
+        };
+        let part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '.');
+        let alone = |at: &usize| {
+            let before = text.get(..*at).and_then(|text| text.chars().next_back());
+            let after = text.get(at + name.len()..);
+            let after = after.and_then(|text| text.chars().next());
+            !before.is_some_and(part) && !after.is_some_and(part)
+        };
+        let mut places = text.match_indices(name).map(|(at, _)| at);
+        let Some(at) = places.find(alone) else {
+            return whole;
+        };
+        let before = text.get(..at).unwrap_or_default();
+        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        let bytes = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let (line, column) = match before.rsplit_once('\n') {
+            None => (whole.line, whole.column + count(before)),
+            Some((lines, last)) => {
+                let lines = 1 + bytes(lines.matches('\n').count());
+                (whole.line + lines, 1 + count(last))
+            }
+        };
+        Mark {
+            line,
+            column,
+            length: count(name),
+            start: bytes(start + at),
+            end: bytes(start + at + name.len()),
+        }
+    }
+
     /// A text that is already in memory.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         let name = name.into();
@@ -212,6 +248,35 @@ fn place_of_byte(name: &Arc<str>, bytes: &[u8], offset: usize) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_found_within_a_stretch() {
+        let text = "if: a.b2 > a.b\nü: >\n  x ü item.c\n";
+        let source = SourceFile::new("a.yaml", text);
+        let whole = |line, column, part: &str| {
+            let start = u32::try_from(text.find(part).unwrap()).unwrap();
+            Mark {
+                line,
+                column,
+                length: 1,
+                start,
+                end: start + u32::try_from(part.len()).unwrap(),
+            }
+        };
+        let (first, second) = (whole(1, 5, "a.b2 > a.b"), whole(2, 4, ">\n  x ü item.c"));
+        for (mark, name, expected) in [
+            (first, "a.b", (1, 12, 3)),
+            (first, "a.b2", (1, 5, 4)),
+            (second, "item.c", (3, 7, 6)),
+            (first, "b2", (1, 5, 1)),
+            (first, "nothing", (1, 5, 1)),
+        ] {
+            let found = source.within(mark, name);
+            assert_eq!((found.line, found.column, found.length), expected, "{name}");
+            let bytes = found.start as usize..found.end as usize;
+            assert!(found == mark || text.get(bytes) == Some(name));
+        }
+    }
 
     #[test]
     fn what_is_no_text_is_named() {

@@ -41,14 +41,17 @@ impl Mention {
 impl Compiler<'_> {
     /// Checks every expression that was found.
     pub(super) fn check_mentions(&mut self) {
-        let mentions = std::mem::take(&mut self.mentions);
-        for mention in &mentions {
+        let mut mentions = std::mem::take(&mut self.mentions);
+        for mention in &mut mentions {
             self.calls(mention);
-            let paths: Vec<&str> = mention.expression.paths().collect();
+            let whole = mention.mark;
+            let paths: Vec<String> = mention.expression.paths().map(str::to_owned).collect();
             for path in paths {
-                self.path(path, mention);
-                self.check_members(path, mention);
+                mention.mark = self.file.source.within(whole, &path);
+                self.path(&path, mention);
+                self.check_members(&path, mention);
             }
+            mention.mark = whole;
             self.check_type(mention);
             self.check_comparisons(mention);
         }
