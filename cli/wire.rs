@@ -112,6 +112,10 @@ pub(crate) struct House {
 impl House {
     /// The history of the project's runs.
     pub(crate) async fn store(project: &Project) -> anyhow::Result<Arc<dyn Store>> {
+        if let Some(address) = &project.store {
+            pipectl_store::check_address(address)
+                .map_err(|error| Problem::usage(error.to_string()))?;
+        }
         let store = pipectl_store::open(project.store.as_ref(), &project.state_dir).await;
         store.map_err(|error| unreachable_store(project, error).into())
     }

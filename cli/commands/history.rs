@@ -12,6 +12,7 @@ use crate::{
     arguments::{History, Prune},
     exit::{Exit, Problem},
     output::many,
+    pipelines,
     project::Context,
     records::{self, RunDocument},
     wire::{self, House},
@@ -27,10 +28,32 @@ pub(crate) fn run(context: &Context, command: &History) -> anyhow::Result<Exit> 
     wire::block_on(async {
         let house = House::open(project).await?;
         match command {
-            History::Prune(arguments) => prune(context, &house, arguments).await,
-            History::Export { pipeline } => export(context, &house, pipeline.clone()).await,
+            History::Prune(arguments) => {
+                known(&house, arguments.pipeline.as_deref()).await?;
+                prune(context, &house, arguments).await
+            }
+            History::Export { pipeline } => {
+                known(&house, pipeline.as_deref()).await?;
+                export(context, &house, pipeline.clone()).await
+            }
         }
     })
+}
+
+/// Refuses a name that neither a file nor the history knows.
+async fn known(house: &House, pipeline: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = pipeline else {
+        return Ok(());
+    };
+    let filter = RunFilter {
+        pipeline: Some(name.to_owned()),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    if house.store.runs(&filter).await?.is_empty() {
+        pipelines::find(&house.project, name)?;
+    }
+    Ok(())
 }
 
 async fn prune(context: &Context, house: &House, arguments: &Prune) -> anyhow::Result<Exit> {

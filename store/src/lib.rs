@@ -16,6 +16,6 @@ mod things;
 mod trigger_rows;
 
 pub use artifacts::{LocalArtifacts, ObjectArtifacts};
-pub use open::{open, open_artifacts};
+pub use open::{check_address, open, open_artifacts};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;

@@ -26,11 +26,21 @@ pub async fn open(
             SqliteStore::open(&state_dir.join("history.db")).await?,
         ));
     };
+    check_address(address)?;
+    if scheme(address.expose()) == Some("sqlite") {
+        let path = sqlite_path(address.expose())?;
+        return Ok(Arc::new(SqliteStore::open(&path).await?));
+    }
+    Ok(Arc::new(PostgresStore::open(address).await?))
+}
+
+/// Whether a history can be kept at an address of this kind.
+///
+/// # Errors
+/// When it cannot, and what it can be kept at.
+pub fn check_address(address: &Secret) -> Result<(), StoreError> {
     match scheme(address.expose()) {
-        Some("postgres" | "postgresql") => Ok(Arc::new(PostgresStore::open(address).await?)),
-        Some("sqlite") => Ok(Arc::new(
-            SqliteStore::open(&sqlite_path(address.expose())?).await?,
-        )),
+        Some("postgres" | "postgresql" | "sqlite") => Ok(()),
         // The address may hold a password: only its scheme is shown.
         scheme => Err(StoreError::invalid(format!(
             "the history cannot be kept at an address `{}:…`; write `postgres://user:password@host/database` or `sqlite:path`",

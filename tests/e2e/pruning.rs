@@ -91,3 +91,18 @@ fn a_run_stays_while_a_part_has_taken_its_data() {
     let none = project.run(&["run", "table", "--only", "out", "--inputs", "last"]);
     assert_eq!(none.code, Some(2), "{none}");
 }
+
+/// A slip of the pen is no pipeline without runs.
+#[test]
+fn a_name_that_nobody_knows_is_told() {
+    let project = project();
+    for command in [
+        &["history", "prune", "--keep", "1"][..],
+        &["history", "export"],
+    ] {
+        project.succeed(&[command, &["--pipeline", "table"]].concat());
+        let ran = project.run(&[command, &["--pipeline", "tabel"]].concat());
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stderr.contains("did you mean `table`?"), "{ran}");
+    }
+}

@@ -104,7 +104,8 @@ fn killed_where_a_backfill_begins_and_where_it_is_cancelled() {
     assert_eq!(killed(&mut project, "before_backfill", &backfill).len(), 0);
     assert_eq!(killed(&mut project, "after_backfill", &backfill).len(), 20);
     project.succeed(&["backfill", "resume", "last"]);
-    october(&project, &[]);
+    let nothing = project.succeed(&[&backfill[..], &["--format", "json"]].concat());
+    assert_eq!(nothing.json()["kept"].as_array().unwrap().len(), 20);
     assert_eq!(told(&project), (1..=20).collect::<Vec<u32>>());
     let before = runs(&project);
     let again = [&backfill[..], &["--reprocess-behavior", "completed"]].concat();

@@ -70,6 +70,9 @@ pub(super) fn run(context: &Context, arguments: &NewBackfill) -> anyhow::Result<
             return Ok(Exit::Done);
         }
         if preview.runs.is_empty() && preview.again.is_empty() {
+            if let Format::Json = arguments.format {
+                show(context, &plan, &preview, Format::Json);
+            }
             let kept = many(preview.kept.len() as u64, "interval");
             context.output.note(format_args!(
                 "nothing to do: {kept}, each with a run already"
