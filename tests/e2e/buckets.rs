@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use pipectl_test_support::TestBucket;
 
-use super::harness::Project;
+use super::harness::{Project, appending::lost_and_resumed};
 
 const DROP: &str = "\
 name: drop
@@ -102,6 +102,43 @@ tasks:
     from: rows
     with: {path: out/all.csv, mode: append}
 ";
+
+/// Appends to a set of files, and counts what the set's list names.
+const SET: &str = "\
+name: append
+tasks:
+  rows:
+    extract: csv
+    with: {path: data/rows.csv}
+  set:
+    load: parquet
+    from: rows
+    with: {path: out/set, partition_by: [kind], mode: append}
+  there:
+    extract: parquet
+    needs: set
+    with: {path: 'out/set/**/*.parquet'}
+  csv:
+    load: csv
+    from: there
+    with: {path: out/there.csv}
+";
+
+#[test]
+fn a_loss_while_a_set_of_files_is_appended_to_leaves_every_row_once() {
+    let mut project = Project::with("append", SET);
+    project.write("data/rows.csv", "id,kind\n1,a\n2,b\n3,a\n");
+    let points = [
+        "load_files_before_manifest",
+        "load_files_after_manifest",
+        "attempt_ended:2",
+    ];
+    for (runs, point) in (1..).zip(points) {
+        lost_and_resumed(&mut project, "append", point);
+        let there = project.read("out/there.csv");
+        assert_eq!(there.lines().count(), 1 + 3 * runs, "{point}\n{there}");
+    }
+}
 
 #[test]
 fn a_loss_while_a_file_is_appended_to_leaves_every_row_once() {

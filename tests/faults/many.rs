@@ -236,6 +236,7 @@ fn a_frozen_daemons_result_is_refused() {
     assert_eq!(server.sql(&database, attempts), before);
     assert!(frozen.log().contains("taken over"), "{}", frozen.log());
     all_succeeded(&project, 1).unwrap();
+    assert_eq!(counted(&project, "counted"), 20);
 }
 
 #[test]
