@@ -256,12 +256,21 @@ impl Dispatcher {
                 () = self.leave.cancelled() => return None,
                 () = tokio::time::sleep(PAUSE) => {}
             }
-            match self
-                .desk
-                .store()
-                .claim(run, self.desk.owner().name(), LEASE)
-                .await
-            {
+            let (store, name) = (self.desk.store(), self.desk.owner().name());
+            match store.run(run).await {
+                // Somebody has put it back into the queue, where it has to wait for its turn.
+                Ok(found)
+                    if found
+                        .as_ref()
+                        .is_none_or(|found| found.owner.as_deref() != Some(name)) =>
+                {
+                    tracing::warn!(%run, "the run is not this daemon's any more");
+                    return None;
+                }
+                Ok(_) => {}
+                Err(_) => continue,
+            }
+            match store.claim(run, name, LEASE).await {
                 Ok(Some(claim)) => return Some(claim),
                 Ok(None) => {
                     tracing::warn!(%run, "another daemon has taken the run over");

@@ -251,15 +251,21 @@ impl Witness {
             ..RunFilter::default()
         };
         let running = store.runs(&filter).await?;
-        let running = running
+        let running: Vec<String> = running
             .iter()
             .filter(|record| record.run.kind != RunKind::Child)
-            .count();
+            .map(|record| {
+                let owner = record.owner.as_deref().unwrap_or("nobody");
+                format!("{} of {owner}, {}", record.run.id, record.run.kind.name())
+            })
+            .collect();
         if let Some(most) = self.most.get(pipeline)
-            && running > *most as usize
+            && running.len() > *most as usize
         {
             self.complain(format!(
-                "{running} runs of `{pipeline}` were under way, {most} may be"
+                "{} runs of `{pipeline}` were under way, {most} may be: {}",
+                running.len(),
+                running.join("; ")
             ));
         }
         Ok(())

@@ -59,7 +59,8 @@ pub(super) mod sql {
     pub(super) const KNOWN: &str = "select 1 from pipectl.runs where id = $1";
 
     pub(super) const RENEW: &str = "update pipectl.runs set leased_until = now() + $2
-        where owner = $1 and leased_until is not null and state in ('queued', 'running')";
+        where owner = $1 and leased_until is not null
+            and (state = 'running' or state = 'queued' and (not enqueued or leased_until > now()))";
 
     pub(super) const RELEASE: &str =
         "update pipectl.runs set leased_until = null where id = $1 and fence = $2";

@@ -63,8 +63,10 @@ pub(super) mod sql {
     pub(super) const KNOWN: &str = "select 1 from runs where id = $1";
 
     pub(super) const RENEW: &str =
-        "update runs set leased_until = cast(unixepoch('subsec') * 1000000 as integer) + $2
-        where owner = $1 and leased_until is not null and state in ('queued', 'running')";
+        "update runs set leased_until = clock.now + $2
+        from (select cast(unixepoch('subsec') * 1000000 as integer) as now) as clock
+        where owner = $1 and leased_until is not null
+            and (state = 'running' or state = 'queued' and (not enqueued or leased_until > clock.now))";
 
     pub(super) const RELEASE: &str =
         "update runs set leased_until = null where id = $1 and fence = $2";

@@ -75,6 +75,21 @@ pub async fn a_renewed_lease_holds(store: &dyn Store) {
     );
 }
 
+/// A run that has gone back to the queue is anybody's: who had it cannot bring his lease to life again.
+pub async fn a_lapsed_lease_on_the_queue_is_not_renewed(store: &dyn Store) {
+    let run = NewRun {
+        enqueued: true,
+        ..new_run("churn", 0)
+    };
+    store.create_run(&run).await.unwrap();
+    let claimed = store.claim_queued("one", SHORT, None, 1).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    after_short().await;
+    store.renew("one", LONG).await.unwrap();
+    let again = store.claim_queued("two", LONG, None, 1).await.unwrap();
+    assert_eq!(again.first().map(|claimed| claimed.run), Some(run.id));
+}
+
 /// Each owner's token is greater than that of every earlier one.
 pub async fn each_claim_has_a_greater_token(store: &dyn Store) {
     let run = queued(store).await;

@@ -59,6 +59,7 @@ macro_rules! each_store_promise {
             leases::a_lease_keeps_others_away,
             leases::a_lease_ends_by_itself_or_by_release,
             leases::a_renewed_lease_holds,
+            leases::a_lapsed_lease_on_the_queue_is_not_renewed,
             leases::each_claim_has_a_greater_token,
             leases::only_one_of_many_claims,
             leases::runs_take_turns,

@@ -55,10 +55,12 @@ impl RunStore for MemoryStore {
     }
 
     async fn renew(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
-        let until = self.clock.now() + lease;
+        let now = self.clock.now();
+        let until = now + lease;
         for entry in self.lock().runs.values_mut() {
             let mine = entry.record.owner.as_deref() == Some(owner) && entry.leased_until.is_some();
-            if mine && !entry.record.state.is_final() {
+            // What has gone back to the queue meanwhile is anybody's again: others may have taken its turn.
+            if mine && !entry.record.state.is_final() && !entry.in_queue(now) {
                 entry.leased_until = Some(until);
             }
         }
