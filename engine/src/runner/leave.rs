@@ -61,7 +61,7 @@ impl Drive {
             TaskError::external(format!(
                 "{losses} times the process that worked on it was gone before it ended"
             ))
-            .hint("if it needs too much memory, `memory:` runs it in a process of its own and stops it at a limit; `pipectl retry` tries it again")
+            .hint("if it needs too much memory, `memory:` runs it in a process of its own and stops it at a limit; `pipectl retry RUN --failed` tries it again")
         })
     }
 
