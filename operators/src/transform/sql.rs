@@ -123,6 +123,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_moment_where_a_date_is_meant_is_named() {
+        let rows = df!["day" => ["2026-03-19"]].unwrap();
+        let project = TestProject::new();
+        for (value, hinted) in [("2026-03-19T00:00:00Z", true), ("soon", false)] {
+            let sql = "select * from rows where day = cast(cast($1 as date) as varchar)";
+            let settings = json!({"query": {"sql": sql, "values": [value]}});
+            let error = project.run_on::<Sql>(rows.clone(), settings).await;
+            let hint = error.unwrap_err().hint.unwrap_or_default();
+            let told = "`${{ interval.start | date('%F') }}` is the day of one";
+            assert_eq!(hint.contains(told), hinted, "{hint}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_fails_in_a_row_is_the_querys_fault() {
         let project = TestProject::new();
         let rows = df!["a" => ["1", "x"]].unwrap();

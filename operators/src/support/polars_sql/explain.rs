@@ -55,6 +55,12 @@ fn of_types(failure: TaskError, text: &str) -> TaskError {
     if failure.hint.is_some() || !words.iter().any(|word| text.contains(word)) {
         return failure;
     }
+    let of_a_moment = |part: &[u8]| matches!(part, [day, b'T', hour, _, b':'] if day.is_ascii_digit() && hour.is_ascii_digit());
+    if text.contains("to `date` failed") && text.as_bytes().windows(5).any(of_a_moment) {
+        return failure.hint(
+            "a moment such as `2026-03-19T00:00:00Z` is no date: `${{ interval.start | date('%F') }}` is the day of one",
+        );
+    }
     failure.hint(
         "`cast(v as double)` and its like make types equal; `pipectl runs preview` shows those of the inputs",
     )
