@@ -1,25 +1,28 @@
 //! Takes runs from the queue and works on them; adopts those of daemons that are gone.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashSet,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use pipectl_engine::{
-    event::{Listener, RunEvent, What},
     failpoint,
     id::RunId,
     runner::{LEASE, Options, RunnerError},
-    state::{RunState, TaskState},
+    state::RunState,
     store::{Change, Claim, Claimed, EventRecord, RunChange, RunRecord, RunWrite, StoreError},
 };
 use serde_json::json;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{desk::Desk, pulse::Pulse, sensed::superseded};
+use crate::{
+    active::{Active, Work},
+    desk::Desk,
+    pulse::Pulse,
+    sensed::superseded,
+};
 
 /// How often the queue is looked at when nobody says that it has changed.
 const POLL: Duration = Duration::from_secs(1);
@@ -27,66 +30,6 @@ const POLL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How many runs one process may have under way, most of them waiting.
 const MOST: usize = 5_000;
-
-/// The runs that this process works on.
-#[derive(Debug, Default)]
-pub(crate) struct Active {
-    runs: Mutex<HashMap<RunId, Work>>,
-    /// Runs that are this process' own by the history and that it did not know of when it last looked.
-    strays: Mutex<HashSet<RunId>>,
-    ended: Notify,
-}
-
-#[derive(Debug)]
-struct Work {
-    cancel: CancellationToken,
-    /// Until its first task has taken a slot, or shown that it needs none.
-    starting: bool,
-}
-
-impl Active {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Work>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    pub(crate) fn starting(&self) -> usize {
-        self.lock().values().filter(|work| work.starting).count()
-    }
-
-    /// Stops those of `runs` that are here.
-    pub(crate) fn cancel(&self, runs: &[RunId]) {
-        let active = self.lock();
-        runs.iter()
-            .filter_map(|run| active.get(run))
-            .for_each(|work| work.cancel.cancel());
-    }
-}
-
-impl Listener for Active {
-    fn hear(&self, event: &RunEvent) {
-        let begun = match &event.what {
-            What::Task { state, .. } => !matches!(
-                state,
-                TaskState::None | TaskState::Scheduled | TaskState::Queued
-            ),
-            What::Held => true,
-            _ => false,
-        };
-        if !begun {
-            return;
-        }
-        if let Some(work) = self.lock().get_mut(&event.run)
-            && std::mem::take(&mut work.starting)
-        {
-            self.ended.notify_one();
-        }
-    }
-}
 
 /// Takes runs from the queue as long as there are slots.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! What works beside the runs: the daemon with its schedules, sensors, queue and outbox.
 
+mod active;
 mod alarm;
 mod away;
 mod backfill;

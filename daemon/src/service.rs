@@ -15,11 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    active::Active,
     alarm::Alarm,
     catalogue::Library,
     chores,
     desk::Desk,
-    dispatch::{Active, Dispatcher},
+    dispatch::Dispatcher,
     heart, late,
     measures::{Gauge, Measures},
     schedules::Scheduler,
