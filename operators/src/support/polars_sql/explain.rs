@@ -129,6 +129,46 @@ pub(super) fn text_for_a_number(
     Some(TaskError::user(format!("cannot run the query: {place}{what}")).hint(hint))
 }
 
+/// A column of text that is given to a function of numbers: polars computes nothing from it, and most often does not say so.
+///
+/// # Errors
+/// Names the first one.
+pub(super) fn check_numbers(
+    calls: &[(String, String)],
+    sql: &str,
+    offset: u64,
+    columns: &Columns,
+) -> Result<(), TaskError> {
+    let words: Vec<&str> = sql
+        .split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let selects = words
+        .iter()
+        .filter(|word| word.eq_ignore_ascii_case("select"));
+    // What an inner query gives a name may be of another type.
+    if selects.count() > 1 {
+        return Ok(());
+    }
+    for (function, name) in calls {
+        let is_made = words.windows(2).any(
+            |pair| matches!(pair, [before, word] if before.eq_ignore_ascii_case("as") && word == name),
+        );
+        let mut of = read_by(sql, columns).filter(|(known, _)| known == name);
+        let is_text = of.next().is_some_and(|(_, of)| *of == DataType::String)
+            && of.all(|(_, of)| *of == DataType::String);
+        if is_text && !is_made {
+            let place = at(sql, name, offset);
+            let message = format!("cannot run the query: {place}there is no `{function}` of text");
+            let hint = format!(
+                "`{name}` is text: where numbers are meant, say so at the extract, as in `types: {{{name}: number}}`, or write `try_cast({name} as double)`"
+            );
+            return Err(TaskError::user(message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
 /// The words between the parentheses of all calls of a function.
 fn arguments<'a>(sql: &'a str, function: &str) -> Vec<&'a str> {
     // polars has names of its own for some.

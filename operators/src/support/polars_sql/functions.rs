@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use polars::sql::{keywords::all_functions, sql_expr};
-use sqlparser::ast::{Expr, FunctionArguments, Visit, visit_expressions};
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Visit, visit_expressions,
+};
 
 use super::{
     explain::{LISTED, at},
@@ -48,6 +50,64 @@ pub(super) fn known(tree: &impl Visit, sql: &str, offset: u64) -> Result<(), Fla
     match found {
         ControlFlow::Break(flaw) => Err(flaw),
         ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Functions that only numbers have, and of which polars makes nothing where it finds text.
+const OF_NUMBERS: [&str; 24] = [
+    "avg",
+    "cbrt",
+    "corr",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "exp",
+    "ln",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "median",
+    "pow",
+    "quantile_cont",
+    "quantile_disc",
+    "sqrt",
+    "stddev",
+    "stddev_samp",
+    "stdev",
+    "stdev_samp",
+    "var",
+    "var_samp",
+    "variance",
+];
+
+/// Which functions of numbers are called with which columns.
+pub(super) fn of_numbers(tree: &impl Visit) -> Vec<(String, String)> {
+    let mut calls = Vec::new();
+    let _end: ControlFlow<()> = visit_expressions(tree, |expression| {
+        if let Expr::Function(function) = expression
+            && let [name] = function.name.0.as_slice()
+            && let Some(name) = name.as_ident().map(|name| name.value.to_lowercase())
+            && OF_NUMBERS.contains(&name.as_str())
+            && let FunctionArguments::List(list) = &function.args
+        {
+            let columns = list.args.iter().filter_map(column);
+            calls.extend(columns.map(|column| (name.clone(), column)));
+        }
+        ControlFlow::Continue(())
+    });
+    calls
+}
+
+/// The column that an argument is, when it is nothing else.
+fn column(argument: &FunctionArg) -> Option<String> {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument else {
+        return None;
+    };
+    match expression {
+        Expr::Identifier(name) => Some(name.value.clone()),
+        Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.clone()),
+        _ => None,
     }
 }
 

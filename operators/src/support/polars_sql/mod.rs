@@ -24,7 +24,7 @@ use sqlparser::ast::Statement;
 
 use self::{
     bind::bind,
-    explain::{at, explain, text_for_a_number},
+    explain::{at, check_numbers, explain, text_for_a_number},
     parse::tables,
     size::with_room,
 };
@@ -134,6 +134,12 @@ fn lowered(
         columns.push((name.clone(), schema));
         context.register(&name, frame);
     }
+    check_numbers(
+        &functions::of_numbers(&statement),
+        &text.sql,
+        offset,
+        &columns,
+    )?;
     let mut bound = bind(text)?;
     if wide {
         bound = widen::calls(&bound)?;
@@ -375,7 +381,19 @@ mod tests {
             ),
             (
                 "select avg(name) as n from people",
-                "cannot run the query: line 1, column 12 of the query: there is no `mean` of text",
+                "cannot run the query: line 1, column 12 of the query: there is no `avg` of text",
+            ),
+            (
+                "select age, avg(name) as n from people group by age",
+                "cannot run the query: line 1, column 17 of the query: there is no `avg` of text",
+            ),
+            (
+                "select people.age, Median(people.name) over (partition by age) as n from people",
+                "cannot run the query: line 1, column 34 of the query: there is no `median` of text",
+            ),
+            (
+                "select age from people where age > 1 and sqrt(name) > 2",
+                "cannot run the query: line 1, column 47 of the query: there is no `sqrt` of text",
             ),
             (
                 "select name * 2 as n from people",
@@ -405,6 +423,9 @@ mod tests {
         );
         let hint = error.unwrap_err().hint.unwrap_or_default();
         assert!(!hint.contains("city"), "{hint}");
+        let own =
+            "select avg(name) as n from (select age, age + 1 as name from people) group by age";
+        assert_eq!(run(own, &[]).unwrap().width(), 1);
         let cast = run("select sum(try_cast(name as double)) as n from people", &[]);
         assert_eq!(cast.unwrap().height(), 1);
     }
