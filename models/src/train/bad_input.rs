@@ -248,6 +248,29 @@ fn a_positive_class_that_nobody_has_named() {
 }
 
 #[test]
+fn labels_that_differ_by_case_alone() {
+    let frame = rows(200);
+    let class = frame.column("class").unwrap().str().unwrap();
+    let labels = class.iter().enumerate();
+    let labels: Vec<String> = labels
+        .map(|(row, label)| match label {
+            Some("ja") if row % 3 == 0 => "Ja".to_owned(),
+            label => label.unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let frame = with(frame, Series::new("class".into(), labels));
+    let settings = settings("decision_tree", json!({"max_depth": 3}));
+    let trained = train(&frame, &settings, &Hooks::silent()).unwrap();
+    let told =
+        "labels of `class` differ by case alone and are learned as different ones: `Ja`, `ja`";
+    let warnings = trained.metadata.warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with(told)),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn labels_that_are_one_and_two_or_have_umlauts() {
     let frame = rows(60);
     let yes: Vec<bool> = frame

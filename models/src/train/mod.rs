@@ -158,7 +158,10 @@ impl<'a> Problem<'a> {
             )));
         }
         Ok(Self {
-            warnings: unsaid_positive(settings, &classes).into_iter().collect(),
+            warnings: unsaid_positive(settings, &classes)
+                .into_iter()
+                .chain(labels_by_case(settings, &classes))
+                .collect(),
             settings,
             target,
             classes,
@@ -182,6 +185,27 @@ fn unsaid_positive(settings: &Settings, classes: &Classes) -> Option<String> {
     (settings.positive.is_none() && !plain).then(|| {
         format!(
             "`{positive}` is taken for the positive class, as the last of the two in sort order: f1, precision, recall and `probability` are about it; `positive` says it"
+        )
+    })
+}
+
+/// Says which labels differ by case alone: `ignore_case` is about columns, and a label is what it is.
+fn labels_by_case(settings: &Settings, classes: &Classes) -> Option<String> {
+    let names = classes.names();
+    let alike = |name: &&String| {
+        let same = |other: &&String| other.to_lowercase() == name.to_lowercase();
+        names.iter().filter(same).count() > 1
+    };
+    let alike: Vec<String> = names
+        .iter()
+        .filter(alike)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!alike.is_empty()).then(|| {
+        let target = &settings.target;
+        format!(
+            "labels of `{target}` differ by case alone and are learned as different ones: {}; `lower({target})` in a query before makes them one",
+            alike.join(", ")
         )
     })
 }
