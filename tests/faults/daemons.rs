@@ -189,7 +189,6 @@ pub(crate) fn retry_what_failed_outside(project: &Project, server: &TestPostgres
         let error: Value = serde_json::from_str(error).unwrap();
         assert_eq!(error["fault"], "external", "{line}");
         // A task that was lost three times may have had its effect: what failed alone is tried, not all anew.
-        println!("tried again by hand: {line}");
         project.succeed(&["retry", run, "--failed"]);
     }
 }
