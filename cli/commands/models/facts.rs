@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     output::{DIM, Output},
-    records::number,
+    records::{number, thousands},
     table::{Cell, Table},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn of_card(card: &Value) -> Vec<(&'static str, String)> {
         ("Parameters", map("parameters").unwrap_or_default()),
         ("Features", map("features").unwrap_or_default()),
         ("Target", text("target")),
+        ("Classes", classes(card)),
         ("Threshold", text("threshold")),
         ("Rows", text("rows")),
         ("Data", text("fingerprint")),
@@ -37,6 +38,21 @@ pub(super) fn measures(card: &Value) -> Vec<(String, f64)> {
         Some((name.to_owned(), value))
     });
     pairs.collect()
+}
+
+/// The classes with their rows; of two, which is the positive one.
+fn classes(card: &Value) -> String {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let names = list(&card["classes"]["values"]);
+    let counts = list(&card["class_counts"]);
+    let two = names.len() == 2;
+    let shown = names.iter().enumerate().map(|(place, name)| {
+        let positive = if two && place == 1 { " (positive)" } else { "" };
+        let count = counts.get(place).and_then(Value::as_u64);
+        let count = count.map(|count| format!(" {}", thousands(count)));
+        format!("{}{}{positive}", plain(name), count.unwrap_or_default())
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn plain(value: &Value) -> String {
@@ -103,6 +119,8 @@ mod tests {
             "estimator": "random_forest",
             "parameters": {"max_depth": 8, "criterion": "gini"},
             "rows": 100,
+            "classes": {"type": "text", "values": ["no", "yes"]},
+            "class_counts": [2000, 10],
             "metrics": [{"metric": "f1", "value": 0.5}, {"metric": "mcc", "value": null}],
         });
         let facts = of_card(&card);
@@ -113,6 +131,7 @@ mod tests {
         assert_eq!(of("Estimator"), "random_forest");
         assert_eq!(of("Parameters"), "max_depth 8, criterion gini");
         assert_eq!((of("Rows"), of("Target")), ("100", ""));
+        assert_eq!(of("Classes"), "no 2,000, yes 10 (positive)");
         assert_eq!(measures(&card), [("f1".to_owned(), 0.5)]);
         assert!(measures(&Value::Null).is_empty());
     }

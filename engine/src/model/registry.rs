@@ -57,7 +57,7 @@ pub struct ImportedModel {
     pub created: Timestamp,
 }
 
-/// That an alias was pointed somewhere, by a rule or by hand.
+/// That an alias was pointed somewhere, by a rule or by hand; or that a champion has stayed because a rule had no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AliasChange {
     /// The alias.

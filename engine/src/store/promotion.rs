@@ -20,13 +20,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Says in the log what a person has to mend: a rule without an answer.
-    pub fn tell(&self, name: &str, version: u32) {
-        if let Self::Undecided(why) = self {
-            tracing::warn!(
-                "the champion of the model `{name}` stays, version {version} cannot be compared with it: {why}; `pipectl models promote {name}:{version}` makes it champion nevertheless"
-            );
-        }
+    /// Says in the log what a person has to mend, a rule without an answer, and gives what is remembered of it beside the
+    /// alias's moves.
+    pub fn told(&self, name: &str, version: u32) -> Option<String> {
+        let Self::Undecided(why) = self else {
+            return None;
+        };
+        let stays = format!("stays: version {version} cannot be compared with it: {why}");
+        tracing::warn!(
+            "the champion of the model `{name}` {stays}; `pipectl models promote {name}:{version}` makes it champion nevertheless"
+        );
+        Some(stays)
     }
 }
 

@@ -40,6 +40,19 @@ pub(super) async fn point(
     insert.execute(connection).await.map(drop)
 }
 
+/// Remembers something of an alias that stays where it is.
+pub(super) async fn remember(
+    connection: &mut PgConnection,
+    (name, alias): (&str, &str),
+    note: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let sql = "insert into pipectl.model_alias_changes (name, alias, version, note, changed)
+        select name, alias, version, $3, $4 from pipectl.model_aliases where name = $1 and alias = $2";
+    let insert = sqlx::query(sql).bind(name).bind(alias).bind(note).bind(now);
+    insert.execute(connection).await.map(drop)
+}
+
 /// Holds the model until the transaction ends, so that whoever decides about its versions and aliases sees what the others
 /// have decided.
 pub(super) async fn lock(connection: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {

@@ -171,7 +171,14 @@ pub(super) async fn register(
                 .await
                 .map_err(wrong)?;
         }
-        verdict => verdict.tell(&model.name, model.version),
+        verdict => {
+            if let Some(note) = verdict.told(&model.name, model.version) {
+                let alias = (model.name.as_str(), CHAMPION);
+                super::models::remember(connection, alias, &note, model.created)
+                    .await
+                    .map_err(wrong)?;
+            }
+        }
     }
     Ok(())
 }

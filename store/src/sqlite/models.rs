@@ -35,6 +35,23 @@ pub(super) async fn point(
     Ok(())
 }
 
+/// Remembers something of an alias that stays where it is.
+pub(super) async fn remember(
+    connection: &mut SqliteConnection,
+    (name, alias): (&str, &str),
+    note: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let sql = "insert into model_alias_changes (name, alias, version, note, changed)
+        select name, alias, version, $3, $4 from model_aliases where name = $1 and alias = $2";
+    let insert = sqlx::query(sql)
+        .bind(name)
+        .bind(alias)
+        .bind(note)
+        .bind(moment(now));
+    insert.execute(connection).await.map(drop)
+}
+
 impl SqliteStore {
     async fn reserve(&self, name: &str, run: RunId, key: &TaskKey) -> Result<u32, StoreError> {
         let wrong = |error| failed("reserve a model's version", error);

@@ -76,6 +76,7 @@ macro_rules! each_store_promise {
             promotions::a_promotion_is_decided_once,
             promotions::an_alias_is_taken_away,
             promotions::aliases_remember_why,
+            promotions::a_champion_that_stays_unjudged_is_remembered,
             promotions::a_version_is_imported,
             outbox::mails_are_taken_in_their_order,
             outbox::a_taken_mail_is_leased,

@@ -176,6 +176,28 @@ pub async fn aliases_remember_why(store: &dyn Store) {
     assert!(store.alias_changes("fraud", 10).await.unwrap().is_empty());
 }
 
+/// So is that the champion has stayed because there was nothing to compare, once; not that it was better.
+pub async fn a_champion_that_stays_unjudged_is_remembered(store: &dyn Store) {
+    let first = registered(store, 0, 0.5, RULE).await;
+    registered(store, 1, 0.4, RULE).await;
+    let (run, new) = candidate(store, 2, 0.9, "f1 > champion.recall").await;
+    for _ in 0..2 {
+        run.commit(vec![Change::Register(new.clone())]).await;
+    }
+    assert_eq!(champion(store).await, Some(first));
+    let changes = store.alias_changes("churn", 10).await.unwrap();
+    let [stayed, _] = changes.as_slice() else {
+        unreachable!("{changes:?}");
+    };
+    let why = format!(
+        "stays: version {} cannot be compared with it: `f1 > champion.recall`: the champion has no measure `recall`",
+        new.version
+    );
+    let expected = (CHAMPION, Some(first), why.as_str());
+    let seen = (stayed.alias.as_str(), stayed.version, stayed.note.as_str());
+    assert_eq!(seen, expected);
+}
+
 /// A version that comes from a file belongs to no run. The first is champion, the others wait for a person.
 pub async fn a_version_is_imported(store: &dyn Store) {
     let first = store.import_model(&imported(0.4)).await.unwrap();

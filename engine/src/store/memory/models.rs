@@ -147,7 +147,11 @@ impl Content {
                 Verdict::Champion(note) => {
                     model.point(CHAMPION, Some(new.version), &note, new.created);
                 }
-                verdict => verdict.tell(&new.name, new.version),
+                verdict => {
+                    if let Some(note) = verdict.told(&new.name, new.version) {
+                        model.remember(CHAMPION, &note, new.created);
+                    }
+                }
             }
         }
         let slot = ModelSlot {
@@ -179,6 +183,17 @@ impl ModelEntry {
             Some(version) => self.aliases.insert(alias.to_owned(), version),
             None => self.aliases.remove(alias),
         };
+        self.change(alias, version, note, now);
+    }
+
+    /// Remembers something of an alias that stays where it is.
+    fn remember(&mut self, alias: &str, note: &str, now: Timestamp) {
+        if let Some(version) = self.aliases.get(alias).copied() {
+            self.change(alias, Some(version), note, now);
+        }
+    }
+
+    fn change(&mut self, alias: &str, version: Option<u32>, note: &str, now: Timestamp) {
         self.changes.push(AliasChange {
             alias: alias.to_owned(),
             version,
