@@ -2,6 +2,7 @@
 
 use polars::prelude::{DataFrame, DataType, Series};
 
+use crate::data::{Table, Target};
 use crate::error::{ModelError, Result};
 use crate::metrics::Metric;
 use crate::onnx::MetricValue;
@@ -14,6 +15,8 @@ pub struct Measured {
     pub rows: usize,
     /// Its metrics; a value is absent where it is not defined, as a ranking of one class.
     pub metrics: Vec<MetricValue>,
+    /// Whether the model has learned from exactly these rows, so that its metrics say nothing of new ones.
+    pub learned: bool,
 }
 
 /// Scores a table and compares with the answers in the column `target`, by default that of the training.
@@ -64,7 +67,21 @@ pub fn measure(model: &Model, frame: &DataFrame, target: Option<&str>) -> Result
     Ok(Measured {
         rows: frame.height(),
         metrics: metrics.collect(),
+        learned: has_learned_from(model, frame, target),
     })
+}
+
+/// Whether these are the rows of the training, column by column. Where it cannot be told, they are not.
+fn has_learned_from(model: &Model, frame: &DataFrame, target: &str) -> bool {
+    let metadata = model.metadata();
+    let positive = metadata.classes.names().pop();
+    let Ok(truth) = Target::read(frame, metadata.goal, target, positive.as_deref()) else {
+        return false;
+    };
+    let all = Table::from_frame(frame, &[target]);
+    let read = Table::for_model(frame, &metadata.columns);
+    let mut tables = [all, read].into_iter().flatten();
+    tables.any(|table| table.fingerprint(Some(&truth)) == metadata.fingerprint)
 }
 
 /// The number of every row.
@@ -165,6 +182,18 @@ mod tests {
         let truth = renamed.column("truth").unwrap().cast(&DataType::Float64);
         renamed.with_column(truth.unwrap()).unwrap();
         assert_eq!(measure(&model, &renamed, Some("truth")).unwrap(), measured);
+    }
+
+    #[test]
+    fn rows_that_were_learned_from_are_told() {
+        let model = Model::load(&bytes()).unwrap();
+        let learned = |frame: &DataFrame| measure(&model, frame, None).unwrap().learned;
+        assert!(learned(&rows(200)));
+        assert!(!learned(&rows(199)));
+        let mut more = rows(200);
+        more.with_column(Column::new("id".into(), (0..200).collect::<Vec<i64>>()))
+            .unwrap();
+        assert!(learned(&more));
     }
 
     #[test]

@@ -248,6 +248,24 @@ fn a_positive_class_that_nobody_has_named() {
 }
 
 #[test]
+fn a_positive_class_among_three() {
+    let frame = rows(200);
+    let labels: Vec<&str> = (0..200).map(|row| ["a", "b", "c"][row % 3]).collect();
+    let frame = with(frame, Series::new("class".into(), labels));
+    let settings = Settings {
+        positive: Some("a".to_owned()),
+        ..settings("decision_tree", json!({"max_depth": 3}))
+    };
+    let trained = train(&frame, &settings, &Hooks::silent()).unwrap();
+    let idle = "`positive: a` changes nothing: `class` has 3 classes, and only of two one is the positive class; a query before may make two of them";
+    let warnings = trained.metadata.warnings;
+    assert!(
+        warnings.iter().any(|warning| warning == idle),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn labels_that_differ_by_case_alone() {
     let frame = rows(200);
     let class = frame.column("class").unwrap().str().unwrap();

@@ -160,6 +160,7 @@ impl<'a> Problem<'a> {
         Ok(Self {
             warnings: unsaid_positive(settings, &classes)
                 .into_iter()
+                .chain(idle_positive(settings, &classes))
                 .chain(labels_by_case(settings, &classes))
                 .collect(),
             settings,
@@ -185,6 +186,18 @@ fn unsaid_positive(settings: &Settings, classes: &Classes) -> Option<String> {
     (settings.positive.is_none() && !plain).then(|| {
         format!(
             "`{positive}` is taken for the positive class, as the last of the two in sort order: f1, precision, recall and `probability` are about it; `positive` says it"
+        )
+    })
+}
+
+/// Says that a positive class was named where there are more than two.
+fn idle_positive(settings: &Settings, classes: &Classes) -> Option<String> {
+    let positive = settings.positive.as_ref()?;
+    (classes.len() > 2).then(|| {
+        format!(
+            "`positive: {positive}` changes nothing: `{}` has {} classes, and only of two one is the positive class; a query before may make two of them",
+            settings.target,
+            classes.len()
         )
     })
 }
