@@ -54,6 +54,7 @@ impl Operator for Sql {
     fn outputs(_: &Config) -> Outputs {
         Outputs::none()
             .value("table", ValueType::String, "the table")
+            .value("connection", ValueType::String, "where it is")
             .value("rows", ValueType::Integer, "how many rows were written")
             .value(
                 "already_loaded",
@@ -143,6 +144,7 @@ impl Operator for Sql {
         });
         let mut output = Output::default()
             .value("table", config.table)
+            .value("connection", config.connection.0)
             .value("rows", rows)
             .value("already_loaded", before);
         if unkept {

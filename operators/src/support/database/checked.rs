@@ -142,7 +142,9 @@ impl Job {
             .columns()
             .iter()
             .zip(&matched)
-            .filter(|(have, want)| !want.takes(have.dtype()))
+            .filter(|(have, want)| {
+                !want.takes(have.dtype()) && !self.rows.is_without_values(have.name())
+            })
             .map(|(have, want)| {
                 format!(
                     "`{}` is {} there and {} here",
@@ -161,7 +163,7 @@ impl Job {
             self.name,
             wrong.join("; ")
         ))
-        .hint("cast the columns in a `transform: sql`, or change the table"))
+        .hint("say their `types` where they are read, cast them in a `transform: sql`, or change the table"))
     }
 
     /// Refuses an upsert into a table that has no unique index on the key.

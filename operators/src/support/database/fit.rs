@@ -24,7 +24,13 @@ impl Piece<'_> {
     /// Names the first value that does not fit.
     pub(super) fn fitted(&self, target: &TableColumn) -> Result<Column, TaskError> {
         let column = self.column;
-        let to = match (target.array_of, column.dtype()) {
+        let empty = column.null_count() == column.len() && !target.takes(column.dtype());
+        let have = if empty {
+            &DataType::Null
+        } else {
+            column.dtype()
+        };
+        let to = match (target.array_of, have) {
             (Some(_), DataType::List(have)) => DataType::List(Box::new(given(target.holds, have))),
             (Some(_), _) => DataType::List(Box::new(given(target.holds, &DataType::Null))),
             (None, have) => given(target.holds, have),

@@ -82,6 +82,13 @@ impl Given {
             .map(|column| column.name().as_str())
     }
 
+    /// Whether a column is known to have no value at all, so that it fits into a column of any type.
+    pub(super) fn is_without_values(&self, name: &str) -> bool {
+        let frame = self.dataset.in_memory();
+        let column = frame.and_then(|frame| frame.column(name).ok());
+        column.is_some_and(|column| column.null_count() == column.len())
+    }
+
     /// How many rows there are, when that is known before they are read.
     pub(super) fn known(&self) -> Option<u64> {
         self.dataset.known_rows()

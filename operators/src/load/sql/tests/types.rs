@@ -112,6 +112,20 @@ async fn numbers_fit_or_are_refused_by_row() {
                 "row 2 of `people`: `id` is 70000, which does not fit into smallint"
             );
         }
+        // A file without values makes columns of text, and nothing in them is wrong for any table.
+        let none = Column::full_null("id".into(), 2, &DataType::String);
+        let rows = df!["price" => [1.0, 2.0]].unwrap();
+        let rows = rows.hstack(&[none.clone(), none.clone().with_name("day".into())]);
+        load(&another_run(&project, rows.unwrap(), 4), settings.clone())
+            .await
+            .unwrap();
+        let empty = DataFrame::new(2, vec![none.clone(), none.with_name("price".into())]);
+        load(
+            &another_run(&project, empty.unwrap().head(Some(0)), 5),
+            settings.clone(),
+        )
+        .await
+        .unwrap();
         let wrong = df!["id" => ["x"], "price" => ["y"], "share" => [1.5]].unwrap();
         let error = load(&another_run(&project, wrong, 3), settings)
             .await
