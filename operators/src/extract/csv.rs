@@ -239,6 +239,7 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
     let (table, all, rejected) = gathered(context, config, all, large)?;
     let mut doubts = guessed_encodings(&all);
     doubts.extend_from_slice(all.first().map(Source::doubts).unwrap_or_default());
+    doubts.extend(no_rows(config, &all)?);
     let all = Arc::new(all);
     let reading = Reading {
         plan: table,
@@ -258,6 +259,25 @@ fn read(context: &TaskContext, config: &Arc<Config>, files: &Files) -> Result<Ou
             .artifact(rejected.artifact());
     }
     Ok(doubts.into_iter().fold(output, Output::warning))
+}
+
+/// What a person should know of a table without rows: nothing says what its columns are.
+fn no_rows(config: &Config, sources: &[Source]) -> Result<Option<String>, TaskError> {
+    let [first, ..] = sources else {
+        return Ok(None);
+    };
+    if sources.iter().any(|source| source.layout.records > 0) {
+        return Ok(None);
+    }
+    let names = first.names(config)?;
+    let told = names.iter().all(|name| config.types.contains_key(name));
+    Ok((!told).then(|| {
+        format!(
+            "`{}` has no rows, so that its columns are text: `types` says what they are, as in `types: {{{}: integer}}`",
+            first.shown(),
+            names.first().map_or("id", String::as_str)
+        )
+    }))
 }
 
 /// What a person should know of how files were decoded: of many only the first is told.

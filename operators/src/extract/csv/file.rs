@@ -309,7 +309,7 @@ impl Source {
             each_record(&self.plain.file.path, dialect(config), look)
                 .map_err(|error| io_error("read", self.shown(), error))?;
         }
-        let doubts = names.iter().zip(guesses.doubts());
+        let doubts = names.iter().zip(guesses.doubts(dates));
         let doubts = doubts.filter(|(name, _)| !declared.contains(name));
         let doubts = doubts.filter_map(|(name, doubt)| Some(doubt?.told(name)));
         // They are the same each time.

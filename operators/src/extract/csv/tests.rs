@@ -45,6 +45,33 @@ async fn types_come_from_the_rows() {
     );
 }
 
+/// Nothing says what its columns are, and whoever reads them sums no text.
+#[tokio::test]
+async fn a_file_without_rows_is_told() {
+    let project = TestProject::new();
+    project.write("in/a.csv", "id,price\n");
+    for (settings, warnings) in [
+        (
+            json!({}),
+            vec![
+                "`in/a.csv` has no rows, so that its columns are text: `types` says what they are, as in `types: {id: integer}`",
+            ],
+        ),
+        (
+            json!({"types": {"id": "integer", "price": "number"}}),
+            vec![],
+        ),
+    ] {
+        let mut with = json!({"path": "in/a.csv"});
+        with.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        let output = project.run::<Csv>(with).await.unwrap();
+        assert_eq!(output.warnings, warnings);
+        assert_eq!(frame(&output).height(), 0);
+    }
+}
+
 /// A file whose delimiter is another one is no table of one column.
 #[tokio::test]
 async fn another_delimiter_is_noticed() {
@@ -91,6 +118,32 @@ async fn what_makes_a_text_of_numbers_is_told() {
         ("n/a", json!({"types": {"age": "string"}})),
     ] {
         assert_eq!(warnings(slip, settings).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_makes_a_text_of_dates_is_told() {
+    for (first, last, settings, told) in [
+        ("2026-01-31", "soon", json!({}), Some(("soon", "date"))),
+        ("soon", "2026-01-31", json!({}), Some(("soon", "date"))),
+        ("3", "2026-01-31", json!({}), None),
+        ("2026-01-31", "soon", json!({"dates": false}), None),
+        ("2026-01-31", "2026-02-01", json!({}), None),
+    ] {
+        let rows = (1..=29).map(|day| format!("2026-01-{day:02},x\n"));
+        let rows = format!(
+            "day,name\n{first},y\n{}{last},z\n",
+            rows.collect::<String>()
+        );
+        let project = TestProject::new();
+        project.write("in/a.csv", rows);
+        let mut with = json!({"path": "in/a.csv"});
+        with.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        let warnings = project.run::<Csv>(with).await.unwrap().warnings;
+        let expected = told.map(|(text, of)| format!("`day` is text because of `{text}`: 1 of 31 values are no dates; `null_values: [\"{text}\"]` if that means nothing, `types: {{day: {of}}}` to be told of each"));
+        assert_eq!(warnings, Vec::from_iter(expected), "{first} {last}");
     }
 }
 

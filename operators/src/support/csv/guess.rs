@@ -3,7 +3,10 @@
 use polars::prelude::DataType;
 
 use super::Cell;
-use crate::support::iso::{Form, form};
+use crate::support::{
+    iso::{Form, form},
+    settings::type_name,
+};
 
 const BOOLEAN: u8 = 1;
 const INTEGER: u8 = 2;
@@ -24,29 +27,48 @@ struct Guess {
     commas: usize,
     /// The form of all texts, when they are dates or times.
     form: Option<Form>,
+    /// How many texts are dates or times, the form of the last of them, and the first text that is none.
+    moments: usize,
+    moment: Option<Form>,
+    none: Option<Box<str>>,
 }
 
-/// A column that is text, although nearly all of its values are numbers, or all would be by a decimal comma.
+/// A column that is text, although nearly all of its values are numbers or dates, or all would be by a decimal comma.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
     text: String,
-    texts: usize,
+    odd: usize,
     values: usize,
-    commas: bool,
+    nearly: Nearly,
+}
+
+/// What a column nearly is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nearly {
+    /// Numbers.
+    Numbers,
+    /// Numbers with a comma before the decimals.
+    Commas,
+    /// Dates or times.
+    Moments(Form),
 }
 
 impl Doubt {
     /// In words, of a column of this name.
     pub(crate) fn told(&self, name: &str) -> String {
-        if self.commas {
-            return format!(
-                "`{name}` is text, with values like `{}`: `decimal_comma: true` if the comma stands before decimals, `types: {{{name}: string}}` if it is text",
-                self.text
-            );
-        }
+        let (what, of) = match self.nearly {
+            Nearly::Commas => {
+                return format!(
+                    "`{name}` is text, with values like `{}`: `decimal_comma: true` if the comma stands before decimals, `types: {{{name}: string}}` if it is text",
+                    self.text
+                );
+            }
+            Nearly::Numbers => ("numbers", "number".to_owned()),
+            Nearly::Moments(form) => ("dates", type_name(&form.polars())),
+        };
         format!(
-            "`{name}` is text because of `{}`: {} of {} values are no numbers; `null_values: [{:?}]` if that means nothing, `types: {{{name}: number}}` to be told of each",
-            self.text, self.texts, self.values, self.text
+            "`{name}` is text because of `{}`: {} of {} values are no {what}; `null_values: [{:?}]` if that means nothing, `types: {{{name}: {of}}}` to be told of each",
+            self.text, self.odd, self.values, self.text
         )
     }
 }
@@ -83,18 +105,8 @@ impl Guesses {
     }
 
     /// For each column whether it is text because of a few values only.
-    pub(crate) fn doubts(&self) -> impl Iterator<Item = Option<Doubt>> {
-        self.columns.iter().map(|guess| {
-            let rare = guess.texts > 0 && guess.numbers >= guess.texts * RARE;
-            let commas = guess.texts == guess.commas && guess.kinds & BOOLEAN == 0;
-            let text = guess.text.as_deref().filter(|_| rare || commas)?;
-            Some(Doubt {
-                text: text.chars().take(40).collect(),
-                texts: guess.texts,
-                values: guess.texts + guess.numbers,
-                commas,
-            })
-        })
+    pub(crate) fn doubts(&self, dates: bool) -> impl Iterator<Item = Option<Doubt>> {
+        self.columns.iter().map(move |guess| guess.doubt(dates))
     }
 
     /// The columns' types; `dates` allows for dates and times.
@@ -126,10 +138,39 @@ impl Guess {
         }
         if kind == TEXT {
             let form = form(text);
+            if form.is_some() {
+                self.moments += 1;
+                self.moment = form;
+            } else {
+                self.none.get_or_insert_with(|| text.into());
+            }
             let agrees = self.kinds == 0 || self.form == form;
             self.form = form.filter(|_| agrees);
         }
         self.kinds |= kind;
+    }
+
+    fn doubt(&self, dates: bool) -> Option<Doubt> {
+        let rare = |odd: usize, others: usize| odd > 0 && others >= odd * RARE;
+        let values = self.texts + self.numbers;
+        let doubt = |text: &Option<Box<str>>, odd: usize, nearly: Nearly| {
+            let text = text.as_deref()?.chars().take(40).collect();
+            Some(Doubt {
+                text,
+                odd,
+                values,
+                nearly,
+            })
+        };
+        if self.texts == self.commas && self.kinds & BOOLEAN == 0 {
+            return doubt(&self.text, self.texts, Nearly::Commas);
+        }
+        if rare(self.texts, self.numbers) {
+            return doubt(&self.text, self.texts, Nearly::Numbers);
+        }
+        let moment = self.moment.filter(|_| dates && self.kinds == TEXT)?;
+        let odd = self.texts - self.moments;
+        rare(odd, self.moments).then(|| doubt(&self.none, odd, Nearly::Moments(moment)))?
     }
 
     fn of(&self, dates: bool) -> DataType {
