@@ -58,6 +58,11 @@ pub(super) async fn run(
                 missing.join("`, `")
             ));
         }
+        if measured.learned {
+            context.output.warning(format_args!(
+                "`{name}` has learned from these very rows: what it is worth on others they do not tell"
+            ));
+        }
         both.push(Compared {
             name: name.clone(),
             digest: model.digest().to_owned(),
@@ -142,6 +147,7 @@ fn document(one: &Compared, other: &Compared) -> Value {
         json!({
             "model": model.name,
             "digest": model.digest,
+            "learned_from_these_rows": model.measured.learned,
             "metrics": metrics.collect::<serde_json::Map<_, _>>(),
         })
     };
@@ -167,7 +173,15 @@ async fn read(
     };
     let now = house.clock().now();
     let read = Box::pin(file_rows(child(house), now, &path, settings)).await;
-    let (frame, warnings) = read.map_err(|error| Problem::of_task(&error))?;
+    let (frame, warnings) = read.map_err(|mut error| {
+        // It speaks of lines of YAML, as in "say `delimiter: \";\"`".
+        if let Some(hint) = &mut error.hint
+            && hint.contains(": ")
+        {
+            hint.push_str(" (here a setting is `--with SETTING=VALUE`)");
+        }
+        Problem::of_task(&error)
+    })?;
     for warning in warnings {
         context.output.warning(warning);
     }
@@ -180,13 +194,45 @@ fn setting(text: &str) -> Result<(String, Value), Problem> {
         Problem::usage(format!("`--with {text}` has no value"))
             .hint("write `--with setting=value`, as in `--with 'delimiter=;'`")
     })?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    let value = match serde_json::from_str(value) {
+        Ok(value) => value,
+        // Meant as JSON, and not what a file has between its fields.
+        Err(error) if value.len() > 1 && value.starts_with(['{', '[']) => {
+            let problem = Problem::usage(format!("`--with {text}` is no JSON: {error}"));
+            return Err(problem.hint(
+                "as in `--with 'rejects={\"limit\": 10}'` or `--with 'null_values=[\"NA\"]'`",
+            ));
+        }
+        Err(_) => value.into(),
+    };
     Ok((name.to_owned(), value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_is_json_or_text() {
+        for (text, value) in [
+            ("delimiter=;", json!(";")),
+            ("delimiter=[", json!("[")),
+            ("infer_rows=0", json!(0)),
+            ("rejects={\"limit\": 10}", json!({"limit": 10})),
+            ("encoding=utf-8", json!("utf-8")),
+        ] {
+            assert_eq!(setting(text).unwrap().1, value, "{text}");
+        }
+        for (text, message) in [
+            ("header", "`--with header` has no value"),
+            (
+                "rejects={limit: 10}",
+                "`--with rejects={limit: 10}` is no JSON: key must be a string at line 1 column 2",
+            ),
+        ] {
+            assert_eq!(setting(text).unwrap_err().to_string(), message);
+        }
+    }
 
     #[test]
     fn the_better_one_is_told_by_the_metric() {
