@@ -1,7 +1,7 @@
 //! The runs that a process works on.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Active {
     runs: Mutex<HashMap<RunId, Work>>,
     /// Runs that are this process' own by the history and that it did not know of when it last looked.
-    pub(crate) strays: Mutex<HashSet<RunId>>,
+    pub(crate) strays: Mutex<BTreeSet<RunId>>,
     /// Told when one is over, or needs no slot any more.
     pub(crate) ended: Notify,
 }

@@ -25,6 +25,7 @@ const CARE: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn refresh(desk: Desk, edited: Arc<tokio::sync::Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             // An editor writes in several steps.
             () = edited.notified() => sleep(Duration::from_millis(50)).await,
@@ -49,6 +50,7 @@ pub(crate) async fn deliver(desk: Desk, stop: CancellationToken) {
             desk.say("the outbox cannot be read", &error);
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = sleep(MAIL) => {}
         }
@@ -87,6 +89,7 @@ pub(crate) async fn care(desk: Desk, stop: CancellationToken) {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = sleep(CARE) => {}
         }

@@ -1,7 +1,7 @@
 //! Takes runs from the queue and works on them; adopts those of daemons that are gone.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -53,7 +53,7 @@ impl Dispatcher {
         while !self.stop.is_cancelled() {
             self.pulse.dispatcher.next();
             failpoint::stall("queue_stalls").await;
-            freed.borrow_and_update();
+            freed.mark();
             let changed = self.desk.store().changed();
             let room = self.room();
             let taken = if room == 0 { 0 } else { self.take(room).await };
@@ -62,8 +62,9 @@ impl Dispatcher {
                 continue;
             }
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => {}
-                _ = freed.changed(), if room == 0 => {}
+                () = freed.changed(), if room == 0 => {}
                 () = changed => {}
                 () = self.active.ended.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
@@ -126,7 +127,7 @@ impl Dispatcher {
     pub(crate) async fn find_strays(&self) -> Result<(), StoreError> {
         let (store, name) = (self.desk.store(), self.desk.owner().name());
         let owned = store.owned(name).await?;
-        let unknown: HashSet<RunId> = {
+        let unknown: BTreeSet<RunId> = {
             let active = self.active.lock();
             let runs = owned.into_iter().map(|claimed| claimed.run);
             runs.filter(|run| !active.contains_key(run)).collect()
@@ -196,6 +197,7 @@ impl Dispatcher {
     async fn claim_again(&self, run: RunId) -> Option<Claim> {
         loop {
             tokio::select! {
+                biased;
                 () = self.leave.cancelled() => return None,
                 () = tokio::time::sleep(PAUSE) => {}
             }

@@ -33,6 +33,7 @@ pub(crate) async fn beat(dispatcher: &Dispatcher, started: Timestamp, stop: &Can
             dispatcher.pulse.heart.next();
             let changed = dispatcher.desk.store().changed();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return dispatcher.pulse.heart.end(),
                 () = tokio::time::sleep_until(next) => break,
                 // Perhaps somebody wants a run to be cancelled.

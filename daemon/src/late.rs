@@ -28,6 +28,7 @@ pub(crate) async fn watch(desk: Desk, stop: CancellationToken) {
             Err(error) => desk.say("cannot see which runs are late", &error),
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOK) => {}
         }

@@ -54,6 +54,7 @@ impl Scheduler {
             let changed = store.changed();
             self.tick().await;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 _ = edits.changed() => self.next.clear(),
                 () = changed, if self.follows() => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -339,6 +339,7 @@ pub async fn work_off(
             break;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = changed => {}
             () = sleep(Duration::from_secs(1)) => {}

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::time::Timestamp;
+use crate::{random, time::Timestamp};
 
 /// How many bits of an id count what this process has made.
 const COUNTED: u8 = 42;
@@ -36,10 +36,16 @@ impl RunId {
     /// A new id for a run created at `now`.
     pub fn new(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-        let count = u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let seeded = random::id();
+        let count = seeded.map_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed), |(count, _)| count);
         let nanoseconds = now.timestamp_subsec_nanos();
-        let time = uuid::Timestamp::from_unix_time(seconds, nanoseconds, count, COUNTED);
-        Self(Uuid::new_v7(time))
+        let time = uuid::Timestamp::from_unix_time(seconds, nanoseconds, count.into(), COUNTED);
+        let id = Uuid::new_v7(time);
+        let Some((_, tail)) = seeded else {
+            return Self(id);
+        };
+        let tail_of = u128::from(u32::MAX);
+        Self(Uuid::from_u128(id.as_u128() & !tail_of | u128::from(tail)))
     }
 
     /// Its last eight characters: enough to tell it from others, and to be typed.

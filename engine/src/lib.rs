@@ -14,7 +14,7 @@
 //! | [`preview`] | what is in a dataset, for people |
 //! | [`dataset`], [`artifact`], [`model`] | tables, files and models between tasks |
 //! | [`state`], [`event`], [`alert`] | states, what happened, who hears of it by mail |
-//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`address`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`] | identities, the doors to the outside, small shared things |
+//! | [`id`], [`time`], [`env`](mod@env), [`secret`], [`connection`], [`address`], [`services`], [`slot`], [`retention`], [`failure`], [`failpoint`], [`random`] | identities, the doors to the outside, small shared things |
 
 pub mod address;
 pub mod alert;
@@ -32,6 +32,7 @@ pub mod operator;
 pub mod plan;
 pub mod preview;
 pub mod project;
+pub mod random;
 pub mod retention;
 pub mod runner;
 pub mod scheduler;

@@ -2,17 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// The slots of a process.
 #[derive(Debug)]
 pub struct Slots {
     all: u32,
     free: Mutex<Free>,
-    freed: watch::Sender<u64>,
+    /// How often one was given back, and who waits for the next.
+    times: AtomicU64,
+    freed: Notify,
 }
 
 #[derive(Debug)]
@@ -34,7 +39,8 @@ impl Slots {
         Arc::new(Self {
             all,
             free: Mutex::new(Free { all, pools }),
-            freed: watch::Sender::new(0),
+            times: AtomicU64::new(0),
+            freed: Notify::new(),
         })
     }
 
@@ -80,8 +86,39 @@ impl Slots {
     }
 
     /// Told whenever a slot is given back.
-    pub fn freed(&self) -> watch::Receiver<u64> {
-        self.freed.subscribe()
+    pub fn freed(self: &Arc<Self>) -> Freed {
+        Freed {
+            slots: Arc::clone(self),
+            seen: self.times.load(Ordering::SeqCst),
+        }
+    }
+}
+
+/// Says when slots are given back: to those who wait in the order in which they came, which a `watch` does not.
+#[derive(Debug)]
+pub struct Freed {
+    slots: Arc<Slots>,
+    seen: u64,
+}
+
+impl Freed {
+    /// What was given back until now does not count.
+    pub fn mark(&mut self) {
+        self.seen = self.slots.times.load(Ordering::SeqCst);
+    }
+
+    /// Waits until one is given back that does not count yet.
+    pub async fn changed(&mut self) {
+        loop {
+            // Whoever is told of from here on is not missed.
+            let next = self.slots.freed.notified();
+            let times = self.slots.times.load(Ordering::SeqCst);
+            if times != self.seen {
+                self.seen = times;
+                return;
+            }
+            next.await;
+        }
     }
 }
 
@@ -95,9 +132,8 @@ impl Drop for Slot {
             *slots += count;
         }
         drop(free);
-        self.slots
-            .freed
-            .send_modify(|times| *times = times.wrapping_add(1));
+        self.slots.times.fetch_add(1, Ordering::SeqCst);
+        self.slots.freed.notify_waiters();
     }
 }
 
@@ -118,5 +154,20 @@ mod tests {
         assert!(slots.try_take(None).is_none());
         drop(first);
         assert!(slots.is_free(Some("db")));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_is_told_once() {
+        let slots = Slots::new(2, BTreeMap::new());
+        let mut freed = slots.freed();
+        drop(slots.try_take(None));
+        freed.changed().await;
+        drop(slots.try_take(None));
+        freed.mark();
+        let taken = slots.try_take(None);
+        let mut waits = std::pin::pin!(freed.changed());
+        assert!(futures::poll!(&mut waits).is_pending());
+        drop(taken);
+        waits.await;
     }
 }

@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 8] = [
         "id",
         "kind",
         "model",
+        "random",
         "retention",
         "secret",
         "services",

@@ -9,6 +9,7 @@ use pipectl_engine::{
     id::RunId,
     plan::Plan,
     project::Project,
+    random,
     state::RunState,
     store::{
         Backfill, BackfillState, MemoryStore, NewRun, PipelineVersion, Queue, Redo, Reprocess,
@@ -46,7 +47,7 @@ pub(crate) struct Planted {
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) complaints: Vec<String>,
-    pub(crate) runs: usize,
+    pub(crate) runs: Vec<RunRecord>,
     pub(crate) commits: u64,
 }
 
@@ -77,7 +78,9 @@ pub(crate) struct Scenario {
 /// Runs the simulation of a seed.
 pub(crate) fn simulate(seed: u64, planted: Planted) -> Verdict {
     failpoint::plant(planted.engine);
+    random::seed(Some(seed));
     let verdict = Scenario::new(seed, planted.store).run();
+    random::seed(None);
     failpoint::plant(None);
     verdict
 }
@@ -155,7 +158,7 @@ impl Scenario {
                 let complaints = check::all(&self, &runs);
                 return Verdict {
                     complaints,
-                    runs: runs.len(),
+                    runs,
                     commits: self.shared.witness.seen().commits,
                 };
             }

@@ -9,6 +9,7 @@ use crate::{
     id::RunId,
     plan::{Alert, AlertKind, Plan, PlannedTask},
     project::Project,
+    random,
     store::{NewMail, NewRun, RunKind, RunRecord, sha256},
     time::Timestamp,
 };
@@ -54,7 +55,7 @@ pub(super) fn mail(occasion: &Occasion<'_>, project: &Project, content: Value) -
     }
     let id = match kind {
         AlertKind::Deadline => late_id(run.id, task, redo),
-        _ => Uuid::new_v4(),
+        _ => random::uuid(),
     };
     Some(NewMail {
         id,

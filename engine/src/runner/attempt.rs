@@ -37,6 +37,7 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
     let asked = looked_up(&parts, operator, &config, &context, cache);
     // What is asked for `cache` may hang too.
     let asked = tokio::select! {
+        biased;
         asked = asked => Ok(asked),
         () = after(left()) => Err(late()),
         () = context.cancel.cancelled() => Err(TaskError::external("the attempt was stopped")),
@@ -75,6 +76,7 @@ pub(super) async fn run(parts: Arc<Parts>, job: Job) -> Message {
         })
     };
     let result = tokio::select! {
+        biased;
         result = limited(&parts, work, time, &shared) => result,
         () = async { cancel.cancelled().await; tokio::time::sleep(GRACE).await } =>
             Err(TaskError::external(format!("did not stop within {}", human_duration(GRACE)))),
@@ -134,6 +136,7 @@ async fn limited(
     context: &TaskContext,
 ) -> Result<Outcome, TaskError> {
     tokio::select! {
+        biased;
         result = &mut work => result.unwrap_or_else(|_| Err(TaskError::external("the process is shutting down"))),
         () = after(time) => {
             context.cancel.cancel();

@@ -1,7 +1,7 @@
 //! Takes a run up: from nothing, or from where it stood when it was left.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -67,7 +67,7 @@ impl Drive {
             run: record.run.clone(),
             options,
             decisions: Vec::new(),
-            units: HashMap::new(),
+            units: BTreeMap::new(),
             items: HashMap::new(),
             done_elements: HashMap::new(),
             timers: Timers::default(),
@@ -76,7 +76,7 @@ impl Drive {
             first_failure: None,
             cancelling: false,
             leaving: false,
-            full_pools: HashMap::new(),
+            full_pools: BTreeMap::new(),
             held: false,
             children: 0,
         };

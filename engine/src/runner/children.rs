@@ -93,9 +93,10 @@ impl Drive {
         };
         self.work.spawn(async move {
             tokio::select! {
+                biased;
+                () = cancel.cancelled() => {}
                 () = watcher.changed(&project, &wait) => {}
                 () = tokio::time::sleep(longest) => {}
-                () = cancel.cancelled() => {}
             }
             Message::Changed { unit, attempt }
         });
@@ -125,6 +126,7 @@ impl Drive {
                     }
                 }
                 tokio::select! {
+                    biased;
                     () = changed => {}
                     () = tokio::time::sleep(POLL) => {}
                 }
@@ -296,12 +298,13 @@ impl Child {
                 return Ok(state);
             }
             tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(POLL) => {}
+                biased;
                 () = self.cancel.cancelled(), if !asked => {
                     asked = true;
                     patiently(|| parts.store.cancel(run, parts.clock.now())).await?;
                 }
+                () = changed => {}
+                () = tokio::time::sleep(POLL) => {}
             }
         }
     }

@@ -1,9 +1,13 @@
 //! The loop of one run.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{
     Options, Parts, RunnerError, attempt,
@@ -20,6 +24,7 @@ use crate::{
     operator::{TaskError, Woken},
     plan::{Plan, TaskIndex},
     scheduler::{Decision, Scheduler, Unit},
+    slot::Freed,
     spec::Scope,
     state::{RunState, TaskEvent, TaskState},
     store::{Change, NewRun, RunWrite, WriteOutcome},
@@ -42,7 +47,7 @@ pub(super) struct Drive {
     pub(super) secrets: Arc<Vec<String>>,
     pub(super) scheduler: Scheduler,
     pub(super) decisions: Vec<Decision>,
-    pub(super) units: HashMap<Unit, UnitState>,
+    pub(super) units: BTreeMap<Unit, UnitState>,
     /// The lists of repeated tasks.
     pub(super) items: HashMap<TaskIndex, Arc<Vec<Value>>>,
     /// Elements that had their final state before a restart.
@@ -54,14 +59,14 @@ pub(super) struct Drive {
     pub(super) prepared: Vec<Job>,
     pub(super) work: JoinSet<Message>,
     /// Told when a slot is given back.
-    pub(super) freed: watch::Receiver<u64>,
+    pub(super) freed: Freed,
     /// The first failure, for the run's own error.
     pub(super) first_failure: Option<String>,
     pub(super) cancelling: bool,
     /// Whether this process wants to be rid of the run.
     pub(super) leaving: bool,
     /// Pools whose slots others have, and when to ask again.
-    pub(super) full_pools: HashMap<String, Timestamp>,
+    pub(super) full_pools: BTreeMap<String, Timestamp>,
     /// Whether it was said that what could start waits for pools.
     pub(super) held: bool,
     /// How many child runs are under way.
@@ -81,7 +86,7 @@ impl Drive {
         self.begin();
         loop {
             self.decide().await;
-            self.freed.borrow_and_update();
+            self.freed.mark();
             if !self.leaving {
                 self.start_ready().await;
             }
@@ -241,7 +246,7 @@ impl Drive {
                     self.hear(message);
                 }
             }
-            _ = self.freed.changed(), if starved => {}
+            () = self.freed.changed(), if starved => {}
             () = tokio::time::sleep(pause) => self.fire_timers(),
         }
     }

@@ -123,7 +123,7 @@ fn first(path: &Path) -> io::Result<()> {
 }
 
 fn random() -> String {
-    let mut random = Uuid::new_v4().simple().to_string();
+    let mut random = crate::random::uuid().simple().to_string();
     random.truncate(8);
     random
 }
@@ -183,6 +183,7 @@ pub(super) async fn while_leased<T>(
     }
     // Beside the work: a history that takes its time to answer does not hold it up.
     tokio::select! {
+        biased;
         end = work => end,
         never = renew(parts) => match never {},
         never = hear(parts, run, &cancel) => match never {},
