@@ -49,8 +49,13 @@ pub(crate) fn run(context: &Context, arguments: &arguments::Init) -> anyhow::Res
                 .paint(DIM, format_args!("  {shown}/{name}")),
         );
     }
+    let (place, go) = if directory == Path::new(".") {
+        ("here".to_owned(), String::new())
+    } else {
+        (format!("in {shown}"), format!("  cd {shown}\n"))
+    };
     context.output.line(format_args!(
-        "A new project stands in {shown}. Run it:\n\n  cd {shown}\n  pipectl run sales\n  pipectl test"
+        "A new project stands {place}. Run it:\n\n{go}  pipectl run sales\n  pipectl test"
     ));
     Ok(Exit::Done)
 }

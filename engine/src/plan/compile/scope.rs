@@ -9,6 +9,9 @@ use crate::{
     trigger::Trigger,
 };
 
+/// So many tasks are listed where one is named that does not exist.
+const FEW: usize = 12;
+
 /// What the name of a task stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -79,8 +82,14 @@ impl<'a> Names<'a> {
 
     /// The hint for a task that does not exist.
     pub(super) fn task_hint(&self, name: &str) -> Option<String> {
-        suggest::similar(name, self.tasks.keys().copied())
-            .map(|meant| format!("did you mean `{meant}`?"))
+        let mut known: Vec<&str> = self.tasks.keys().copied().collect();
+        if let Some(meant) = suggest::similar(name, known.iter().copied()) {
+            return Some(format!("did you mean `{meant}`?"));
+        }
+        known.sort_unstable();
+        (1..=FEW)
+            .contains(&known.len())
+            .then(|| format!("the tasks are `{}`", known.join("`, `")))
     }
 
     /// The task called `name`; a complaint when there is none.

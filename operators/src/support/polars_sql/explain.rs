@@ -26,7 +26,8 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
     ) || text.contains("unable to find column")
         || text.contains("no column named");
     let Some(name) = unknown_column.then(|| quoted(&text)).flatten() else {
-        return not_understood(sql, offset, &text)
+        return ungrouped(sql, offset, &text)
+            .or_else(|| not_understood(sql, offset, &text))
             .or_else(|| text_for_a_number(sql, offset, columns, &text))
             .unwrap_or_else(|| of_types(polars_error("run the query", error), &text));
     };
@@ -47,6 +48,22 @@ pub(super) fn explain(sql: &str, offset: u64, columns: &Columns, error: &PolarsE
         at(sql, name, offset)
     ))
     .hint(hint)
+}
+
+/// A column that is selected although its groups have many values of it.
+fn ungrouped(sql: &str, offset: u64, text: &str) -> Option<TaskError> {
+    if !text.contains("should participate in the GROUP BY") {
+        return None;
+    }
+    let name = quoted(text)?;
+    let message = format!(
+        "{}`{name}` has many values in a group, and none of them is chosen",
+        at(sql, name, offset)
+    );
+    let hint = format!(
+        "write it behind `group by` too, or take one of them, as in `max({name}) as {name}`"
+    );
+    Some(TaskError::user(message).hint(hint))
 }
 
 /// What to do when types do not fit, which polars says in many ways.

@@ -189,6 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_many_values_is_not_chosen_from() {
+        let sql = "select name, age, count(*) as n from people group by name";
+        let error = run(sql, &[]).unwrap_err();
+        assert_eq!(
+            (error.message.as_str(), error.hint.as_deref()),
+            (
+                "line 1, column 14 of the query: `age` has many values in a group, and none of them is chosen",
+                Some(
+                    "write it behind `group by` too, or take one of them, as in `max(age) as age`"
+                )
+            )
+        );
+    }
+
+    #[test]
     fn values_are_bound_whatever_they_contain() {
         let nasty = [
             "ada",
