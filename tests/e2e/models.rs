@@ -42,6 +42,24 @@ fn a_rule_promotes_and_the_registry_remembers_why() {
     assert!(text.contains("there was no champion"), "{text}");
 }
 
+/// Two that answer different questions are not compared, and the run says so.
+#[test]
+fn a_champion_that_is_not_judged_is_a_warning_of_the_run() {
+    let project = Project::repository();
+    train(&project, 300, "{best: f1}");
+    let flipped = format!("{MODEL}\n      positive: \"No\"");
+    let flipped = training(300, &flipped, "{best: f1}");
+    project.write("pipelines/training.yaml", flipped);
+    let ran = project.succeed(&["run", "training"]);
+    let why = "the champion of the model `churn` stays: version 2 cannot be compared with it: its positive class is `No`, that of the champion is `Yes`";
+    assert!(
+        ran.stdout.contains(why) || ran.stderr.contains(why),
+        "{ran}"
+    );
+    let shown = project.succeed(&["models", "show", "churn"]).stdout;
+    assert!(shown.contains("stays: version 2"), "{shown}");
+}
+
 #[test]
 fn a_wrong_rule_is_found_before_anything_runs() {
     let project = Project::repository();

@@ -10,7 +10,10 @@ use crate::{
     dataset::{Dataset, StoredDataset, WriteError},
     id::RunId,
     operator::{Artifact, NewModel, Output, TaskContext, TaskError},
-    store::{ArtifactRecord, OutputRecord, RegisterModel, StoreError, sha256},
+    store::{
+        ArtifactRecord, CHAMPION, Contender, OutputRecord, RegisterModel, StoreError, promotion,
+        sha256,
+    },
 };
 
 /// What an attempt has put out, all of it durable.
@@ -66,6 +69,7 @@ pub(super) async fn output(
     }
     if let Some(model) = model {
         let model = store_model(parts, context, model).await?;
+        done.record.warnings.extend(unjudged(parts, &model).await);
         done.record.values.insert(
             "model".to_owned(),
             format!("{}:{}", model.name, model.version).into(),
@@ -205,6 +209,20 @@ async fn store_artifact(
         bytes,
         path: path.map(|path| path.display().to_string()),
     })
+}
+
+/// Why the champion would stay without a judgement, in words: it is decided when the version is registered.
+async fn unjudged(parts: &Arc<Parts>, new: &RegisterModel) -> Option<String> {
+    let champion = parts.store.aliased(&new.name, CHAMPION).await.ok()??;
+    let champion = Contender {
+        metrics: &champion.metrics,
+        card: &champion.card,
+    };
+    let RegisterModel { name, version, .. } = new;
+    let stays = promotion(&new.promote, new.contender(), Some(champion)).note(*version)?;
+    Some(format!(
+        "the champion of the model `{name}` {stays}; `pipectl models promote {name}:{version}` makes it champion nevertheless"
+    ))
 }
 
 async fn store_model(

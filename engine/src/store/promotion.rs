@@ -20,17 +20,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Says in the log what a person has to mend, a rule without an answer, and gives what is remembered of it beside the
-    /// alias's moves.
-    pub fn told(&self, name: &str, version: u32) -> Option<String> {
+    /// What a person has to mend, a rule without an answer: it is remembered beside the alias's moves.
+    pub fn note(&self, version: u32) -> Option<String> {
         let Self::Undecided(why) = self else {
             return None;
         };
-        let stays = format!("stays: version {version} cannot be compared with it: {why}");
-        tracing::warn!(
-            "the champion of the model `{name}` {stays}; `pipectl models promote {name}:{version}` makes it champion nevertheless"
-        );
-        Some(stays)
+        Some(format!(
+            "stays: version {version} cannot be compared with it: {why}"
+        ))
     }
 }
 

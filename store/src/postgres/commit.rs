@@ -158,7 +158,7 @@ pub(super) async fn register(
                 .map_err(wrong)?;
         }
         verdict => {
-            if let Some(note) = verdict.told(&model.name, model.version) {
+            if let Some(note) = verdict.note(model.version) {
                 let alias = (model.name.as_str(), CHAMPION);
                 super::models::remember(connection, alias, &note, model.created)
                     .await

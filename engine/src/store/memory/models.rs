@@ -148,7 +148,7 @@ impl Content {
                     model.point(CHAMPION, Some(new.version), &note, new.created);
                 }
                 verdict => {
-                    if let Some(note) = verdict.told(&new.name, new.version) {
+                    if let Some(note) = verdict.note(new.version) {
                         model.remember(CHAMPION, &note, new.created);
                     }
                 }
