@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Compiler, wanted::Wanted, wanted::output_type};
 use crate::spec::{
-    Expression, Found, Mark, codes,
+    Diagnostic, Expression, Found, Mark, codes,
     file::Placed,
     filters::{FILTERS, FUNCTIONS, TESTS},
     lexer::{self, Use},
@@ -256,7 +256,9 @@ impl Compiler<'_> {
 
     /// Parameters that nothing reads.
     pub(super) fn check_unused_params(&mut self) {
-        if self.names.all_params_used {
+        // What an expression reads that cannot be read nobody knows.
+        let unread = |one: &Diagnostic| one.code == codes::EXPRESSION;
+        if self.names.all_params_used || self.found.iter().any(unread) {
             return;
         }
         for (name, _) in &self.file.params {
