@@ -184,6 +184,11 @@ impl Model {
         )
     }
 
+    /// Whether it has learned what to take for a value that is not there.
+    pub fn imputes(&self) -> bool {
+        !self.foreign
+    }
+
     /// Columns of the model that a frame does not have.
     pub fn missing_columns(&self, frame: &DataFrame) -> Vec<&str> {
         let names = self

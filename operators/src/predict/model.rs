@@ -10,7 +10,7 @@ use pipectl_engine::operator::{
 };
 use polars::prelude::DataFrame;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::scoring::{Scored, Scoring};
 use crate::support::{
@@ -40,6 +40,9 @@ pub(crate) struct Config {
     /// The columns that an imported model reads, in its order, when its file has one input for all of them and so no names.
     #[serde(default)]
     columns: Vec<String>,
+    /// What becomes of rows that lack a column that the model reads.
+    #[serde(default)]
+    missing_columns: MissingColumns,
     /// The columns of the rows that are kept beside the answers; all when not said.
     keep: Option<Vec<String>>,
     /// Adds the column `reasons`: JSON text with so many columns that moved the row's score most, each with its value and
@@ -53,6 +56,17 @@ pub(crate) struct Config {
     /// those from which it would learn most if somebody labelled them. They have a column `certainty`.
     #[schemars(range(min = 1))]
     least_certain: Option<usize>,
+}
+
+/// What becomes of rows that lack a column that the model reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum MissingColumns {
+    /// They are refused: a column that was renamed would make all answers alike.
+    #[default]
+    Refuse,
+    /// They are imputed as in training, with a warning.
+    Impute,
 }
 
 impl Config {

@@ -18,13 +18,13 @@ use polars::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
+use super::{Config, MissingColumns};
 use crate::support::{
     files::io_failure,
     frame::polars_error,
     location::Temporary,
     model::{Opened, model_error, of_model},
-    text::hint_for_name,
+    text::{hint_for_name, list},
 };
 
 /// Rows that are explained together: few, as trees take their time.
@@ -179,8 +179,24 @@ impl Scoring {
     /// What the first rows show of all.
     fn begin(&mut self, frame: &DataFrame) -> Result<(), TaskError> {
         self.seen = true;
-        let missing = self.model.missing_columns(frame).into_iter();
-        self.missing = missing.map(str::to_owned).collect();
+        let missing = self.model.missing_columns(frame);
+        let refuse = self.config.missing_columns == MissingColumns::Refuse;
+        if let [first, ..] = missing.as_slice()
+            && refuse
+            && self.model.imputes()
+        {
+            let known = frame.columns().iter().map(|column| column.name().as_str());
+            let hint = hint_for_name(first, "the rows have", known);
+            let message = format!(
+                "the rows lack {}, which the model `{}` reads",
+                list(missing.iter().copied()),
+                self.config.model.0
+            );
+            return Err(TaskError::user(message).hint(format!(
+                "{hint}; `missing_columns: impute` scores them as if nothing were known of it"
+            )));
+        }
+        self.missing = missing.into_iter().map(str::to_owned).collect();
         if self.config.reasons.is_some() {
             let explainer = Explainer::new(&self.file, &self.model, frame)
                 .map_err(|error| of_model(&self.config.model.0, model_error(error)))?;

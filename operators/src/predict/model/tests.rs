@@ -68,11 +68,22 @@ async fn rows_keep_their_columns_and_get_predictions() {
 async fn columns_that_are_missing_are_imputed_with_a_warning() {
     let project = TestProject::new();
     trained(&project).await;
-    let rows = df!["tenure" => [3]].unwrap();
-    let output = project
-        .run_on::<Model>(rows, json!({"model": "models/churn.onnx"}))
+    let rows = df!["tenure" => [3], "contract" => ["One year"]].unwrap();
+    let error = project
+        .run_on::<Model>(rows.clone(), json!({"model": "models/churn.onnx"}))
         .await
-        .unwrap();
+        .unwrap_err();
+    assert_eq!(
+        (error.message.as_str(), error.hint.as_deref()),
+        (
+            "the rows lack `TotalCharges`, `Contract`, which the model `models/churn.onnx` reads",
+            Some(
+                "the rows have: `tenure`, `contract`; `missing_columns: impute` scores them as if nothing were known of it"
+            )
+        )
+    );
+    let settings = json!({"model": "models/churn.onnx", "missing_columns": "impute"});
+    let output = project.run_on::<Model>(rows, settings).await.unwrap();
     assert_eq!(
         output.warnings,
         ["the rows lack `TotalCharges`, `Contract`, which the model reads: imputed as in training"]
