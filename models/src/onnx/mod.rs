@@ -4,6 +4,7 @@ pub(crate) mod builder;
 mod dates;
 mod estimate;
 mod export;
+mod guess;
 mod inspect;
 mod metadata;
 pub(crate) mod proto;
@@ -11,6 +12,7 @@ mod words;
 
 pub(crate) use builder::{Builder, Value};
 pub(crate) use export::{Exported, Parts, export};
+pub use guess::Guess;
 pub use inspect::{Inspection, inspect};
 pub use metadata::{
     Background, ColumnMeans, ColumnStatistics, Curve, Dependence, Effect, Evaluation, Importance,

@@ -3,7 +3,6 @@
 
 use crate::data::{ColumnKind, Goal};
 use crate::error::Result;
-use crate::metrics::Metric;
 use crate::onnx::{Dependence, Effect, Metadata, ThresholdCurves};
 use crate::report::charts::tick;
 use crate::report::lines::{COLOUR_NAMES, Level, Lines, levels};
@@ -60,23 +59,6 @@ pub(super) fn importances(metadata: &Metadata) -> Vec<ImportanceRow> {
 fn width(value: Option<f64>, largest: f64) -> u32 {
     let share = value.unwrap_or(0.0) / largest * 100.0;
     share.clamp(0.0, 100.0).round() as u32
-}
-
-/// What somebody would guess who does not look, and what that reaches: of F1 the positive class, for without it F1 is 0.
-#[allow(clippy::cast_precision_loss, reason = "a number of rows")]
-pub(super) fn guessing(
-    metadata: &Metadata,
-    classes: &[String],
-    metric: Metric,
-    baseline: f64,
-) -> (String, f64) {
-    match (metric, classes, metadata.class_counts.as_slice()) {
-        (Metric::F1, [_, positive], [others, positives]) => {
-            let share = *positives as f64 / (*others + *positives).max(1) as f64;
-            (format!("“{positive}”"), 2.0 * share / (1.0 + share))
-        }
-        _ => ("the same".to_owned(), baseline),
-    }
 }
 
 /// In which unit the mean Shapley values are; empty when there are none.

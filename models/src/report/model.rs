@@ -29,6 +29,7 @@ impl ModelPage {
     /// The page about a model; `digest` is that of its file.
     pub fn new(title: &str, metadata: &Metadata, digest: &str) -> Result<Self> {
         let classes = metadata.classes.names();
+        let trials = metadata.trials.iter();
         let (metrics, more_metrics) = metrics(metadata)
             .into_iter()
             .partition(|row| row.chosen || FIRST.contains(&row.name));
@@ -41,7 +42,8 @@ impl ModelPage {
             metrics,
             more_metrics,
             metric: metadata.metric.map_or("", Metric::name),
-            candidates: metadata.trials.iter().map(candidate).collect(),
+            useless: metadata.guess().is_some_and(|guess| !guess.is_beaten()),
+            candidates: trials.map(|trial| candidate(trial, metadata)).collect(),
             confusion: confusion(&metadata.evaluation.confusion, &classes),
             charts: charts(metadata, &classes)?,
             importances: explained::importances(metadata),
@@ -118,14 +120,14 @@ fn summary(metadata: &Metadata, classes: &[String]) -> Vec<String> {
         )],
     };
     lines.extend(right_and_wrong(metadata, classes));
-    let chosen = metadata.trials.iter().find(|trial| trial.chosen);
-    let mut trials = metadata.trials.iter();
-    let baseline = trials.find(|trial| trial.estimator == "dummy");
-    if let (Some(chosen), Some(baseline), Some(metric)) = (chosen, baseline, metadata.metric) {
-        let (guess, reached) = explained::guessing(metadata, classes, metric, baseline.mean);
+    if let Some(guess) = metadata.guess() {
+        let (mean, deviation) = guess.chosen;
         lines.push(format!(
-            "{metric} by cross-validation: {:.3} ± {:.3}; always guessing {guess} reaches {reached:.3}.",
-            chosen.mean, chosen.deviation
+            "{} by cross-validation: {mean:.3} ± {deviation:.3}; always guessing {} reaches {:.3}{}.",
+            guess.metric,
+            guess.answer(),
+            guess.reaches,
+            if guess.is_beaten() { "" } else { ", which is no worse" }
         ));
     }
     lines
@@ -201,11 +203,17 @@ fn metrics(metadata: &Metadata) -> Vec<MetricRow> {
         .collect()
 }
 
-fn candidate(trial: &Trial) -> CandidateRow {
+fn candidate(trial: &Trial, metadata: &Metadata) -> CandidateRow {
     let baseline = trial.estimator == "dummy";
+    // Who always guesses the class that F1 is about reaches something, and the same in all parts.
+    let guess = metadata.guess().filter(|_| baseline);
+    let (answer, mean, deviation) = match guess.filter(|guess| guess.class.is_some()) {
+        Some(guess) => (guess.answer(), guess.reaches, 0.0),
+        None => ("the same".to_owned(), trial.mean, trial.deviation),
+    };
     CandidateRow {
         name: if baseline {
-            "Baseline: always the same".to_owned()
+            format!("Baseline: always {answer}")
         } else {
             plain(&trial.estimator)
         },
@@ -214,8 +222,8 @@ fn candidate(trial: &Trial) -> CandidateRow {
         } else {
             parameters(&trial.parameters)
         },
-        mean: metric(Some(trial.mean)),
-        deviation: metric(Some(trial.deviation)),
+        mean: metric(Some(mean)),
+        deviation: metric(Some(deviation)),
         chosen: trial.chosen,
         baseline,
     }

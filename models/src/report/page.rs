@@ -106,6 +106,8 @@ pub struct ModelPage {
     pub parameters: String,
     /// What it is worth, in sentences.
     pub summary: Vec<String>,
+    /// Whether guessing is no worse.
+    pub useless: bool,
     /// The metrics that say most, on held-out rows.
     pub metrics: Vec<MetricRow>,
     /// The others.

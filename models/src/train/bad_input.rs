@@ -90,6 +90,12 @@ fn ten_rows() {
         refused(&three, &logistic()),
         "class `ja` of `class` has 1 row, fewer than the 3 folds: take fewer folds or more data"
     );
+    let cased =
+        df!("x" => [1.0, 2.0, 3.0, 4.0, 5.0], "class" => ["ja", "nein", "nein", "JA", "ja"]);
+    assert_eq!(
+        refused(&cased.unwrap(), &logistic()),
+        "class `JA` of `class` has 1 row, fewer than the 3 folds: it differs from `ja` by case alone; `lower(class)` in a query before makes them one"
+    );
     let trained = learned(&rows(10));
     assert_eq!(trained.metadata.rows, 10);
 }

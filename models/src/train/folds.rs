@@ -93,10 +93,20 @@ fn stratified(target: &Target, parts: usize, seed: u64) -> Result<Vec<Fold>> {
     let Truth::Classes { classes, codes } = &target.truth else {
         return Err(ModelError::internal("classes of something else"));
     };
-    for (name, count) in classes.names().iter().zip(target.counts()) {
+    let names = classes.names();
+    for (name, count) in names.iter().zip(target.counts()) {
         if count < parts {
+            let alike =
+                |other: &&String| *other != name && other.to_lowercase() == name.to_lowercase();
+            let remedy = names.iter().find(alike).map_or_else(
+                || "take fewer folds or more data".to_owned(),
+                |other| {
+                    let target = &target.name;
+                    format!("it differs from `{other}` by case alone; `lower({target})` in a query before makes them one")
+                },
+            );
             return Err(ModelError::data(format!(
-                "class `{name}` of `{}` has {count} row{}, fewer than the {parts} folds: take fewer folds or more data",
+                "class `{name}` of `{}` has {count} row{}, fewer than the {parts} folds: {remedy}",
                 target.name,
                 if count == 1 { "" } else { "s" }
             )));

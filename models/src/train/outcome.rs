@@ -90,6 +90,7 @@ pub(crate) fn finish(
     let mut metadata = learned.metadata(problem, &found.chosen, warnings)?;
     metadata.metrics = metrics;
     metadata.trials.clone_from(&found.trials);
+    metadata.warnings.extend(no_better(&metadata));
     metadata.evaluation = evaluation(&held_out, &called);
     metadata.importances = looked.importances;
     metadata.learning = looked.learning;
@@ -99,6 +100,18 @@ pub(crate) fn finish(
         metadata,
         scored: answer.append_to(&taken(frame, &found.held_out.rows)?)?,
     })
+}
+
+/// Says that whoever does not look at the rows is no worse.
+fn no_better(metadata: &Metadata) -> Option<String> {
+    let guess = metadata.guess().filter(|guess| !guess.is_beaten())?;
+    Some(format!(
+        "the model is no better than guessing: {} {:.3} in cross-validation, and always guessing {} reaches {:.3}",
+        guess.metric,
+        guess.chosen.0,
+        guess.answer(),
+        guess.reaches
+    ))
 }
 
 /// The chosen candidate's answers to held-out rows, calibrated by what the other folds show.

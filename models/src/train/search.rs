@@ -163,7 +163,7 @@ pub(crate) fn answers(
 }
 
 fn choose(
-    problem: &mut Problem<'_>,
+    problem: &Problem<'_>,
     tries: Vec<Tries>,
     folds: &[Fold],
     width: usize,
@@ -184,12 +184,6 @@ fn choose(
             best
         }
     });
-    if !metric.better(means[best], means[0]) {
-        problem.warnings.push(format!(
-            "no candidate is better than always guessing the same ({metric} {:.4} against {:.4})",
-            means[best], means[0]
-        ));
-    }
     let chosen = tries[best].candidate.clone();
     let values = if tries[best].values.len() == folds.len() {
         tries[best].values.clone()
