@@ -30,7 +30,7 @@ use crate::support::{
     location::{Files, Wanted, check_read, open_files, probe_place},
     settings::ColumnType,
     spill::{LARGE, Reading},
-    text::count,
+    text::{count, list},
 };
 
 /// `extract: csv`.
@@ -269,13 +269,14 @@ fn no_rows(config: &Config, sources: &[Source]) -> Result<Option<String>, TaskEr
     if sources.iter().any(|source| source.layout.records > 0) {
         return Ok(None);
     }
-    let names = first.names(config)?;
-    let told = names.iter().all(|name| config.types.contains_key(name));
-    Ok((!told).then(|| {
+    let mut names = first.names(config)?;
+    names.retain(|name| !config.types.contains_key(name));
+    Ok((!names.is_empty()).then(|| {
         format!(
-            "`{}` has no rows, so that its columns are text: `types` says what they are, as in `types: {{{}: integer}}`",
+            "`{}` has no rows, so that {} {} text: `types` says what columns are",
             first.shown(),
-            names.first().map_or("id", String::as_str)
+            list(names.iter().map(String::as_str)),
+            if names.len() == 1 { "is" } else { "are" }
         )
     }))
 }

@@ -82,6 +82,9 @@ pub(super) fn type_error(
         source.shown(),
         shortened(value, 60)
     );
+    if let Some(hint) = otherwise_written(name, value, &of, config) {
+        return TaskError::user(message).hint(hint);
+    }
     TaskError::user(message).hint(if config.types.contains_key(name) {
         format!("the column is declared as {of} under `types`; mend the row, name the value under `null_values`, or let `rejects` leave the row out")
     } else {
@@ -90,6 +93,40 @@ pub(super) fn type_error(
              name the value under `null_values`, or let `rejects` leave the row out",
             count(config.infer_rows as u64, "row")
         )
+    })
+}
+
+/// A number or a day as people write it, which is not how the file is read.
+fn otherwise_written(name: &str, value: &str, of: &str, config: &Config) -> Option<String> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = value.trim().trim_start_matches('-');
+    let (whole, fraction) = value.rsplit_once(',').unwrap_or((value, ""));
+    let thousands = whole.contains('.') && whole.split('.').all(digits);
+    if of == "number" && !config.decimal_comma && digits(fraction) && (digits(whole) || thousands) {
+        return Some(if thousands {
+            format!(
+                "declare it as text, `types: {{{name}: string}}`, and write `cast(replace(replace({name}, '.', ''), ',', '.') as double)` in a `transform: sql`"
+            )
+        } else {
+            "`decimal_comma: true` reads a comma before the decimals".to_owned()
+        });
+    }
+    if of == "number" && config.decimal_comma && thousands {
+        return Some(format!(
+            "points between thousands are not read: declare it as text, `types: {{{name}: string}}`, and write `cast(replace(replace({name}, '.', ''), ',', '.') as double)` in a `transform: sql`"
+        ));
+    }
+    let day = matches!(of, "date" | "datetime");
+    let [first, second, _] = value
+        .split_once(' ')
+        .map_or(value, |(day, _)| day)
+        .split(['.', '/'])
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()?;
+    (day && digits(first) && digits(second)).then(|| {
+        let point = if value.contains('.') { '.' } else { '/' };
+        format!("dates are read as `2026-12-31`: declare it as text, `types: {{{name}: string}}`, and write `strptime({name}, '%d{point}%m{point}%Y')` in a `transform: sql`")
     })
 }
 

@@ -54,7 +54,7 @@ async fn a_file_without_rows_is_told() {
         (
             json!({}),
             vec![
-                "`in/a.csv` has no rows, so that its columns are text: `types` says what they are, as in `types: {id: integer}`",
+                "`in/a.csv` has no rows, so that `id`, `price` are text: `types` says what columns are",
             ],
         ),
         (
@@ -109,7 +109,7 @@ async fn what_makes_a_text_of_numbers_is_told() {
     assert_eq!(
         warnings("n/a", json!({})).await,
         [
-            "`age` is text because of `n/a`: 1 of 31 values are no numbers; `null_values: [\"n/a\"]` if that means nothing, `types: {age: number}` to be told of each"
+            "`age` is text because of `n/a`: 1 of 31 values are no numbers; `null_values: [\"n/a\"]` if that means nothing, `types: {age: integer}` to be told of each"
         ]
     );
     for (slip, settings) in [

@@ -23,8 +23,9 @@ struct Guess {
     /// How many were texts, and the first of them.
     texts: usize,
     text: Option<Box<str>>,
-    /// How many of the texts would be numbers by a decimal comma.
+    /// How many of the texts would be numbers by a decimal comma, and the first of them.
     commas: usize,
+    comma: Option<Box<str>>,
     /// The form of all texts, when they are dates or times.
     form: Option<Form>,
     /// How many texts are dates or times, the form of the last of them, and the first text that is none.
@@ -47,6 +48,8 @@ pub(crate) struct Doubt {
 enum Nearly {
     /// Numbers.
     Numbers,
+    /// Whole numbers.
+    Integers,
     /// Numbers with a comma before the decimals.
     Commas,
     /// Dates or times.
@@ -64,6 +67,7 @@ impl Doubt {
                 );
             }
             Nearly::Numbers => ("numbers", "number".to_owned()),
+            Nearly::Integers => ("numbers", "integer".to_owned()),
             Nearly::Moments(form) => ("dates", type_name(&form.polars())),
         };
         format!(
@@ -131,7 +135,10 @@ impl Guess {
             INTEGER | NUMBER => self.numbers += 1,
             TEXT => {
                 self.texts += 1;
-                self.commas += usize::from(!decimal_comma && is_number(bytes, b','));
+                if !decimal_comma && is_number(bytes, b',') {
+                    self.commas += 1;
+                    self.comma.get_or_insert_with(|| text.into());
+                }
                 self.text.get_or_insert_with(|| text.into());
             }
             _ => {}
@@ -162,11 +169,17 @@ impl Guess {
                 nearly,
             })
         };
-        if self.texts == self.commas && self.kinds & BOOLEAN == 0 {
-            return doubt(&self.text, self.texts, Nearly::Commas);
+        let others = self.texts - self.commas;
+        if self.kinds & BOOLEAN == 0 && (others == 0 || rare(others, self.commas)) {
+            return doubt(&self.comma, self.texts, Nearly::Commas);
         }
         if rare(self.texts, self.numbers) {
-            return doubt(&self.text, self.texts, Nearly::Numbers);
+            let nearly = if self.kinds & NUMBER == 0 {
+                Nearly::Integers
+            } else {
+                Nearly::Numbers
+            };
+            return doubt(&self.text, self.texts, nearly);
         }
         let moment = self.moment.filter(|_| dates && self.kinds == TEXT)?;
         let odd = self.texts - self.moments;

@@ -172,6 +172,40 @@ async fn empty_lines_are_no_records_but_in_a_table_of_one_column() {
     assert!(table.equals_missing(&df!["a" => [Some(1i64), None]].unwrap()));
 }
 
+/// As people write numbers and days.
+#[tokio::test]
+async fn what_is_written_otherwise_is_told_how_to_read() {
+    for (value, of, settings, hint) in [
+        ("54,16", "number", json!({}), "`decimal_comma: true`"),
+        (
+            "1.254,16",
+            "number",
+            json!({}),
+            "replace(replace(b, '.', ''), ',', '.')",
+        ),
+        (
+            "1.254,16",
+            "number",
+            json!({"decimal_comma": true}),
+            "points between thousands are not read",
+        ),
+        ("31.12.2026", "date", json!({}), "strptime(b, '%d.%m.%Y')"),
+        ("31/12/2026", "date", json!({}), "strptime(b, '%d/%m/%Y')"),
+        ("soon", "date", json!({}), "declared as date"),
+        ("x", "number", json!({}), "declared as number"),
+    ] {
+        let mut with = json!({"delimiter": ";", "types": {"b": of}});
+        with.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        let error = extract(format!("a;b\n1;{value}\n"), with)
+            .await
+            .unwrap_err();
+        let told = error.hint.unwrap();
+        assert!(told.contains(hint), "{value}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn quotes_end_with_their_field() {
     let text = "a,b\n\"\",\"1\"\n\"say \"\"hi\"\"\", 2\n\"x\"y,3\n";
