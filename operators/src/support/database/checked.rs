@@ -94,6 +94,12 @@ impl Job {
         .hint("keep one row a key in a `transform: sql`, or choose another `key`"))
     }
 
+    /// Whether there are no rows, and columns of text of which nobody knows whether they are: no table is made of these.
+    pub(super) fn says_no_types(&self) -> bool {
+        let text = |column: &&Column| *column.dtype() == DataType::String;
+        self.rows.known() == Some(0) && self.rows.columns().iter().any(|column| text(&column))
+    }
+
     /// The dataset's columns that the table does not have.
     pub(super) fn missing<'a>(&'a self, columns: &[TableColumn]) -> Vec<&'a Column> {
         let known = |name: &str| columns.iter().any(|column| column.name == name);

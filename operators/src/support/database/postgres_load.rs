@@ -47,7 +47,10 @@ pub(super) async fn load(
     if job.create || job.add_columns {
         session.lock_making(&mut transaction, &job.table).await?;
     }
-    let columns = session.ready_table(&mut transaction, &job).await?;
+    let Some(columns) = session.ready_table(&mut transaction, &job).await? else {
+        transaction.commit().await.map_err(fail)?;
+        return Ok(Once::Now(0));
+    };
     let bounds = job.interval.as_ref();
     let bounds = bounds.map(|interval| job.bounds(interval, &columns));
     let load = Load {

@@ -1,7 +1,7 @@
 //! A transaction of Postgres that counts once, and the ledger that it needs.
 
 use pipectl_connections::database_error;
-use pipectl_engine::operator::{TaskContext, TaskError};
+use pipectl_engine::operator::{Fault, TaskContext, TaskError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::{

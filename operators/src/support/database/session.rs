@@ -97,12 +97,19 @@ macro_rules! session {
                 done.map(|_| ()).map_err(|error| self.fail(error))
             }
 
-            /// Makes the table and its columns where that was asked for, and gives those that are written.
+            /// Makes the table and its columns where that was asked for, and gives those that are written. None when there
+            /// is neither a table nor a row that would say of what types it is.
             pub(super) async fn ready_table(
                 &self,
                 session: &mut $connection,
                 job: &Job,
-            ) -> Result<Vec<TableColumn>, TaskError> {
+            ) -> Result<Option<Vec<TableColumn>>, TaskError> {
+                if job.create && job.says_no_types() {
+                    match self.columns(&mut *session, &job.table).await {
+                        Err(error) if error.fault == Fault::User => return Ok(None),
+                        known => drop(known?),
+                    }
+                }
                 if job.create {
                     let sql = job.create_table($type_name)?;
                     self.run(&mut *session, sql).await?;
@@ -119,7 +126,7 @@ macro_rules! session {
                 if job.mode == Mode::Upsert {
                     job.check_unique(&self.unique_indexes(session, &job.table).await?)?;
                 }
-                Ok(columns)
+                Ok(Some(columns))
             }
         }
     };

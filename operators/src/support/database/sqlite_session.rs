@@ -1,7 +1,7 @@
 //! A transaction of SQLite that counts once, and what SQLite says about a table.
 
 use pipectl_connections::database_error;
-use pipectl_engine::operator::{TaskContext, TaskError};
+use pipectl_engine::operator::{Fault, TaskContext, TaskError};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use super::{

@@ -126,6 +126,23 @@ async fn numbers_fit_or_are_refused_by_row() {
         )
         .await
         .unwrap();
+        // A day without rows says nothing of types, and so makes no table; the next one makes it.
+        let first = json!({"table": "first", "create": true});
+        let none = df!["id" => Vec::<String>::new()].unwrap();
+        for (rows, run) in [
+            (none.clone(), 6),
+            (df!["id" => [7i64]].unwrap(), 7),
+            (none, 8),
+        ] {
+            load(&another_run(&project, rows, run), first.clone())
+                .await
+                .unwrap();
+        }
+        let back = query(&project, "select id from first", json!([])).await;
+        assert_eq!(
+            back.unwrap().column("id").unwrap().i64().unwrap().get(0),
+            Some(7)
+        );
         let wrong = df!["id" => ["x"], "price" => ["y"], "share" => [1.5]].unwrap();
         let error = load(&another_run(&project, wrong, 3), settings)
             .await
