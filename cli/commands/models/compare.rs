@@ -78,7 +78,7 @@ pub(super) async fn run(
             let output = &context.output;
             output.print(table(one, other).render(output.out));
             output.note(format_args!(
-                "{} rows of `{}`",
+                "{} rows of `{}`; whoever has learned from some of them looks better than it is",
                 thousands(frame.height() as u64),
                 arguments.data
             ));

@@ -21,9 +21,19 @@ pub(super) fn run(context: &Context, run: &str) -> anyhow::Result<Exit> {
             Cancelled::Restored(state) => context.output.note(format_args!(
                 "run {run} is not done again: it is {state}, as it was"
             )),
-            Cancelled::Asked => context
-                .output
-                .note(format_args!("run {run} is asked to stop")),
+            Cancelled::Asked => {
+                let gone = house.gone().await?;
+                let record = house.store.run(run).await?;
+                let owner = record.and_then(|record| record.owner);
+                let who = if owner.is_none_or(|owner| gone(&owner)) {
+                    ": the next daemon stops it, for nobody works on it now"
+                } else {
+                    ""
+                };
+                context
+                    .output
+                    .note(format_args!("run {run} is asked to stop{who}"));
+            }
             Cancelled::Over(state) => {
                 return Err(Problem::usage(format!("run {run} is over: {state}")).into());
             }
