@@ -232,9 +232,12 @@ fn a_frozen_daemons_result_is_refused() {
     let attempts = "select string_agg(task || ' ' || number || ' ' || state, ', ' order by task, number) from pipectl.attempts";
     let before = server.sql(&database, attempts);
     frozen.signal("-CONT");
-    sleep(Duration::from_secs(3));
+    // At once, or when the shell has slept that it was about to start when it was frozen.
+    wait_for(Duration::from_secs(20), || {
+        let log = frozen.log();
+        log.contains("taken over").then_some(()).ok_or(log)
+    });
     assert_eq!(server.sql(&database, attempts), before);
-    assert!(frozen.log().contains("taken over"), "{}", frozen.log());
     all_succeeded(&project, 1).unwrap();
     assert_eq!(counted(&project, "counted"), 20);
 }
