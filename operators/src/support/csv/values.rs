@@ -74,10 +74,14 @@ fn short(text: &[u8]) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
-/// The text of a number with a comma as the others write it.
+/// The text of a number with a comma as the others write it. A point, which then stands between thousands, makes it none.
 pub(super) fn with_point(text: &[u8]) -> Vec<u8> {
-    let point = |byte: &u8| if *byte == b',' { b'.' } else { *byte };
-    text.iter().map(point).collect()
+    let swapped = |byte: &u8| match *byte {
+        b',' => b'.',
+        b'.' => b',',
+        other => other,
+    };
+    text.iter().map(swapped).collect()
 }
 
 /// True or false.
@@ -128,6 +132,8 @@ mod tests {
         }
         assert_eq!(number(&with_point(b"-0,1e2")), Some(-10.0));
         assert_eq!(number(&with_point(b"1,2,3")), None);
+        // A thousand and more, and not one and a quarter.
+        assert_eq!(number(&with_point(b"1.254")), None);
         assert_eq!(small_number(b"x"), None);
         for text in [
             "0",

@@ -189,6 +189,12 @@ async fn what_is_written_otherwise_is_told_how_to_read() {
             json!({"decimal_comma": true}),
             "points between thousands are not read",
         ),
+        (
+            "1.254",
+            "number",
+            json!({"decimal_comma": true}),
+            "points between thousands are not read",
+        ),
         ("31.12.2026", "date", json!({}), "strptime(b, '%d.%m.%Y')"),
         ("31/12/2026", "date", json!({}), "strptime(b, '%d/%m/%Y')"),
         ("soon", "date", json!({}), "declared as date"),
